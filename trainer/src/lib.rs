@@ -1,0 +1,4 @@
+//! Trains GANs, exports the generator as one small file, and measures both.
+#![forbid(unsafe_code)]
+
+pub mod graph;
