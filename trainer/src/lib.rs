@@ -1,4 +1,5 @@
 //! Trains GANs, exports the generator as one small file, and measures both.
 #![forbid(unsafe_code)]
 
+pub mod export;
 pub mod graph;
