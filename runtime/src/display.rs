@@ -37,10 +37,11 @@ impl<'a> Sprite<'a> {
         let scale = self.scale as usize;
         let Image { height, width, .. } = self.image;
         let area = Rectangle::new(self.position, Size::new((width * scale) as u32, (height * scale) as u32));
-        let colours = (0..height * scale).flat_map(|y| (0..width * scale).map(move |x| (y, x))).map(|(y, x)| {
-            let [r, g, b] = self.image.pixel(y / scale, x / scale).unwrap_or_default();
-            C::from(Rgb888::new(r, g, b))
-        });
+        let colours =
+            (0..height * scale).flat_map(|y| (0..width * scale).map(move |x| (y, x))).map(|(y, x)| {
+                let [r, g, b] = self.image.pixel(y / scale, x / scale).unwrap_or_default();
+                C::from(Rgb888::new(r, g, b))
+            });
         display.fill_contiguous(&area, colours)
     }
 }

@@ -102,8 +102,13 @@ fn luma(r: u8, g: u8, b: u8) -> u8 {
 mod tests {
     use super::*;
 
-    const COLOURS: Image<'_> =
-        Image { height: 1, width: 2, channels: 3, range: [-1.0, 1.0], values: &[-1.0, 0.0, 1.0, 7.0, -7.0, f32::NAN] };
+    const COLOURS: Image<'_> = Image {
+        height: 1,
+        width: 2,
+        channels: 3,
+        range: [-1.0, 1.0],
+        values: &[-1.0, 0.0, 1.0, 7.0, -7.0, f32::NAN],
+    };
 
     #[test]
     fn levels_round_and_saturate() {

@@ -59,9 +59,15 @@ impl fmt::Display for FormatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::BadMagic => f.write_str("not a .pgan file: it does not start with PGAN"),
-            Self::Misaligned => f.write_str("the file's bytes must start at an address that is a multiple of 16"),
+            Self::Misaligned => {
+                f.write_str("the file's bytes must start at an address that is a multiple of 16")
+            }
             Self::UnsupportedVersion { found } => {
-                write!(f, "format version {found}, this reader knows {}: export the model again", crate::VERSION)
+                write!(
+                    f,
+                    "format version {found}, this reader knows {}: export the model again",
+                    crate::VERSION
+                )
             }
             Self::Truncated { need, have } => write!(f, "the file has {have} bytes of {need}"),
             Self::Damaged { stored, computed } => {

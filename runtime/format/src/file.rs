@@ -3,9 +3,9 @@
 use core::fmt;
 
 use crate::layout::{
-    self, ALIGNMENT, HEADER_BYTES, MAGIC, MAX_ARENA_BYTES, MAX_FILE_BYTES, MAX_MACS,
-    MAX_METADATA_BYTES, MAX_STEPS, MAX_TAP_REACH, MAX_TAPS, MAX_TENSORS, PANEL, STEP_BYTES, Sections, TENSOR_BYTES,
-    VERSION, f32_at, header, u16_at, u32_at, u64_at,
+    self, ALIGNMENT, HEADER_BYTES, MAGIC, MAX_ARENA_BYTES, MAX_FILE_BYTES, MAX_MACS, MAX_METADATA_BYTES,
+    MAX_STEPS, MAX_TAP_REACH, MAX_TAPS, MAX_TENSORS, PANEL, STEP_BYTES, Sections, TENSOR_BYTES, VERSION,
+    f32_at, header, u16_at, u32_at, u64_at,
 };
 use crate::{Buffer, FormatError, Step, Tap, Tensor};
 
@@ -323,8 +323,7 @@ fn check_header(bytes: &[u8]) -> Result<(&[u8], Sections), FormatError> {
     let latent_bytes = 4 * u64::from(u32_field(header::LATENT_DIM));
     let picture = [header::HEIGHT, header::WIDTH, header::CHANNELS].map(|at| u64::from(u32_field(at)));
     let picture_bytes = 4 * picture.iter().product::<u64>();
-    for (name, at, len) in
-        [("input", header::INPUT, latent_bytes), ("output", header::OUTPUT, picture_bytes)]
+    for (name, at, len) in [("input", header::INPUT, latent_bytes), ("output", header::OUTPUT, picture_bytes)]
     {
         let offset = u32_field(at);
         if !offset.is_multiple_of(4) || u64::from(offset) + len > arena {

@@ -50,6 +50,7 @@ pub(crate) mod header {
 }
 
 /// The bytes that the SHA-256 covers start here.
+#[cfg(feature = "sha256")]
 pub(crate) const DIGESTED: usize = header::LATENT_DIM;
 
 /// Start of each section, and the end of the file.

@@ -8,14 +8,9 @@ use half::f16;
 /// Output channels in one panel of weights.
 pub const PANEL: usize = 8;
 
-/// Where one kernel element reads, relative to `position * in_step`. In pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tap {
-    /// Rows down.
-    pub dy: i16,
-    /// Columns to the right.
-    pub dx: i16,
-}
+/// Where one kernel element reads, relative to `position * in_step`: rows down and columns to the right, `[dy, dx]`, as
+/// it lies in the file.
+pub type Tap = [i16; 2];
 
 /// The elementwise function applied while the tile is in registers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -137,10 +132,10 @@ impl TapGemm<'_> {
 
     /// First value of the pixel that `tap` reads for output position `(row, col)`; none outside the input.
     #[inline(always)]
-    pub(crate) fn input_start(&self, row: usize, col: usize, tap: Tap) -> Option<usize> {
+    pub(crate) fn input_start(&self, row: usize, col: usize, [dy, dx]: Tap) -> Option<usize> {
         // A negative sum wraps to more than any height or width; `check` bounded the products.
-        let y = (row * self.in_step[0]).wrapping_add_signed(isize::from(tap.dy));
-        let x = (col * self.in_step[1]).wrapping_add_signed(isize::from(tap.dx));
+        let y = (row * self.in_step[0]).wrapping_add_signed(isize::from(dy));
+        let x = (col * self.in_step[1]).wrapping_add_signed(isize::from(dx));
         (y < self.input.height && x < self.input.width)
             .then(|| (y * self.input.width + x) * self.input.pixel_stride)
     }
