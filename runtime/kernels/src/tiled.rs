@@ -161,8 +161,8 @@ impl Block<'_> {
     #[inline(always)]
     fn rows_of_tap<'a>(&self, t: usize, rows: &'a mut [Row; BLOCK]) -> &'a [Row] {
         let (op, tap) = (self.op, self.op.taps[t]);
-        let inside_y = inside(op.rows, op.in_step[0], tap.dy, op.input.height);
-        let inside_x = inside(op.cols, op.in_step[1], tap.dx, op.input.width);
+        let inside_y = inside(op.rows, op.in_step[0], tap[0], op.input.height);
+        let inside_x = inside(op.cols, op.in_step[1], tap[1], op.input.width);
         let mut count = 0;
         let mut position = self.start;
         let end = self.start + self.len;

@@ -60,11 +60,8 @@ mod tests {
     #[test]
     fn a_chain_needs_the_largest_two_neighbours() {
         let sizes = [400, 6400, 12_800, 25_600, 3_136];
-        let chain: Vec<Lifetime> = sizes
-            .iter()
-            .enumerate()
-            .map(|(i, &bytes)| Lifetime { first: i, last: i + 1, bytes })
-            .collect();
+        let chain: Vec<Lifetime> =
+            sizes.iter().enumerate().map(|(i, &bytes)| Lifetime { first: i, last: i + 1, bytes }).collect();
         let plan = plan(&chain);
         assert_eq!(plan.bytes, 12_800 + 25_600);
         for (i, pair) in chain.windows(2).enumerate() {

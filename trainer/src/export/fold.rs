@@ -32,12 +32,15 @@ pub fn fold(graph: &Graph) -> Result<Graph> {
                     .map(|((&b, &m), s)| f64::from(b) - f64::from(m) * s)
                     .collect();
                 let layer = nodes.iter_mut().rev().find(|n| !matches!(n.op, Op::Reshape(_)));
-                let layer = layer.with_context(|| format!("{}: nothing before it to fold into", node.name))?;
+                let layer =
+                    layer.with_context(|| format!("{}: nothing before it to fold into", node.name))?;
                 scale_outputs(&mut layer.op, &scale, &shift).with_context(|| {
                     format!("{}: batch normalization after {} cannot be folded", node.name, layer.name)
                 })?;
             }
-            Op::ConvTranspose2d { weight, bias, geometry } if input[1..] == [1, 1] && geometry.groups == 1 => {
+            Op::ConvTranspose2d { weight, bias, geometry }
+                if input[1..] == [1, 1] && geometry.groups == 1 =>
+            {
                 nodes.push(Node {
                     name: node.name.clone(),
                     op: dense_over_one_pixel(weight, bias.as_ref(), geometry, shape),

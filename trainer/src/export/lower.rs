@@ -104,7 +104,8 @@ impl Layers<'_> {
 
     /// When each value is alive; the picture to the end.
     pub(crate) fn lifetimes(&self) -> Vec<Lifetime> {
-        let sizes = core::iter::once(self.latent_dim).chain(self.layers.iter().map(|l| l.output.iter().product()));
+        let sizes =
+            core::iter::once(self.latent_dim).chain(self.layers.iter().map(|l| l.output.iter().product()));
         sizes
             .enumerate()
             .map(|(i, values)| Lifetime { first: i, last: i + 1, bytes: values * size_of::<f32>() })

@@ -13,9 +13,8 @@ pub(crate) fn pack(
     weights: WeightType,
     weight: impl Fn(usize, usize, usize) -> f32,
 ) -> TensorData {
-    let rows = (0..outputs.div_ceil(PANEL)).flat_map(|panel| {
-        (0..taps).flat_map(move |tap| (0..channels).map(move |c| (panel * PANEL, tap, c)))
-    });
+    let rows = (0..outputs.div_ceil(PANEL))
+        .flat_map(|panel| (0..taps).flat_map(move |tap| (0..channels).map(move |c| (panel * PANEL, tap, c))));
     let row = |(first, tap, c)| {
         core::array::from_fn(|lane| if first + lane < outputs { weight(first + lane, tap, c) } else { 0.0 })
     };

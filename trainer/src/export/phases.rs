@@ -36,13 +36,7 @@ pub fn conv2d(g: &Conv2dGeometry, output: [usize; 2]) -> Phase {
         kernel,
         offset: [0, 1].map(|axis| to_i64(kernel[axis] * g.dilation[axis]) - to_i64(g.padding[axis])),
     });
-    Phase {
-        positions: output,
-        in_step: g.stride,
-        out_step: [1, 1],
-        out_offset: [0, 0],
-        taps: taps.collect(),
-    }
+    Phase { positions: output, in_step: g.stride, out_step: [1, 1], out_offset: [0, 0], taps: taps.collect() }
 }
 
 /// The phases of a transposed convolution with an output of `[height, width]`. A phase may meet no kernel element (when
@@ -56,7 +50,8 @@ pub fn conv_transpose2d(g: &Conv2dGeometry, output: [usize; 2]) -> Vec<Phase> {
             out_offset: remainder,
             taps: product(g.kernel_size)
                 .filter_map(|kernel| {
-                    let [Some(dy), Some(dx)] = [0, 1].map(|axis| source(g, axis, remainder[axis], kernel[axis]))
+                    let [Some(dy), Some(dx)] =
+                        [0, 1].map(|axis| source(g, axis, remainder[axis], kernel[axis]))
                     else {
                         return None;
                     };

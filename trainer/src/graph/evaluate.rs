@@ -44,8 +44,7 @@ fn apply(op: &Op, x: Burn<4>, device: &Device) -> Burn<4> {
             module::conv2d(x, load(weight, device), bias.as_ref().map(|b| load(b, device)), options)
         }
         Op::ConvTranspose2d { weight, bias, geometry: g } => {
-            let options =
-                ConvTransposeOptions::new(g.stride, [0, 0], g.output_padding, g.dilation, g.groups);
+            let options = ConvTransposeOptions::new(g.stride, [0, 0], g.output_padding, g.dilation, g.groups);
             let bias = bias.as_ref().map(|b| load(b, device));
             let y = module::conv_transpose2d(x, load(weight, device), bias, options);
             // burn cuts the same from both sides; this cuts any.
