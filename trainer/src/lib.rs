@@ -2,3 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod graph;
+pub mod metrics;
+pub mod onnx;
