@@ -4,3 +4,4 @@
 pub mod graph;
 pub mod metrics;
 pub mod onnx;
+pub mod report;

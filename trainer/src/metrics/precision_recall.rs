@@ -75,8 +75,8 @@ fn share_inside(images: &Features, centres: &Features, squared_radii: &[f32]) ->
 /// The same bits for `(a, b)` and `(b, a)`; several sums, so that it is vectorized.
 fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0f32; 8];
-    let (a, a_rest) = a.as_chunks();
-    let (b, b_rest) = b.as_chunks();
+    let (a, a_rest) = a.as_chunks::<8>();
+    let (b, b_rest) = b.as_chunks::<8>();
     for (a, b) in a.iter().zip(b) {
         for lane in 0..sums.len() {
             sums[lane] += (a[lane] - b[lane]) * (a[lane] - b[lane]);
