@@ -1,1 +1,26 @@
-//! File format.
+//! Reads and writes `.pgan` files; `FORMAT.md` beside this crate defines every byte.
+//!
+//! In: bytes. Out: a verified view of them ([`File`]), or, the other way, bytes from a `Program`. This crate knows no
+//! tensor library and computes nothing but checksums.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(any(test, feature = "alloc"))]
+extern crate alloc;
+
+#[cfg(target_endian = "big")]
+compile_error!("a .pgan file is little-endian and used in place");
+
+mod error;
+mod file;
+mod layout;
+mod step;
+#[cfg(feature = "alloc")]
+mod writer;
+
+pub use error::FormatError;
+pub use file::File;
+pub use layout::{ALIGNMENT, MAX_ARENA_BYTES, MAX_MACS, PANEL, VERSION};
+pub use step::{Activation, Buffer, Step, Tap, Tensor};
+#[cfg(feature = "alloc")]
+pub use writer::{AlignedBytes, Program, TensorData};

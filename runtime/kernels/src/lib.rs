@@ -3,10 +3,19 @@
 //! In: slices of activations and panels of weights. Out: slices of activations. Nothing here allocates, and nothing
 //! here knows the file, the arena or the network.
 #![no_std]
+#![deny(unsafe_code)]
 
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+pub mod activation;
+mod arch;
+pub mod dispatch;
+mod half_float;
+mod portable;
+pub mod reference;
 mod tap_gemm;
 
+pub use dispatch::Kernels;
+pub use half_float::f16_to_f32;
 pub use tap_gemm::{Activation, PANEL, Panels, Pixels, Tap, TapGemm, TapGemmFn};

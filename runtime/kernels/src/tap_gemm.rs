@@ -8,14 +8,9 @@ use half::f16;
 /// Output channels in one panel of weights.
 pub const PANEL: usize = 8;
 
-/// Where one kernel element reads, relative to `position * in_step`. In pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tap {
-    /// Rows down.
-    pub dy: i16,
-    /// Columns to the right.
-    pub dx: i16,
-}
+/// Where one kernel element reads, relative to `position * in_step`: rows down and columns to the right, `[dy, dx]`, as
+/// it lies in the file.
+pub type Tap = [i16; 2];
 
 /// The elementwise function applied while the tile is in registers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,15 +87,96 @@ pub struct TapGemm<'a> {
 /// pixel. All implementations panic under the same conditions, see [`TapGemm::check`].
 pub type TapGemmFn = fn(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]);
 
+impl TapGemm<'_> {
+    /// Checks the operation against the lengths of its buffers. Every implementation calls it first.
+    ///
+    /// After it, every pixel that [`input_start`](Self::input_start) or [`output_start`](Self::output_start) names
+    /// lies inside its buffer with all its channels.
+    ///
+    /// # Panics
+    /// When weights or bias have not the length that taps and channels ask for; when a pixel's stride is less than its
+    /// channels; when a buffer is shorter than its pixels; when a written position lies outside the output, or
+    /// positions coincide (`out_step` of zero); when any of these numbers overflows `usize`.
+    pub fn check(&self, input_len: usize, output_len: usize) {
+        let panels = self.output.channels.div_ceil(PANEL);
+        let weights = match self.weights {
+            Panels::F16(rows) => rows.len(),
+            Panels::F32(rows) => rows.len(),
+        };
+        let need = panels.checked_mul(self.taps.len()).and_then(|rows| rows.checked_mul(self.input.channels));
+        assert!(need == Some(weights), "weights have {weights} rows, not {need:?}");
+        // `panels` is at most `usize::MAX / 8 + 1`, and a slice is never that long.
+        assert!(self.bias.len().is_multiple_of(PANEL), "bias is not padded to whole panels");
+        assert!(
+            self.bias.len() / PANEL == panels,
+            "bias has {} panels, not {panels}",
+            self.bias.len() / PANEL
+        );
+        let need = self.input.checked_len();
+        assert!(need.is_some_and(|need| need <= input_len), "input has {input_len} values, not {need:?}");
+        let need = self.output.checked_len();
+        assert!(need.is_some_and(|need| need <= output_len), "output has {output_len} values, not {need:?}");
+        for (count, axis, extent) in [(self.rows, 0, self.output.height), (self.cols, 1, self.output.width)] {
+            assert!(self.out_step[axis] > 0, "output positions coincide");
+            let Some(last) = count.checked_sub(1) else { continue };
+            let written =
+                last.checked_mul(self.out_step[axis]).and_then(|p| p.checked_add(self.out_offset[axis]));
+            assert!(
+                written.is_some_and(|p| p < extent),
+                "position {written:?} is outside the output's {extent}"
+            );
+            let read = last.checked_mul(self.in_step[axis]);
+            assert!(read.is_some_and(|p| p <= LAST_READ), "positions {read:?} cannot be read");
+        }
+    }
+
+    /// First value of the pixel that `tap` reads for output position `(row, col)`; none outside the input.
+    #[inline(always)]
+    pub(crate) fn input_start(&self, row: usize, col: usize, [dy, dx]: Tap) -> Option<usize> {
+        // A negative sum wraps to more than any height or width; `check` bounded the products.
+        let y = (row * self.in_step[0]).wrapping_add_signed(isize::from(dy));
+        let x = (col * self.in_step[1]).wrapping_add_signed(isize::from(dx));
+        (y < self.input.height && x < self.input.width)
+            .then(|| (y * self.input.width + x) * self.input.pixel_stride)
+    }
+
+    /// First value of the pixel that output position `(row, col)` writes.
+    #[inline(always)]
+    pub(crate) fn output_start(&self, row: usize, col: usize) -> usize {
+        let y = self.out_offset[0] + row * self.out_step[0];
+        let x = self.out_offset[1] + col * self.out_step[1];
+        (y * self.output.width + x) * self.output.pixel_stride
+    }
+}
+
 impl Pixels {
-    /// Values from the first to the last that belong to the buffer; zero when it is empty.
+    /// Values from the first to the last that belong to the buffer; zero without pixels.
+    ///
+    /// # Panics
+    /// In debug builds, when the number overflows `usize`.
     pub fn len(&self) -> usize {
-        (self.height * self.width).saturating_sub(1) * self.pixel_stride
-            + if self.is_empty() { 0 } else { self.channels }
+        match self.height * self.width {
+            0 => 0,
+            pixels => (pixels - 1) * self.pixel_stride + self.channels,
+        }
     }
 
     /// Whether it holds no value.
     pub fn is_empty(&self) -> bool {
         self.height == 0 || self.width == 0 || self.channels == 0
     }
+
+    /// [`len`](Self::len) of a buffer that can exist: no overflow, and pixels that do not overlap.
+    fn checked_len(&self) -> Option<usize> {
+        if self.pixel_stride < self.channels {
+            return None;
+        }
+        match self.height.checked_mul(self.width)? {
+            0 => Some(0),
+            pixels => (pixels - 1).checked_mul(self.pixel_stride)?.checked_add(self.channels),
+        }
+    }
 }
+
+/// The farthest row or column from which a tap cannot leave the range of `isize`.
+const LAST_READ: usize = isize::MAX as usize - i16::MAX as usize;

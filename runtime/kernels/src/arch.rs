@@ -1,0 +1,15 @@
+//! Implementations for one instruction set each, and all `unsafe` of the crate.
+//!
+//! Each file exposes one function returning `Option<Kernels>`, which asks the CPU on behalf of `dispatch.rs`, and is
+//! tested by the suite of `testing.rs`. An instruction set is added here, and nowhere else.
+#![allow(unsafe_code)]
+
+use crate::Kernels;
+
+/// Length of [`available`].
+pub(crate) const COUNT: usize = 0;
+
+/// What this CPU has of this architecture's implementations, the fastest last.
+pub(crate) fn available() -> [Option<Kernels>; COUNT] {
+    []
+}

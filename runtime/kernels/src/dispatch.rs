@@ -1,0 +1,42 @@
+//! Which implementation runs: the only file that chooses.
+//!
+//! In: the CPU. Out: function pointers. Firmware that names one implementation links no other.
+
+use crate::{TapGemmFn, arch, portable, reference};
+
+/// One implementation of every operation.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernels {
+    /// The instruction set, e.g. `avx2`.
+    pub name: &'static str,
+    /// Dense, convolution, and each phase of a transposed convolution.
+    pub tap_gemm: TapGemmFn,
+}
+
+/// The fastest implementation that this CPU has.
+///
+/// Without the feature `std`, the fastest that the compiler's target promises.
+pub fn best() -> Kernels {
+    arch::available().into_iter().rev().flatten().next().unwrap_or(portable::KERNELS)
+}
+
+/// Every implementation that this CPU has: the reference first, the fastest last.
+pub fn available() -> [Option<Kernels>; 2 + arch::COUNT] {
+    let mut all = [None; 2 + arch::COUNT];
+    all[0] = Some(reference::KERNELS);
+    all[1] = Some(portable::KERNELS);
+    all[2..].copy_from_slice(&arch::available());
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn best_is_the_last_available() {
+        let last = available().into_iter().flatten().last().expect("the reference is always there");
+        assert_eq!(best().name, last.name);
+        std::println!("best: {}", last.name);
+    }
+}

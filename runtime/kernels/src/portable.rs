@@ -1,0 +1,63 @@
+//! The implementation for every target: plain Rust, one panel of accumulators, no buffer.
+//!
+//! Adds in the order that [`reference`](crate::reference) defines, so it gives the same bits, and is its fast form where
+//! those bits are wanted. Uses less than 256 bytes of stack.
+
+use crate::{Kernels, PANEL, Panels, TapGemm, f16_to_f32};
+
+/// The implementation for every target.
+pub(crate) const KERNELS: Kernels = Kernels { name: "portable", tap_gemm };
+
+fn tap_gemm(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]) {
+    op.check(input.len(), output.len());
+    // One instance for each storage: firmware pays for both only if it can meet both.
+    match op.weights {
+        Panels::F16(weights) => run(op, weights, f16_to_f32, input, output),
+        Panels::F32(weights) => run(op, weights, |w| w, input, output),
+    }
+}
+
+fn run<W: Copy>(
+    op: &TapGemm<'_>,
+    weights: &[[W; PANEL]],
+    to_f32: impl Fn(W) -> f32 + Copy,
+    input: &[f32],
+    output: &mut [f32],
+) {
+    let (c, n) = (op.input.channels, op.output.channels);
+    let panel_rows = op.taps.len() * c;
+    // Panels outside, positions inside: the weights of a panel are read again from a cache, or flash's, not from afar.
+    for (panel, bias) in op.bias.chunks_exact(PANEL).enumerate() {
+        let weights = &weights[panel * panel_rows..][..panel_rows];
+        let lanes = PANEL.min(n - panel * PANEL);
+        for row in 0..op.rows {
+            for col in 0..op.cols {
+                let mut sums: [f32; PANEL] = core::array::from_fn(|lane| bias[lane]);
+                for (t, tap) in op.taps.iter().enumerate() {
+                    if let Some(pixel) = op.input_start(row, col, *tap) {
+                        let weights = &weights[t * c..][..c];
+                        add_products(&mut sums, &input[pixel..][..c], weights, to_f32);
+                    }
+                }
+                op.activation.apply_all(&mut sums);
+                let start = op.output_start(row, col) + panel * PANEL;
+                output[start..][..lanes].copy_from_slice(&sums[..lanes]);
+            }
+        }
+    }
+}
+
+/// `sums += pixel * weights`, one channel after the other.
+#[inline]
+fn add_products<W: Copy>(
+    sums: &mut [f32; PANEL],
+    pixel: &[f32],
+    weights: &[[W; PANEL]],
+    to_f32: impl Fn(W) -> f32,
+) {
+    for (&x, row) in pixel.iter().zip(weights) {
+        for (sum, &w) in sums.iter_mut().zip(row) {
+            *sum += x * to_f32(w);
+        }
+    }
+}
