@@ -4,6 +4,7 @@
 //! The figures depend on the classifier and on the number of images: quote both. They are not the FID of the
 //! literature, whose features are those of an Inception network.
 
+mod evaluation;
 mod features;
 mod frechet;
 mod kid;
@@ -11,6 +12,7 @@ mod precision_recall;
 
 use anyhow::{Result, ensure};
 
+pub use evaluation::{Evaluation, RealImages, evaluate};
 pub use features::{DEFAULT_FEATURES, FeatureExtractor, Normalization};
 pub use frechet::{Gaussian, frechet_distance};
 pub use kid::{Kid, kernel_distance};

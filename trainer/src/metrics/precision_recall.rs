@@ -99,10 +99,10 @@ mod tests {
     #[test]
     fn points_on_a_line_by_hand() -> Result<()> {
         let real = line(&[0.0, 1.0, 2.0, 3.0, 10.0]);
-        // To the third neighbour: 3, 2, 2, 3 and 8.
-        assert_eq!(squared_radii(&real), [9.0, 4.0, 4.0, 9.0, 64.0]);
-        // The real balls cover [-3, 18]; those of 4, 5, 18, 19, with radii 15, 14, 14, 15, cover [-11, 34].
-        let generated = line(&[4.0, 5.0, 18.0, 19.0]);
+        // To the third neighbour: 3, 2, 2, 3 and 9.
+        assert_eq!(squared_radii(&real), [9.0, 4.0, 4.0, 9.0, 81.0]);
+        // The real balls cover [-3, 19]; those of 4, 5, 18, 20, with radii 16, 15, 14, 16, cover [-12, 36].
+        let generated = line(&[4.0, 5.0, 18.0, 20.0]);
         let result = precision_recall(&real, &generated)?;
         assert_eq!(result, PrecisionRecall { precision: 0.75, recall: 1.0 });
         // And the other way round.

@@ -44,7 +44,7 @@ pub fn loss_curves(curves: &[Curve]) -> Result<String> {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         root.fill(&SURFACE).map_err(drawing)?;
         let mut builder = ChartBuilder::on(&root);
-        builder.margin(12).margin_right(24).x_label_area_size(56).y_label_area_size(76);
+        builder.margin(12).margin_right(20).x_label_area_size(56).y_label_area_size(70);
         let names: Vec<&str> = curves.iter().map(|curve| &*curve.name).collect();
         if y.0 > 0.0 && y.1 / y.0 > 30.0 {
             let chart =
@@ -60,10 +60,10 @@ pub fn loss_curves(curves: &[Curve]) -> Result<String> {
     Ok(dress(&svg, curves))
 }
 
-type Cartesian<'a, 'b, Y> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, Y>>;
+type Cartesian<'a, Y> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, Y>>;
 
-fn draw<Y>(
-    mut chart: Cartesian<'_, '_, Y>,
+fn draw<'a, Y>(
+    mut chart: Cartesian<'a, Y>,
     names: &[&str],
     curves: &[Vec<(f64, f64)>],
     x_label: &str,
@@ -100,7 +100,7 @@ where
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperRight)
         .legend_area_size(30)
-        .margin(8)
+        .margin(0)
         .background_style(SURFACE)
         .label_font(text)
         .draw()
@@ -154,7 +154,7 @@ fn drawing(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow!("drawing the losses: {error}")
 }
 
-const SIZE: (u32, u32) = (760, 400);
+const SIZE: (u32, u32) = (640, 380);
 const FONT_SIZE: u32 = 17;
 const MOST_POINTS: usize = 400;
 
