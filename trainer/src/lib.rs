@@ -3,3 +3,6 @@
 
 pub mod export;
 pub mod graph;
+pub mod metrics;
+pub mod onnx;
+pub mod report;
