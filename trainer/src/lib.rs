@@ -1,4 +1,12 @@
 //! Trains GANs, exports the generator as one small file, and measures both.
 #![forbid(unsafe_code)]
 
+pub mod checkpoint;
+pub mod cli;
+pub mod config;
+pub mod dataset;
 pub mod graph;
+pub mod grid;
+pub mod network;
+pub mod objective;
+pub mod training;
