@@ -160,7 +160,8 @@ impl Checkpoint {
     /// configuration shows when the network is made.
     fn check(&self) -> Result<()> {
         let same = |a: &Parameters, b: &Parameters| {
-            a.0.len() == b.0.len() && a.0.iter().zip(&b.0).all(|(a, b)| a.name == b.name && a.shape == b.shape)
+            a.0.len() == b.0.len()
+                && a.0.iter().zip(&b.0).all(|(a, b)| a.name == b.name && a.shape == b.shape)
         };
         let [g, d, groups @ ..] = self.groups();
         let owners = [g, g, g, d, d];

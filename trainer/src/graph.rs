@@ -152,12 +152,17 @@ impl Op {
         match self {
             Op::Dense { weight, bias } => {
                 let [n, k] = weight.shape[..] else { bail!("weight {:?} is not a matrix", weight.shape) };
-                ensure!(k == c * h * w, "weight [{n}, {k}] reads {k} values, the input {c}x{h}x{w} has others");
+                ensure!(
+                    k == c * h * w,
+                    "weight [{n}, {k}] reads {k} values, the input {c}x{h}x{w} has others"
+                );
                 check_bias(bias, n)?;
                 Ok([n, 1, 1])
             }
             Op::Conv2d { weight, bias, geometry: g } => {
-                let [n, ci, kh, kw] = weight.shape[..] else { bail!("weight {:?} has not 4 axes", weight.shape) };
+                let [n, ci, kh, kw] = weight.shape[..] else {
+                    bail!("weight {:?} has not 4 axes", weight.shape)
+                };
                 g.check([kh, kw])?;
                 ensure!(ci * g.groups == c && n % g.groups == 0, "weight {:?} on {c} channels", weight.shape);
                 check_bias(bias, n)?;
@@ -170,7 +175,9 @@ impl Op {
                 Ok([n, extent(h, 0)?, extent(w, 1)?])
             }
             Op::ConvTranspose2d { weight, bias, geometry: g } => {
-                let [ci, no, kh, kw] = weight.shape[..] else { bail!("weight {:?} has not 4 axes", weight.shape) };
+                let [ci, no, kh, kw] = weight.shape[..] else {
+                    bail!("weight {:?} has not 4 axes", weight.shape)
+                };
                 g.check([kh, kw])?;
                 ensure!(ci == c && c % g.groups == 0, "weight {:?} on {c} channels", weight.shape);
                 check_bias(bias, no * g.groups)?;
@@ -202,7 +209,11 @@ impl Op {
 
 impl Conv2dGeometry {
     fn check(&self, kernel_size: [usize; 2]) -> Result<()> {
-        ensure!(self.kernel_size == kernel_size, "kernel {:?} with weights {kernel_size:?}", self.kernel_size);
+        ensure!(
+            self.kernel_size == kernel_size,
+            "kernel {:?} with weights {kernel_size:?}",
+            self.kernel_size
+        );
         let positive = [self.kernel_size, self.stride, self.dilation].iter().flatten().all(|&v| v > 0);
         ensure!(positive && self.groups > 0, "kernel, stride, dilation and groups start at 1: {self:?}");
         Ok(())
