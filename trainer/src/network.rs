@@ -6,6 +6,8 @@
 mod discriminator;
 mod generator;
 mod parameters;
+#[cfg(test)]
+mod tests;
 
 pub use discriminator::Discriminator;
 pub use generator::Generator;

@@ -83,8 +83,8 @@ impl Pose {
         let mut between = |low: f32, high: f32| low + (high - low) * uniform(rng);
         let angle = between(-0.25, 0.25);
         let shear = between(-0.2, 0.2);
-        let (scale_x, scale_y) = (between(0.62, 0.8), between(0.62, 0.8));
-        let (shift_x, shift_y) = (between(-0.12, 0.12), between(-0.12, 0.12));
+        let (scale_x, scale_y) = (between(0.58, 0.74), between(0.58, 0.74));
+        let (shift_x, shift_y) = (between(-0.1, 0.1), between(-0.1, 0.1));
         let (sin, cos) = angle.sin_cos();
         // The map onto the picture is shift * rotation * shear * scale.
         let rows = [[1.0 / scale_x, -shear / scale_x], [0.0, 1.0 / scale_y]];

@@ -64,6 +64,6 @@ impl Discriminator {
 }
 
 /// `max(x, 0) + SLOPE min(x, 0)`, written with ReLU: burn-flex masks element by element, several times slower.
-fn leaky_relu(x: Tensor<4>) -> Tensor<4> {
+pub(super) fn leaky_relu(x: Tensor<4>) -> Tensor<4> {
     relu(x.clone()).mul_scalar(1.0 - SLOPE) + x.mul_scalar(SLOPE)
 }
