@@ -18,7 +18,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Train a generator on a set of images
-    Train(train::Args),
+    Train(Box<train::Args>),
     /// Draw images with a trained generator
     Sample(sample::Args),
 }
@@ -30,7 +30,7 @@ impl Cli {
     /// Whatever went wrong, with the chain of what was being done.
     pub fn run(self) -> Result<()> {
         match self.command {
-            Command::Train(args) => train::run(args),
+            Command::Train(args) => train::run(*args),
             Command::Sample(args) => sample::run(args),
         }
     }
