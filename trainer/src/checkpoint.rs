@@ -160,7 +160,8 @@ impl Checkpoint {
     /// configuration shows when the network is made.
     fn check(&self) -> Result<()> {
         let same = |a: &Parameters, b: &Parameters| {
-            a.0.len() == b.0.len() && a.0.iter().zip(&b.0).all(|(a, b)| a.name == b.name && a.shape == b.shape)
+            a.0.len() == b.0.len()
+                && a.0.iter().zip(&b.0).all(|(a, b)| a.name == b.name && a.shape == b.shape)
         };
         let [g, d, groups @ ..] = self.groups();
         let owners = [g, g, g, d, d];
@@ -207,4 +208,77 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     file.as_file().sync_all().with_context(context)?;
     file.persist(path).with_context(context)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::Trainer;
+
+    fn checkpoint() -> Checkpoint {
+        let mut config = Config::default();
+        config.network.width = 1;
+        config.network.latent_dim = 2;
+        let mut checkpoint = Trainer::new(&config).unwrap().checkpoint();
+        checkpoint.losses.push(Losses { discriminator: 0.25, generator: -1.5 });
+        checkpoint
+    }
+
+    #[test]
+    fn bytes_mean_the_same_run() {
+        let checkpoint = checkpoint();
+        let bytes = checkpoint.to_bytes();
+        let read = Checkpoint::from_bytes(&bytes).unwrap();
+        assert_eq!(read, checkpoint);
+        assert_eq!(read.to_bytes(), bytes);
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        let bytes = checkpoint().to_bytes();
+        for len in (0..200).chain((200..bytes.len()).step_by(997)) {
+            assert!(Checkpoint::from_bytes(&bytes[..len]).is_err(), "{len} bytes");
+        }
+        for at in (0..200).chain((200..bytes.len()).step_by(997)) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x10;
+            assert!(Checkpoint::from_bytes(&damaged).is_err(), "byte {at}");
+        }
+    }
+
+    /// With a digest that fits, only the structure stands between the bytes and the networks.
+    #[test]
+    fn well_signed_nonsense_is_an_error() {
+        let bytes = checkpoint().to_bytes();
+        let header_len = u64::from_le_bytes(bytes[8..16].try_into().unwrap()) as usize;
+        let content = &bytes[..bytes.len() - DIGEST_LEN];
+        let signed = |mut content: Vec<u8>| {
+            let digest = Sha256::digest(&content);
+            content.extend(digest.as_slice());
+            content
+        };
+        assert!(Checkpoint::from_bytes(&signed(content.to_vec())).is_ok());
+        for at in 8..16 + header_len {
+            for bit in [0, 1, 4, 7] {
+                let mut damaged = content.to_vec();
+                damaged[at] ^= 1 << bit;
+                // A digit of the configuration may change into another: then the run is another, but sound.
+                if let Ok(checkpoint) = Checkpoint::from_bytes(&signed(damaged)) {
+                    let _ = Trainer::resume(&checkpoint);
+                }
+            }
+        }
+        for len in 0..content.len().min(16 + header_len + 8) {
+            assert!(Checkpoint::from_bytes(&signed(content[..len].to_vec())).is_err(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn another_network_is_an_error() {
+        let mut checkpoint = checkpoint();
+        checkpoint.config.network.width = 2;
+        assert!(Trainer::resume(&checkpoint).is_err());
+        assert!(checkpoint.ema_generator(&Device::flex()).is_err());
+        assert!(checkpoint.discriminator(&Device::flex()).is_err());
+    }
 }

@@ -28,7 +28,7 @@ enum Command {
     /// Train, export, compare and show a small generator: the whole way in one command
     Demo(demo::Args),
     /// Train a generator on a set of images
-    Train(train::Args),
+    Train(Box<train::Args>),
     /// Draw images with a trained generator
     Sample(sample::Args),
     /// Measure how close generated images come to real ones
@@ -49,7 +49,7 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Demo(args) => demo::run(args),
-            Command::Train(args) => train::run(args),
+            Command::Train(args) => train::run(*args),
             Command::Sample(args) => sample::run(args),
             Command::Eval(args) => eval::run(args),
             Command::Export(args) => export::run(args),

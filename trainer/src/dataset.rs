@@ -78,7 +78,11 @@ impl Dataset {
     pub fn new(name: &str, shape: [usize; 3], pixels: Vec<u8>, labels: Option<Vec<u8>>) -> Result<Self> {
         let image = shape.iter().product::<usize>();
         ensure!(image > 0 && !pixels.is_empty(), "data set {name} is empty");
-        ensure!(pixels.len() % image == 0, "data set {name}: {} bytes for images of {image}", pixels.len());
+        ensure!(
+            pixels.len().is_multiple_of(image),
+            "data set {name}: {} bytes for images of {image}",
+            pixels.len()
+        );
         let len = pixels.len() / image;
         ensure!(u32::try_from(len).is_ok(), "data set {name}: {len} images are too many");
         if let Some(labels) = &labels {

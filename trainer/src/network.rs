@@ -6,11 +6,13 @@
 mod discriminator;
 mod generator;
 mod parameters;
+#[cfg(test)]
+mod tests;
 
 pub use discriminator::Discriminator;
 pub use generator::Generator;
-pub use parameters::{NamedTensor, Parameters};
 pub(crate) use parameters::values;
+pub use parameters::{NamedTensor, Parameters};
 
 use anyhow::{Result, ensure};
 use burn::module::{Module, ModuleMapper, Param};
@@ -47,7 +49,13 @@ pub enum DiscriminatorNorm {
 
 impl Default for NetworkConfig {
     fn default() -> Self {
-        Self { size: 28, channels: 1, width: 32, latent_dim: 64, discriminator_norm: DiscriminatorNorm::Batch }
+        Self {
+            size: 28,
+            channels: 1,
+            width: 32,
+            latent_dim: 64,
+            discriminator_norm: DiscriminatorNorm::Batch,
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Progress on stderr: a bar on a terminal, else a line every few seconds.
 
+use core::time::Duration;
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 

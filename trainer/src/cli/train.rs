@@ -1,6 +1,6 @@
 //! `trainer train`: a configuration and a data set to a folder with a checkpoint.
 
-use std::fmt::Write;
+use core::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -136,7 +136,7 @@ pub fn run(args: Args) -> Result<()> {
     trainer.run(&dataset, |trainer| {
         progress.update(trainer);
         let step = trainer.step_count();
-        let due = |every: usize| every > 0 && step % every == 0 || step == config.training.steps;
+        let due = |every: usize| every > 0 && step.is_multiple_of(every) || step == config.training.steps;
         if due(config.training.sample_every) {
             let path = samples.join(format!("step-{step:06}.png"));
             training::write_samples(&trainer.ema_generator()?, &config, GRID, &path)?;

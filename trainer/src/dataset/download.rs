@@ -90,7 +90,12 @@ impl Collection {
 pub(super) fn locate(collection: &Collection, file: RemoteFile, data_dir: Option<&Path>) -> Result<PathBuf> {
     if let Some(dir) = data_dir {
         let path = dir.join(file.name);
-        ensure!(path.is_file(), "{} does not exist; {} needs its four original files", path.display(), collection.name);
+        ensure!(
+            path.is_file(),
+            "{} does not exist; {} needs its four original files",
+            path.display(),
+            collection.name
+        );
         return Ok(path);
     }
     let path = cache_dir()?.join(collection.name).join(file.name);
@@ -114,7 +119,9 @@ fn cache_dir() -> Result<PathBuf> {
         .or_else(|| variable("HOME").map(|home| home.join(".cache")));
     match cache {
         Some(cache) => Ok(cache.join("pocketgan")),
-        None => bail!("no cache folder: none of XDG_CACHE_HOME, LOCALAPPDATA and HOME is set; use --data-dir"),
+        None => {
+            bail!("no cache folder: none of XDG_CACHE_HOME, LOCALAPPDATA and HOME is set; use --data-dir")
+        }
     }
 }
 
@@ -137,7 +144,8 @@ fn verify(bytes: &[u8], file: RemoteFile) -> Result<()> {
 fn store(bytes: &[u8], path: &Path) -> Result<()> {
     let dir = path.parent().context("a file lies in a folder")?;
     std::fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
-    let mut temporary = tempfile::NamedTempFile::new_in(dir).with_context(|| format!("writing in {}", dir.display()))?;
+    let mut temporary =
+        tempfile::NamedTempFile::new_in(dir).with_context(|| format!("writing in {}", dir.display()))?;
     temporary.write_all(bytes).with_context(|| format!("writing {}", path.display()))?;
     temporary.persist(path).with_context(|| format!("writing {}", path.display()))?;
     Ok(())

@@ -58,7 +58,8 @@ fn image(masks: &[Vec<Mask>], index: u64, size: usize) -> (Vec<u8>, u8) {
     for (y, x) in (0..size).flat_map(|y| (0..size).map(move |x| (y, x))) {
         let mut ink = 0.0;
         for (dy, dx) in (0..SUPERSAMPLING).flat_map(|dy| (0..SUPERSAMPLING).map(move |dx| (dy, dx))) {
-            let centred = |i: usize, d: usize| ((i * SUPERSAMPLING + d) as f32 + 0.5) / fine as f32 * 2.0 - 1.0;
+            let centred =
+                |i: usize, d: usize| ((i * SUPERSAMPLING + d) as f32 + 0.5) / fine as f32 * 2.0 - 1.0;
             ink += pose.ink(mask, centred(x, dx), centred(y, dy));
         }
         ink /= (SUPERSAMPLING * SUPERSAMPLING) as f32;
@@ -82,8 +83,8 @@ impl Pose {
         let mut between = |low: f32, high: f32| low + (high - low) * uniform(rng);
         let angle = between(-0.25, 0.25);
         let shear = between(-0.2, 0.2);
-        let (scale_x, scale_y) = (between(0.62, 0.8), between(0.62, 0.8));
-        let (shift_x, shift_y) = (between(-0.12, 0.12), between(-0.12, 0.12));
+        let (scale_x, scale_y) = (between(0.58, 0.74), between(0.58, 0.74));
+        let (shift_x, shift_y) = (between(-0.1, 0.1), between(-0.1, 0.1));
         let (sin, cos) = angle.sin_cos();
         // The map onto the picture is shift * rotation * shear * scale.
         let rows = [[1.0 / scale_x, -shear / scale_x], [0.0, 1.0 / scale_y]];
@@ -124,7 +125,9 @@ impl Mask {
             f32::from(u8::from(pixel.is_some_and(|(x, y)| ink(x, y))))
         };
         let mut values = Vec::with_capacity(bitmap.ink.len());
-        for (y, x) in (0..bitmap.height as isize).flat_map(|y| (0..bitmap.width as isize).map(move |x| (y, x))) {
+        for (y, x) in
+            (0..bitmap.height as isize).flat_map(|y| (0..bitmap.width as isize).map(move |x| (y, x)))
+        {
             let row = |y| at(x - 1, y) + 2.0 * at(x, y) + at(x + 1, y);
             values.push((row(y - 1) + 2.0 * row(y) + row(y + 1)) / 16.0);
         }
@@ -172,7 +175,8 @@ fn bitmap(character: char, font: &MonoFont) -> Bitmap {
     let style = MonoTextStyle::new(font, BinaryColor::On);
     let mut buffer = [0; 4];
     let text = character.encode_utf8(&mut buffer);
-    let Ok(_) = Text::with_baseline(text, Point::new_equal(MARGIN as i32), style, Baseline::Top).draw(&mut bitmap);
+    let Ok(_) =
+        Text::with_baseline(text, Point::new_equal(MARGIN as i32), style, Baseline::Top).draw(&mut bitmap);
     bitmap
 }
 
@@ -186,7 +190,10 @@ impl DrawTarget for Bitmap {
     type Color = BinaryColor;
     type Error = core::convert::Infallible;
 
-    fn draw_iter<I: IntoIterator<Item = Pixel<BinaryColor>>>(&mut self, pixels: I) -> Result<(), Self::Error> {
+    fn draw_iter<I: IntoIterator<Item = Pixel<BinaryColor>>>(
+        &mut self,
+        pixels: I,
+    ) -> Result<(), Self::Error> {
         for Pixel(point, color) in pixels {
             let (x, y) = (point.x as usize, point.y as usize);
             if x < self.width && y < self.height {

@@ -42,7 +42,9 @@ fn read(path: &Path) -> Result<Idx> {
 /// LeCun, Cortes and Burges, "The MNIST database", section "File formats".
 fn parse(bytes: &[u8]) -> Result<Idx> {
     const UNSIGNED_BYTE: u8 = 8;
-    let [zero_0, zero_1, kind, axes, rest @ ..] = bytes else { bail!("{} bytes are no IDX file", bytes.len()) };
+    let [zero_0, zero_1, kind, axes, rest @ ..] = bytes else {
+        bail!("{} bytes are no IDX file", bytes.len())
+    };
     ensure!([*zero_0, *zero_1] == [0, 0], "an IDX file starts with two zeros");
     ensure!(*kind == UNSIGNED_BYTE, "element type {kind:#x}, only unsigned bytes (0x8) are read");
     ensure!((1..=4).contains(axes), "{axes} axes");

@@ -24,8 +24,10 @@ impl Generator {
     pub fn new(config: &NetworkConfig, seed: u64, device: &Device) -> Self {
         let channels = config.channels_upwards();
         let base = config.base();
-        let dense = LinearConfig::new(config.latent_dim, channels[0] * base * base).with_bias(false).init(device);
-        let norms = channels[..channels.len() - 1].iter().map(|&c| BatchNormConfig::new(c).init(device)).collect();
+        let dense =
+            LinearConfig::new(config.latent_dim, channels[0] * base * base).with_bias(false).init(device);
+        let norms =
+            channels[..channels.len() - 1].iter().map(|&c| BatchNormConfig::new(c).init(device)).collect();
         let last = channels.len() - 2;
         let convs = channels
             .windows(2)

@@ -122,7 +122,9 @@ mod tests {
     fn streams_and_indices_have_their_own_seeds() {
         let mut seeds = vec![];
         for seed in 0..4 {
-            for stream in [Stream::Weights, Stream::Latents, Stream::Order, Stream::Samples, Stream::Statistics] {
+            for stream in
+                [Stream::Weights, Stream::Latents, Stream::Order, Stream::Samples, Stream::Statistics]
+            {
                 seeds.extend((0..100).map(|i| seed_of(seed, stream, i)));
             }
         }

@@ -21,7 +21,12 @@ pub fn reestimate(generator: Generator, batches: usize, batch_size: usize, seed:
     let mut generator = generator.fork(&device).no_grad();
     for i in 0..batches {
         generator = generator.with_momentum(1.0 / (i + 1) as f64);
-        let latents = normal(batch_size, generator.latent_dim(), noise::seed_of(seed, Stream::Statistics, i as u64), &device);
+        let latents = normal(
+            batch_size,
+            generator.latent_dim(),
+            noise::seed_of(seed, Stream::Statistics, i as u64),
+            &device,
+        );
         generator.forward(latents);
     }
     generator.valid()
