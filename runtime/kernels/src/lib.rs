@@ -13,6 +13,8 @@ mod arch;
 pub mod dispatch;
 mod dots;
 mod half_float;
+#[cfg(any(test, feature = "std"))]
+pub mod peak;
 mod portable;
 pub mod reference;
 mod simd;

@@ -174,7 +174,7 @@ fn compare(kernels: Kernels, sizes: &Sizes, random: &mut Random) {
     let taps: Vec<Tap> =
         (0..taps).map(|_| Tap { dy: random.offset(reach), dx: random.offset(reach) }).collect();
     let panels = n.div_ceil(PANEL);
-    let mut padded = |lane: usize, row: usize, depth: usize, random: &mut Random| {
+    let padded = |lane: usize, row: usize, depth: usize, random: &mut Random| {
         if row / depth * PANEL + lane < n { random.value() } else { 0.0 }
     };
     let depth = taps.len() * c;

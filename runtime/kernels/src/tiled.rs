@@ -6,7 +6,7 @@
 //!
 //! Uses at most 40 KB of stack.
 
-use crate::simd::{Simd, Weight};
+use crate::simd::{InnerLoop, Simd, Weight};
 use crate::{PANEL, Panels, TapGemm, dots, single};
 
 /// Vectors and tile of one instruction set.
@@ -238,44 +238,72 @@ fn add_tile<S: Simd<L>, const L: usize, const C: usize>(
     sums: &mut [[[f32; L]; C]],
 ) {
     match rows.len() {
-        8 => tile::<S, L, C, 8>(simd, rows, input, panel, sums),
-        7 => tile::<S, L, C, 7>(simd, rows, input, panel, sums),
-        6 => tile::<S, L, C, 6>(simd, rows, input, panel, sums),
-        5 => tile::<S, L, C, 5>(simd, rows, input, panel, sums),
-        4 => tile::<S, L, C, 4>(simd, rows, input, panel, sums),
-        3 => tile::<S, L, C, 3>(simd, rows, input, panel, sums),
-        2 => tile::<S, L, C, 2>(simd, rows, input, panel, sums),
-        1 => tile::<S, L, C, 1>(simd, rows, input, panel, sums),
+        8 => simd.outline(Tile::<L, C, 8> { rows, input, panel, sums }),
+        7 => simd.outline(Tile::<L, C, 7> { rows, input, panel, sums }),
+        6 => simd.outline(Tile::<L, C, 6> { rows, input, panel, sums }),
+        5 => simd.outline(Tile::<L, C, 5> { rows, input, panel, sums }),
+        4 => simd.outline(Tile::<L, C, 4> { rows, input, panel, sums }),
+        3 => simd.outline(Tile::<L, C, 3> { rows, input, panel, sums }),
+        2 => simd.outline(Tile::<L, C, 2> { rows, input, panel, sums }),
+        1 => simd.outline(Tile::<L, C, 1> { rows, input, panel, sums }),
         _ => unreachable!("no tile has more than {MAX_ROWS} rows"),
     }
 }
 
-#[inline(always)]
-fn tile<S: Simd<L>, const L: usize, const C: usize, const R: usize>(
-    simd: S,
-    rows: &[Row],
-    input: &[f32],
-    panel: &[[[f32; L]; C]],
-    sums: &mut [[[f32; L]; C]],
-) {
-    let rows: &[Row; R] = rows.try_into().expect("the caller matched the length");
-    let a: [&[f32]; R] = rows.map(|row| &input[row.start..][..panel.len()]);
-    let mut acc = rows.map(|row| core::array::from_fn::<_, C, _>(|j| simd.load(&sums[row.sum][j])));
-    for (k, b) in panel.iter().enumerate() {
-        let b: [S::V; C] = core::array::from_fn(|j| simd.load(&b[j]));
-        for i in 0..R {
-            let a = simd.splat(a[i][k]);
-            for j in 0..C {
-                acc[i][j] = simd.mul_add(a, b[j], acc[i][j]);
+/// `R` rows times `C` vectors of channels.
+struct Tile<'a, const L: usize, const C: usize, const R: usize> {
+    rows: &'a [Row],
+    input: &'a [f32],
+    panel: &'a [[[f32; L]; C]],
+    sums: &'a mut [[[f32; L]; C]],
+}
+
+impl<S: Simd<L>, const L: usize, const C: usize, const R: usize> InnerLoop<S, L> for Tile<'_, L, C, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, simd: S) {
+        let rows: &[Row; R] = self.rows.try_into().expect("the caller matched the length");
+        let a = rows.map(|row| self.input[row.start..][..self.panel.len()].as_chunks::<STEP>());
+        let b = self.panel.as_chunks::<STEP>();
+        let mut acc = rows.map(|row| core::array::from_fn(|j| simd.load(&self.sums[row.sum][j])));
+        // Lengths known to the compiler: no check per channel.
+        for (k, b) in b.0.iter().enumerate() {
+            let a: [&[f32; STEP]; R] = core::array::from_fn(|i| &a[i].0[k]);
+            for k in 0..STEP {
+                add_products(simd, a.map(|a| a[k]), &b[k], &mut acc);
+            }
+        }
+        for (k, b) in b.1.iter().enumerate() {
+            add_products(simd, core::array::from_fn(|i| a[i].1[k]), b, &mut acc);
+        }
+        for (row, acc) in rows.iter().zip(acc) {
+            for (acc, sum) in acc.into_iter().zip(&mut self.sums[row.sum]) {
+                simd.store(acc, sum);
             }
         }
     }
-    for (row, acc) in rows.iter().zip(acc) {
-        for (acc, sum) in acc.into_iter().zip(&mut sums[row.sum]) {
-            simd.store(acc, sum);
+}
+
+/// The outer product of one channel's `R` inputs and `C` vectors of weights.
+#[inline(always)]
+fn add_products<S: Simd<L>, const L: usize, const C: usize, const R: usize>(
+    simd: S,
+    a: [f32; R],
+    b: &[[f32; L]; C],
+    acc: &mut [[S::V; C]; R],
+) {
+    let b = b.each_ref().map(|b| simd.load(b));
+    for i in 0..R {
+        let a = simd.splat(a[i]);
+        for j in 0..C {
+            acc[i][j] = simd.mul_add(a, b[j], acc[i][j]);
         }
     }
 }
+
+/// Channels between two checks of lengths.
+const STEP: usize = 8;
 
 /// Positions whose sums lie on the stack at a time.
 const BLOCK: usize = 128;

@@ -4,7 +4,11 @@ mod avx2;
 mod avx512;
 
 pub(super) use avx2::avx2;
+#[cfg(any(test, feature = "std"))]
+pub(super) use avx2::fma_loop as avx2_fma_loop;
 pub(super) use avx512::avx512;
+#[cfg(any(test, feature = "std"))]
+pub(super) use avx512::fma_loop as avx512_fma_loop;
 
 /// Whether the CPU has a feature: asked at run time with `std`, else promised by the compiler's target.
 macro_rules! has {
