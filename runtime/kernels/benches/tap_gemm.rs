@@ -114,7 +114,6 @@ fn layers(criterion: &mut Criterion) {
 fn fastest() {
     let layers = generator();
     let macs: usize = layers.iter().map(Layer::macs).sum();
-    let peaks: Vec<_> = peak::fma_gflops_each().collect();
     let input: Vec<f32> = (0..1 << 16).map(|i| (i % 13) as f32 / 8.0 - 0.75).collect();
     let mut output = vec![0.0; 1 << 16];
     let all: Vec<Kernels> = dispatch::available().into_iter().flatten().skip(1).collect();
@@ -137,6 +136,7 @@ fn fastest() {
             best[layers.len()] = whole.min(best[layers.len()]);
         }
     }
+    let peaks: Vec<_> = peak::fma_gflops_each().collect();
     println!("{:>10} {}", "", layers.iter().map(|l| format!("{:>15}", l.name)).collect::<String>());
     for (kernels, best) in all.iter().zip(&best) {
         let columns: String = best.iter().map(|t| format!("{:>15.1}", t.as_secs_f64() * 1e6)).collect();

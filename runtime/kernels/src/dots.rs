@@ -101,11 +101,14 @@ impl<S: Simd<L>, const L: usize, const N: usize, const R: usize> InnerLoop<S, L>
             });
             let b = self.weights.map(|weights| weights[t * c..][..c].as_chunks::<L>());
             for k in 0..c / L {
-                let b = b.map(|b| simd.load(&b.0[k]));
+                let mut w = [simd.splat(0.0); N];
+                for n in 0..N {
+                    w[n] = simd.load(&b[n].0[k]);
+                }
                 for r in 0..R {
                     let a = simd.load(&a[r].0[k]);
                     for n in 0..N {
-                        acc[r][n] = simd.mul_add(a, b[n], acc[r][n]);
+                        acc[r][n] = simd.mul_add(a, w[n], acc[r][n]);
                     }
                 }
             }
@@ -117,7 +120,12 @@ impl<S: Simd<L>, const L: usize, const N: usize, const R: usize> InnerLoop<S, L>
                 }
             }
         }
-        core::array::from_fn(|r| core::array::from_fn(|n| simd.sum(acc[r][n]) + ends[r][n]))
+        for r in 0..R {
+            for n in 0..N {
+                ends[r][n] += simd.sum(acc[r][n]);
+            }
+        }
+        ends
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) trait Simd<const L: usize>: Copy {
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// Sum of all lanes, pairwise.
     fn sum(self, v: Self::V) -> f32;
+    /// Asks for the values' cache lines, which a loop will read soon.
+    fn prefetch<T>(self, values: &[T]);
 
     /// Runs an inner loop in a function of its own, where it has all registers to itself.
     fn outline<T: InnerLoop<Self, L>>(self, inner: T) -> T::Output;

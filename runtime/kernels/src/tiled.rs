@@ -111,7 +111,12 @@ impl<W: Weight> Group<'_, W> {
                     self.widen(tiling.narrow, t * c + channel, panel);
                     let input = &self.input[channel..];
                     let mut rows = &*rows;
-                    for tiles in (1..=rows.len().div_ceil(tiling.max_rows)).rev() {
+                    let tiles = rows.len().div_ceil(tiling.max_rows);
+                    let next = t * c + channel + panel.len();
+                    let share = panel.len().div_ceil(tiles);
+                    for tiles in (1..=tiles).rev() {
+                        // The weights come from afar: ask for the next ones while these are in use.
+                        self.prefetch::<P, L, C>(tiling.narrow, next + (tiles - 1) * share, share);
                         // Equal tiles: a small one would wait for its additions.
                         let (tile, rest) = rows.split_at(rows.len().div_ceil(tiles));
                         add_tile(tiling.wide, tile, input, panel, sums);
@@ -121,6 +126,18 @@ impl<W: Weight> Group<'_, W> {
             }
             op.activation.apply_all(sums.as_flattened_mut().as_flattened_mut());
             block.store(self.first, sums, output);
+        }
+    }
+
+    /// Asks for `len` rows from `row` on of this group's panels.
+    #[inline(always)]
+    fn prefetch<P: Simd<PANEL>, const L: usize, const C: usize>(&self, simd: P, row: usize, len: usize) {
+        let panel_rows = self.op.taps.len() * self.op.input.channels;
+        for i in 0..C * L / PANEL {
+            let start = (self.first / PANEL + i) * panel_rows + row;
+            simd.prefetch(
+                &self.weights[start.min(self.weights.len())..(start + len).min(self.weights.len())],
+            );
         }
     }
 
@@ -139,11 +156,36 @@ impl<W: Weight> Group<'_, W> {
         panel: &mut [[[f32; L]; C]],
     ) {
         let panel_rows = self.op.taps.len() * self.op.input.channels;
-        for i in 0..(C * L / PANEL).min(self.bias().len() / PANEL) {
-            let weights = &self.weights[(self.first / PANEL + i) * panel_rows + row..][..panel.len()];
-            for (wide, weights) in panel.iter_mut().zip(weights) {
-                let wide = &mut wide.as_flattened_mut().as_chunks_mut::<PANEL>().0[i];
-                simd.store(W::load(simd, weights), wide);
+        let panels = self.bias().len() / PANEL;
+        let len = panel.len();
+        let rows = |i: usize| &self.weights[(self.first / PANEL + i) * panel_rows + row..][..len];
+        // Panel by panel within a row, so that stores to one cache line follow each other.
+        match (C * L / PANEL, panels) {
+            (4, 4..) => {
+                let rows = [rows(0), rows(1), rows(2), rows(3)];
+                for (k, wide) in panel.iter_mut().enumerate() {
+                    let wide = wide.as_flattened_mut().as_chunks_mut::<PANEL>().0;
+                    for i in 0..4 {
+                        simd.store(W::load(simd, &rows[i][k]), &mut wide[i]);
+                    }
+                }
+            }
+            (2, 2..) => {
+                let rows = [rows(0), rows(1)];
+                for (k, wide) in panel.iter_mut().enumerate() {
+                    let wide = wide.as_flattened_mut().as_chunks_mut::<PANEL>().0;
+                    for i in 0..2 {
+                        simd.store(W::load(simd, &rows[i][k]), &mut wide[i]);
+                    }
+                }
+            }
+            (all, some) => {
+                for i in 0..all.min(some) {
+                    for (wide, weights) in panel.iter_mut().zip(rows(i)) {
+                        let wide = &mut wide.as_flattened_mut().as_chunks_mut::<PANEL>().0[i];
+                        simd.store(W::load(simd, weights), wide);
+                    }
+                }
             }
         }
     }
@@ -266,7 +308,12 @@ impl<S: Simd<L>, const L: usize, const C: usize, const R: usize> InnerLoop<S, L>
         let rows: &[Row; R] = self.rows.try_into().expect("the caller matched the length");
         let a = rows.map(|row| self.input[row.start..][..self.panel.len()].as_chunks::<STEP>());
         let b = self.panel.as_chunks::<STEP>();
-        let mut acc = rows.map(|row| core::array::from_fn(|j| simd.load(&self.sums[row.sum][j])));
+        let mut acc = [[simd.splat(0.0); C]; R];
+        for i in 0..R {
+            for j in 0..C {
+                acc[i][j] = simd.load(&self.sums[rows[i].sum][j]);
+            }
+        }
         // Lengths known to the compiler: no check per channel.
         for (k, b) in b.0.iter().enumerate() {
             let a: [&[f32; STEP]; R] = core::array::from_fn(|i| &a[i].0[k]);
@@ -277,9 +324,9 @@ impl<S: Simd<L>, const L: usize, const C: usize, const R: usize> InnerLoop<S, L>
         for (k, b) in b.1.iter().enumerate() {
             add_products(simd, core::array::from_fn(|i| a[i].1[k]), b, &mut acc);
         }
-        for (row, acc) in rows.iter().zip(acc) {
-            for (acc, sum) in acc.into_iter().zip(&mut self.sums[row.sum]) {
-                simd.store(acc, sum);
+        for i in 0..R {
+            for j in 0..C {
+                simd.store(acc[i][j], &mut self.sums[rows[i].sum][j]);
             }
         }
     }
@@ -293,11 +340,14 @@ fn add_products<S: Simd<L>, const L: usize, const C: usize, const R: usize>(
     b: &[[f32; L]; C],
     acc: &mut [[S::V; C]; R],
 ) {
-    let b = b.each_ref().map(|b| simd.load(b));
+    let mut weights = [simd.splat(0.0); C];
+    for j in 0..C {
+        weights[j] = simd.load(&b[j]);
+    }
     for i in 0..R {
         let a = simd.splat(a[i]);
         for j in 0..C {
-            acc[i][j] = simd.mul_add(a, b[j], acc[i][j]);
+            acc[i][j] = simd.mul_add(a, weights[j], acc[i][j]);
         }
     }
 }

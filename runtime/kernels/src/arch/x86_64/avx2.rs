@@ -101,6 +101,11 @@ impl Simd<8> for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch<T>(self, values: &[T]) {
+        super::prefetch(values);
+    }
+
+    #[inline(always)]
     fn outline<T: InnerLoop<Self, 8>>(self, inner: T) -> T::Output {
         #[target_feature(enable = "avx2,fma,f16c")]
         #[inline(never)]

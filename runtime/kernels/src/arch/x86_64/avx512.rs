@@ -97,6 +97,11 @@ impl Simd<16> for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch<T>(self, values: &[T]) {
+        super::prefetch(values);
+    }
+
+    #[inline(always)]
     fn outline<T: InnerLoop<Self, 16>>(self, inner: T) -> T::Output {
         #[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
         #[inline(never)]
