@@ -3,8 +3,9 @@
 //! `cargo bench -p pocketgan-kernels --features std`. Prints each layer's throughput in multiply-adds, and first what
 //! this core can do at most.
 
-use std::hint::black_box;
-use std::time::{Duration, Instant};
+use core::hint::black_box;
+use core::time::Duration;
+use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group};
 use half::f16;

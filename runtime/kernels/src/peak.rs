@@ -1,7 +1,8 @@
 //! How fast this core could multiply and add at most: the measure that benches give their figures against.
 
 use core::hint::black_box;
-use std::time::{Duration, Instant};
+use core::time::Duration;
+use std::time::Instant;
 
 use crate::arch;
 use crate::simd::Simd;

@@ -3,7 +3,8 @@
 //! In: an implementation, if this CPU has it. It compares with [`reference`](crate::reference) on generated operations
 //! of ragged sizes, and breaks every promise of [`TapGemm`] in turn. `POCKETGAN_SEED` repeats a failure.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::vec::Vec;
 use std::{env, println, vec};
 
@@ -116,7 +117,8 @@ pub fn broken_promises(kernels: Option<Kernels>) {
     assert!(!panics(sound, input_len, output_len), "the sound operation runs");
     assert!(panics(sound, input_len - 1, output_len), "short input");
     assert!(panics(sound, input_len, output_len - 1), "short output");
-    let broken: &[(&str, fn(&mut TapGemm<'_>))] = &[
+    type Break = fn(&mut TapGemm<'_>);
+    let broken: &[(&str, Break)] = &[
         ("missing weights", |op| op.weights = Panels::F32(&[[0.0; PANEL]; 11])),
         ("spare weights", |op| op.weights = Panels::F16(&[[f16::ZERO; PANEL]; 13])),
         ("short bias", |op| op.bias = &op.bias[PANEL..]),

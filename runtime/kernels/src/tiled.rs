@@ -46,14 +46,19 @@ fn run<S: Simd<L>, P: Simd<PANEL>, W: Weight, const L: usize>(
     if op.rows * op.cols == 1 {
         return single::run(tiling.narrow, op, weights, input, output);
     }
+    let mut buffers = Buffers {
+        panel: Aligned([[0.0; L]; 2 * CHUNK]),
+        sums: Aligned([[0.0; L]; 2 * BLOCK]),
+        rows: [Row::default(); BLOCK],
+    };
     let n = op.output.channels;
     let mut first = 0;
     while first < n {
         let group = Group { op, weights, input, first };
         match n - first {
             left if dots::fit(op, left, L) => dots::run(tiling.wide, &group, output),
-            left if left > L => group.run::<S, P, L, 2>(tiling, output),
-            _ => group.run::<S, P, L, 1>(tiling, output),
+            left if left > L => group.run::<S, P, L, 2>(tiling, &mut buffers, output),
+            _ => group.run::<S, P, L, 1>(tiling, &mut buffers, output),
         }
         first += 2 * L;
     }
@@ -77,6 +82,16 @@ struct Row {
     sum: usize,
 }
 
+/// What lies on the stack, for groups of at most two vectors.
+struct Buffers<const L: usize> {
+    /// The weights of a chunk of channels.
+    panel: Aligned<[[f32; L]; 2 * CHUNK]>,
+    /// The sums of a block of positions.
+    sums: Aligned<[[f32; L]; 2 * BLOCK]>,
+    /// The positions that a tap reads inside.
+    rows: [Row; BLOCK],
+}
+
 /// On cache lines, which the widest vectors fill.
 #[repr(align(64))]
 struct Aligned<T>(T);
@@ -87,30 +102,30 @@ impl<W: Weight> Group<'_, W> {
     fn run<S: Simd<L>, P: Simd<PANEL>, const L: usize, const C: usize>(
         &self,
         tiling: Tiling<S, P>,
+        buffers: &mut Buffers<L>,
         output: &mut [f32],
     ) {
         let (op, c) = (self.op, self.op.input.channels);
         let mut bias = [[0.0; L]; C];
         let used = self.bias().len().min(C * L);
         bias.as_flattened_mut()[..used].copy_from_slice(&self.bias()[..used]);
-        let mut panel = Aligned([[[0.0; L]; C]; CHUNK]);
-        let mut sums = Aligned([bias; BLOCK]);
-        let mut rows = [Row::default(); BLOCK];
+        let panel = buffers.panel.0.as_chunks_mut().0;
+        let sums = buffers.sums.0.as_chunks_mut().0;
         let positions = op.rows * op.cols;
         for start in (0..positions).step_by(BLOCK) {
             let block = Block { op, start, len: BLOCK.min(positions - start) };
-            let sums = &mut sums.0[..block.len];
+            let sums = &mut sums[..block.len];
             sums.fill(bias);
             for t in 0..op.taps.len() {
-                let rows = block.rows_of_tap(t, &mut rows);
+                let rows = block.rows_of_tap(t, &mut buffers.rows);
                 if rows.is_empty() {
                     continue;
                 }
                 for channel in (0..c).step_by(CHUNK) {
-                    let panel = &mut panel.0[..CHUNK.min(c - channel)];
+                    let panel = &mut panel[..CHUNK.min(c - channel)];
                     self.widen(tiling.narrow, t * c + channel, panel);
                     let input = &self.input[channel..];
-                    let mut rows = &*rows;
+                    let mut rows = rows;
                     let tiles = rows.len().div_ceil(tiling.max_rows);
                     let next = t * c + channel + panel.len();
                     let share = panel.len().div_ceil(tiles);
@@ -217,11 +232,10 @@ impl Block<'_> {
                 && from < to
                 && let Some(mut start) = op.input_start(row, from, tap)
             {
-                let mut sum = position - col + from - self.start;
-                for slot in &mut rows[count..count + to - from] {
+                let first_sum = position - col + from - self.start;
+                for (sum, slot) in (first_sum..).zip(&mut rows[count..count + to - from]) {
                     *slot = Row { start, sum };
                     start += op.in_step[1] * op.input.pixel_stride;
-                    sum += 1;
                 }
                 count += to - from;
             }
@@ -303,6 +317,7 @@ struct Tile<'a, const L: usize, const C: usize, const R: usize> {
 impl<S: Simd<L>, const L: usize, const C: usize, const R: usize> InnerLoop<S, L> for Tile<'_, L, C, R> {
     type Output = ();
 
+    #[allow(clippy::needless_range_loop, reason = "iterators over registers are not always inlined")]
     #[inline(always)]
     fn run(self, simd: S) {
         let rows: &[Row; R] = self.rows.try_into().expect("the caller matched the length");
@@ -333,6 +348,7 @@ impl<S: Simd<L>, const L: usize, const C: usize, const R: usize> InnerLoop<S, L>
 }
 
 /// The outer product of one channel's `R` inputs and `C` vectors of weights.
+#[allow(clippy::needless_range_loop, reason = "iterators over registers are not always inlined")]
 #[inline(always)]
 fn add_products<S: Simd<L>, const L: usize, const C: usize, const R: usize>(
     simd: S,
