@@ -1,0 +1,68 @@
+//! The loop: generate, show.
+
+use core::fmt;
+use core::ops::Range;
+
+use pocketgan_runtime::{ArenaTooSmall, Generator, Latent, LoadError, Model};
+
+use crate::{Clock, Display, Storage};
+
+/// What a run used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Bytes of the arena that the model needs.
+    pub arena_bytes: usize,
+    /// Pictures generated and shown.
+    pub images: u64,
+    /// Time in the generator alone, all pictures together.
+    pub generate_us: u64,
+}
+
+/// Why a run ended early.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum RunError<E> {
+    /// The storage holds no usable model.
+    Load(LoadError),
+    /// The model needs more memory than the board has set aside.
+    Arena(ArenaTooSmall),
+    /// The display failed.
+    Display(E),
+}
+
+/// Loads the model and shows one picture for each seed.
+///
+/// # Errors
+/// The first error of the model, the arena or the display.
+pub fn run<D: Display>(
+    storage: &(impl Storage + ?Sized),
+    clock: &mut impl Clock,
+    display: &mut D,
+    arena: &mut [f32],
+    seeds: Range<u64>,
+) -> Result<Report, RunError<D::Error>> {
+    let model = Model::load(storage.model()).map_err(RunError::Load)?;
+    let mut report =
+        Report { arena_bytes: model.arena_len() * size_of::<f32>(), images: 0, generate_us: 0 };
+    let mut generator = Generator::new(&model, arena).map_err(RunError::Arena)?;
+    for seed in seeds {
+        let start_us = clock.now_us();
+        let image = generator.generate(Latent::from_seed(seed));
+        report.generate_us += clock.now_us() - start_us;
+        report.images += 1;
+        display.show(&image).map_err(RunError::Display)?;
+    }
+    Ok(report)
+}
+
+impl<E: fmt::Display> fmt::Display for RunError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(error) => write!(f, "loading the model: {error}"),
+            Self::Arena(error) => write!(f, "reserving the arena: {error}"),
+            Self::Display(error) => write!(f, "showing a picture: {error}"),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> core::error::Error for RunError<E> {}
