@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use pocketgan_runtime::{Generator, Latent, Model};
 use rayon::prelude::*;
@@ -56,10 +56,8 @@ pub fn run(args: Args) -> Result<()> {
     };
     let normalization = Normalization { mean: args.features_mean, std: args.features_std };
     let extractor = FeatureExtractor::open(&spec, normalization)?;
-    let file = read_aligned(&args.model)?;
-    let model = Model::load(file.bytes())
-        .map_err(|error| anyhow!("{error}"))
-        .with_context(|| format!("loading {}", args.model.display()))?;
+    let file = super::open(&args.model)?;
+    let model = Model::load(&file).with_context(|| format!("loading {}", args.model.display()))?;
     let [height, width, channels] = model.output_shape();
     ensure!(height == width, "images of {height}x{width}: data sets have square ones");
 
@@ -122,25 +120,6 @@ pub fn draw(model: &Model<'_>, seed: u64, count: usize, done: impl Fn(usize) + S
         },
     );
     images
-}
-
-/// A file at an address that [`Model::load`] accepts.
-struct Aligned {
-    words: Vec<u128>,
-    len: usize,
-}
-
-impl Aligned {
-    fn bytes(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.words)[..self.len]
-    }
-}
-
-fn read_aligned(path: &Path) -> Result<Aligned> {
-    let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    let mut words = vec![0u128; bytes.len().div_ceil(size_of::<u128>())];
-    bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(&bytes);
-    Ok(Aligned { words, len: bytes.len() })
 }
 
 /// Looks for the classifier below `POCKETGAN_DATA`, beside and below the data, and in `../shared/data`.
