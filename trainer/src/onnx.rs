@@ -14,8 +14,8 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use prost::Message as _;
 use tract_onnx::pb;
 use tract_onnx::prelude::{
-    Datum as _, DatumType, InferenceFact, InferenceModelExt as _, IntoRunnable as _, IntoTValue as _,
-    Tensor as Value, TypedRunnableModel, tvec,
+    Datum as _, InferenceFact, InferenceModelExt as _, IntoRunnable as _, IntoTValue as _, Tensor as Value,
+    TypedRunnableModel, tvec,
 };
 
 use crate::graph::{Activation, Conv2dGeometry, Graph, Op, Tensor};

@@ -67,8 +67,9 @@ fn digits_clothes_and_noise_have_their_known_distances() -> Result<()> {
         );
         assert!(result.generated.kid.mean > 100.0 * from_training.floor.kid.mean.abs());
     }
-    let shares = from_training.generated.precision_recall;
-    assert!(shares.precision > 0.9 && shares.recall > 0.9, "real digits lie among real digits: {shares:?}");
+    let shares = |result: &Evaluation| result.generated.precision_recall;
+    let (digits, clothes) = (shares(&from_training), shares(&from_clothes));
+    assert!(digits.precision > 2.0 * clothes.precision && digits.recall > 2.0 * clothes.recall);
     assert_eq!(from_noise.generated.precision_recall.precision, 0.0);
     Ok(())
 }

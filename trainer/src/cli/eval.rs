@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use pocketgan_runtime::{Generator, Latent, Model};
 use rayon::prelude::*;
@@ -18,29 +18,30 @@ use crate::onnx::split_spec;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The generator, a .pgan file
+    #[arg(value_name = "FILE")]
     pub model: PathBuf,
     /// Real images to compare with
-    #[arg(long, value_enum)]
+    #[arg(long)]
     pub dataset: Source,
     /// Folder with the files of the data set; without it the user's cache
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Classifier whose inner tensor is compared, `file.onnx[:tensor]`; a classifier of digits beside the data when absent
-    #[arg(long)]
+    /// Classifier whose tensor is compared, by default one of digits that lies beside the data
+    #[arg(long, value_name = "FILE.ONNX[:TENSOR]")]
     pub features: Option<String>,
     /// The classifier reads (pixel / 255 - mean) / std
-    #[arg(long, default_value_t = Normalization::MNIST.mean)]
+    #[arg(long, value_name = "X", default_value_t = Normalization::MNIST.mean)]
     pub features_mean: f32,
     /// The classifier reads (pixel / 255 - mean) / std
-    #[arg(long, default_value_t = Normalization::MNIST.std)]
+    #[arg(long, value_name = "X", default_value_t = Normalization::MNIST.std)]
     pub features_std: f32,
     /// Images of each kind
-    #[arg(long, default_value_t = 5000)]
+    #[arg(long, value_name = "N", default_value_t = 5000)]
     pub samples: usize,
     /// Chooses the latents and the real images
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Print the result as one JSON object, last line of stdout
+    /// Print the figures as one JSON object, the last line of standard output
     #[arg(long)]
     pub json: bool,
 }
@@ -56,10 +57,8 @@ pub fn run(args: Args) -> Result<()> {
     };
     let normalization = Normalization { mean: args.features_mean, std: args.features_std };
     let extractor = FeatureExtractor::open(&spec, normalization)?;
-    let file = read_aligned(&args.model)?;
-    let model = Model::load(file.bytes())
-        .map_err(|error| anyhow!("{error}"))
-        .with_context(|| format!("loading {}", args.model.display()))?;
+    let file = super::open(&args.model)?;
+    let model = Model::load(&file).with_context(|| format!("loading {}", args.model.display()))?;
     let [height, width, channels] = model.output_shape();
     ensure!(height == width, "images of {height}x{width}: data sets have square ones");
 
@@ -124,25 +123,6 @@ pub fn draw(model: &Model<'_>, seed: u64, count: usize, done: impl Fn(usize) + S
     images
 }
 
-/// A file at an address that [`Model::load`] accepts.
-struct Aligned {
-    words: Vec<u128>,
-    len: usize,
-}
-
-impl Aligned {
-    fn bytes(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.words)[..self.len]
-    }
-}
-
-fn read_aligned(path: &Path) -> Result<Aligned> {
-    let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    let mut words = vec![0u128; bytes.len().div_ceil(size_of::<u128>())];
-    bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(&bytes);
-    Ok(Aligned { words, len: bytes.len() })
-}
-
 /// Looks for the classifier below `POCKETGAN_DATA`, beside and below the data, and in `../shared/data`.
 fn default_features(data_dir: Option<&Path>) -> Result<String> {
     let mut folders: Vec<PathBuf> =
@@ -172,21 +152,44 @@ fn feature_name(spec: &str, extractor: &FeatureExtractor) -> String {
 fn print_table(features: &str, samples: usize, seed: u64, dataset: &str, floor: &str, result: &Evaluation) {
     println!("features   {features}");
     println!("reference  {samples} training images of {dataset}, seed {seed}");
-    println!("{:22} {:>10} {:>19} {:>10} {:>8}", "", "Frechet", "kernel distance", "precision", "recall");
+    println!("{:22} {:>10} {:>20} {:>10} {:>8}", "", "Frechet", "kernel distance", "precision", "recall");
     for (name, row) in [("generated", &result.generated), (floor, &result.floor)] {
         println!("{name:22} {}", columns(row));
     }
 }
 
 fn columns(row: &Comparison) -> String {
-    let error = row.kid.standard_error.map_or(String::new(), |error| format!(" +- {error:.4}"));
-    let kid = format!("{:.4}{error}", row.kid.mean);
+    let error = row.kid.standard_error.map_or(String::new(), |error| format!(" +- {}", number(error)));
+    let kid = format!("{}{error}", number(row.kid.mean));
     let shares = row.precision_recall;
-    format!("{:>10.2} {kid:>19} {:>10.3} {:>8.3}", row.frechet, shares.precision, shares.recall)
+    format!("{:>10} {kid:>20} {:>10.3} {:>8.3}", number(row.frechet), shares.precision, shares.recall)
+}
+
+/// As many digits as mean something: features have any scale.
+fn number(value: f64) -> String {
+    match value.abs() {
+        1e6.. => format!("{value:.3e}"),
+        1e3.. => format!("{value:.0}"),
+        1e1.. => format!("{value:.1}"),
+        1e-2.. => format!("{value:.3}"),
+        0.0 => "0".to_owned(),
+        _ => format!("{value:.1e}"),
+    }
 }
 
 fn progress_bar(what: &'static str, len: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:9} {wide_bar} {pos}/{len} {per_sec} {eta}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(len as u64).with_style(style).with_prefix(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_their_meaning() {
+        let shown = [0.0, 3.1e-5, 0.0421, -3.142, 471.26, -18022.8, 1.42e9].map(number);
+        assert_eq!(shown, ["0", "3.1e-5", "0.042", "-3.142", "471.3", "-18023", "1.420e9"]);
+    }
 }
