@@ -329,7 +329,11 @@ fn every_rule_finds_its_fault() {
         (libraries_are_named_in_few_files, "trainer/src/export.rs", "use tract_onnx::pb;"),
         (libraries_are_named_in_few_files, "tests/parity.rs", "fn f() { burn::tensor::f(); }"),
         (libraries_are_named_in_few_files, "runtime/finetune/src/a.rs", "use burn as b;"),
-        (only_dispatch_and_arch_ask_the_cpu, "trainer/src/main.rs", "std::is_x86_feature_detected!(\"avx2\")"),
+        (
+            only_dispatch_and_arch_ask_the_cpu,
+            "trainer/src/main.rs",
+            "std::is_x86_feature_detected!(\"avx2\")",
+        ),
         (top_level_is_the_layout, "scripts/x.py", ""),
         (files_are_short, "trainer/src/main.rs", &long),
     ];
