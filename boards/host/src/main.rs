@@ -27,7 +27,7 @@ fn main() -> Result<()> {
         bytes.len(),
         report.arena_bytes
     );
-    println!("# {} us per image", report.generate_us / report.images.max(1));
+    println!("time: {} us per image", report.generate_us / report.images.max(1));
     if let (Some(path), Some(values)) = (args.next(), display.first) {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
