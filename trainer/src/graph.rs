@@ -3,6 +3,8 @@
 //! In: one latent vector. Out: one image `[C, H, W]`. Tensors have the layout of the frameworks: `[C, H, W]`
 //! activations without a batch dimension, weights as PyTorch stores them. Nothing here knows burn, ONNX or `.pgan`.
 
+pub mod evaluate;
+
 use anyhow::{Result, bail, ensure};
 
 /// A generator as a chain of operations, each reading the value before it.

@@ -6,10 +6,20 @@
 
 use crate::Kernels;
 
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
 /// Length of [`available`].
+#[cfg(target_arch = "x86_64")]
+pub(crate) const COUNT: usize = 2;
+/// Length of [`available`].
+#[cfg(not(target_arch = "x86_64"))]
 pub(crate) const COUNT: usize = 0;
 
 /// What this CPU has of this architecture's implementations, the fastest last.
 pub(crate) fn available() -> [Option<Kernels>; COUNT] {
+    #[cfg(target_arch = "x86_64")]
+    return [x86_64::avx2(), x86_64::avx512()];
+    #[cfg(not(target_arch = "x86_64"))]
     []
 }

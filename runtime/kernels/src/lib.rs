@@ -11,10 +11,16 @@ extern crate std;
 pub mod activation;
 mod arch;
 pub mod dispatch;
+mod dots;
 mod half_float;
 mod portable;
 pub mod reference;
+mod simd;
+mod single;
 mod tap_gemm;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod tiled;
 
 pub use dispatch::Kernels;
 pub use half_float::f16_to_f32;

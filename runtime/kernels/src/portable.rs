@@ -61,3 +61,8 @@ fn add_products<W: Copy>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    crate::kernel_tests!(Some(super::KERNELS));
+}

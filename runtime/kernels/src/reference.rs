@@ -180,3 +180,8 @@ pub fn conv_transpose2d(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    crate::kernel_tests!(Some(super::KERNELS));
+}

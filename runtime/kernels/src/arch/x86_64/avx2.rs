@@ -1,0 +1,93 @@
+//! AVX2 with FMA and F16C: 8 lanes, tiles of 6 positions by 16 channels in 12 of 16 registers.
+
+use core::arch::x86_64::*;
+
+use half::f16;
+
+use super::has;
+use crate::simd::Simd;
+use crate::tiled::{self, Tiling};
+use crate::{Kernels, TapGemm};
+
+/// The implementation for CPUs with AVX2, FMA and F16C.
+pub(in crate::arch) fn avx2() -> Option<Kernels> {
+    if !(has!("avx2") && has!("fma") && has!("f16c")) {
+        return None;
+    }
+    // SAFETY: the three features were established above, and a CPU does not lose one.
+    Some(Kernels { name: "avx2", tap_gemm: |op, input, output| unsafe { tap_gemm(op, input, output) } })
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn tap_gemm(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]) {
+    let simd = Avx2::new();
+    tiled::tap_gemm(Tiling { wide: simd, narrow: simd, max_rows: 6 }, op, input, output);
+}
+
+/// Proof of AVX2, FMA and F16C.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(());
+
+impl Avx2 {
+    /// Safe where the caller has the features; elsewhere the compiler asks for `unsafe`.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
+    pub(super) fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Simd<8> for Avx2 {
+    type V = __m256;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm256_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    fn load(self, values: &[f32; 8]) -> __m256 {
+        // SAFETY: `self` proves the feature; the array holds the 32 bytes read.
+        unsafe { _mm256_loadu_ps(values.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn load_f16(self, values: &[f16; 8]) -> __m256 {
+        // SAFETY: `self` proves the feature; the array holds the 16 bytes read.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(values.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn store(self, v: __m256, values: &mut [f32; 8]) {
+        // SAFETY: `self` proves the feature; the array holds the 32 bytes written.
+        unsafe { _mm256_storeu_ps(values.as_mut_ptr(), v) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sum(self, v: __m256) -> f32 {
+        // SAFETY: `self` proves the feature.
+        unsafe {
+            let quarters = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+            let pairs = _mm_add_ps(quarters, _mm_movehl_ps(quarters, quarters));
+            _mm_cvtss_f32(_mm_add_ss(pairs, _mm_movehdup_ps(pairs)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    crate::kernel_tests!(super::avx2());
+}

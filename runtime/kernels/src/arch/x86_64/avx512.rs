@@ -1,0 +1,89 @@
+//! AVX-512F: 16 lanes, tiles of 8 positions by 32 channels in 16 of 32 registers.
+
+use core::arch::x86_64::*;
+
+use half::f16;
+
+use super::avx2::Avx2;
+use super::has;
+use crate::simd::Simd;
+use crate::tiled::{self, Tiling};
+use crate::{Kernels, TapGemm};
+
+/// The implementation for CPUs with AVX-512F (and AVX2, FMA and F16C, which all of them have).
+pub(in crate::arch) fn avx512() -> Option<Kernels> {
+    if !(has!("avx512f") && has!("avx512vl") && has!("avx2") && has!("fma") && has!("f16c")) {
+        return None;
+    }
+    // SAFETY: the features were established above, and a CPU does not lose one.
+    Some(Kernels { name: "avx512", tap_gemm: |op, input, output| unsafe { tap_gemm(op, input, output) } })
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
+fn tap_gemm(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]) {
+    tiled::tap_gemm(Tiling { wide: Avx512::new(), narrow: Avx2::new(), max_rows: 8 }, op, input, output);
+}
+
+/// Proof of AVX-512F.
+#[derive(Clone, Copy)]
+struct Avx512(());
+
+impl Avx512 {
+    /// Safe where the caller has the feature; elsewhere the compiler asks for `unsafe`.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Simd<16> for Avx512 {
+    type V = __m512;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    fn load(self, values: &[f32; 16]) -> __m512 {
+        // SAFETY: `self` proves the feature; the array holds the 64 bytes read.
+        unsafe { _mm512_loadu_ps(values.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn load_f16(self, values: &[f16; 16]) -> __m512 {
+        // SAFETY: `self` proves the feature; the array holds the 32 bytes read.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(values.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn store(self, v: __m512, values: &mut [f32; 16]) {
+        // SAFETY: `self` proves the feature; the array holds the 64 bytes written.
+        unsafe { _mm512_storeu_ps(values.as_mut_ptr(), v) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sum(self, v: __m512) -> f32 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_reduce_add_ps(v) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    crate::kernel_tests!(super::avx512());
+}

@@ -1,0 +1,70 @@
+//! Runs a [`Graph`] on burn: the yardstick for files made from it.
+
+use anyhow::{Result, ensure};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PaddedConvOptions};
+use burn::tensor::{Device, Tensor as Burn, TensorData, activation, module};
+
+use super::{Activation, Graph, Op, Tensor};
+
+/// Pictures of a batch of latent vectors.
+///
+/// # Shapes
+/// `latents`: `[N, latent_dim]`; the result: `[N, C, H, W]`.
+///
+/// # Errors
+/// When the graph's shapes do not fit.
+pub fn evaluate(graph: &Graph, latents: &[f32]) -> Result<Vec<f32>> {
+    ensure!(latents.len().is_multiple_of(graph.latent_dim), "{} latent values", latents.len());
+    let shapes = graph.shapes()?;
+    let device = Device::flex();
+    let batch = latents.len() / graph.latent_dim;
+    let mut x: Burn<4> =
+        Burn::from_data(TensorData::new(latents.to_vec(), [batch, graph.latent_dim, 1, 1]), &device);
+    for (node, [c, h, w]) in graph.nodes.iter().zip(shapes) {
+        x = apply(&node.op, x, &device).reshape([batch, c, h, w]);
+    }
+    Ok(x.into_data().to_vec()?)
+}
+
+fn apply(op: &Op, x: Burn<4>, device: &Device) -> Burn<4> {
+    match op {
+        Op::Dense { weight, bias } => {
+            let [batch, c, h, w] = x.dims();
+            let y = x.reshape([batch, c * h * w]).matmul(load::<2>(weight, device).transpose());
+            let y = match bias {
+                Some(bias) => y + load::<1>(bias, device).unsqueeze(),
+                None => y,
+            };
+            y.unsqueeze_dims(&[2, 3])
+        }
+        Op::Conv2d { weight, bias, geometry: g } => {
+            let [top, left, bottom, right] = g.padding;
+            let options = ConvOptions::new(g.stride, [0, 0], g.dilation, g.groups);
+            let options = PaddedConvOptions::asymmetric(options, [top, left], [bottom, right]);
+            module::conv2d(x, load(weight, device), bias.as_ref().map(|b| load(b, device)), options)
+        }
+        Op::ConvTranspose2d { weight, bias, geometry: g } => {
+            let options = ConvTransposeOptions::new(g.stride, [0, 0], g.output_padding, g.dilation, g.groups);
+            let bias = bias.as_ref().map(|b| load(b, device));
+            let y = module::conv_transpose2d(x, load(weight, device), bias, options);
+            // burn cuts the same from both sides; this cuts any.
+            let [top, left, bottom, right] = g.padding;
+            let [batch, c, h, w] = y.dims();
+            y.slice([0..batch, 0..c, top..h - bottom, left..w - right])
+        }
+        Op::BatchNorm { gamma, beta, mean, variance, epsilon } => {
+            let per_channel = |t: &Tensor| load::<1>(t, device).reshape([1, -1, 1, 1]);
+            let deviation = per_channel(variance).add_scalar(*epsilon).sqrt();
+            (x - per_channel(mean)) / deviation * per_channel(gamma) + per_channel(beta)
+        }
+        Op::Activation(Activation::Relu) => activation::relu(x),
+        Op::Activation(Activation::LeakyRelu(slope)) => activation::leaky_relu(x, f64::from(*slope)),
+        Op::Activation(Activation::Tanh) => activation::tanh(x),
+        Op::Activation(Activation::Sigmoid) => activation::sigmoid(x),
+        Op::Reshape(_) => x,
+    }
+}
+
+fn load<const D: usize>(tensor: &Tensor, device: &Device) -> Burn<D> {
+    Burn::from_data(TensorData::new(tensor.data.clone(), tensor.shape.clone()), device)
+}

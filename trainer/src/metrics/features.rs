@@ -1,0 +1,175 @@
+//! Images to features: an inner tensor of a classifier in ONNX.
+
+use anyhow::{Context as _, Result, ensure};
+use rayon::prelude::*;
+
+use super::Features;
+use crate::onnx::Reference;
+
+/// The classifier of digits that measures MNIST, below the data folder.
+pub const DEFAULT_FEATURES: &str = "classifiers/burn-mnist/mnist.onnx:/Relu_3_output_0";
+
+/// What a classifier wants to see: `(pixel / 255 - mean) / std`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Normalization {
+    /// Subtracted from a pixel in [0, 1].
+    pub mean: f32,
+    /// Divides the difference.
+    pub std: f32,
+}
+
+/// Runs a classifier on images and reads one of its tensors.
+pub struct FeatureExtractor {
+    reference: Reference,
+    /// Extents of one input: `[C, H, W]`, or `[H, W]` of grey images, or `[C * H * W]`.
+    extents: Vec<usize>,
+    batch_size: usize,
+    normalization: Normalization,
+}
+
+impl Normalization {
+    /// Mean and standard deviation of the training pixels of MNIST, which most of its classifiers use.
+    pub const MNIST: Self = Self { mean: 0.1307, std: 0.3081 };
+}
+
+impl FeatureExtractor {
+    /// Opens `file.onnx` (its first output) or `file.onnx:tensor`.
+    ///
+    /// # Errors
+    /// When the file cannot be read or run, or does not take images of a fixed size.
+    pub fn open(spec: &str, normalization: Normalization) -> Result<Self> {
+        Self::new(Reference::open(spec)?, normalization)
+            .with_context(|| format!("using the features of {spec}"))
+    }
+
+    fn new(reference: Reference, normalization: Normalization) -> Result<Self> {
+        let Normalization { mean, std } = normalization;
+        ensure!(mean.is_finite() && std.is_normal(), "a mean of {mean} and a standard deviation of {std}");
+        let declared = reference.input_shape();
+        let extents = declared.iter().skip(1).copied().collect::<Option<Vec<_>>>().unwrap_or_default();
+        ensure!(
+            (1..=3).contains(&extents.len()),
+            "the input {declared:?} is no batch of images of a fixed size"
+        );
+        let mut extractor = Self { reference, extents, batch_size: BATCH, normalization };
+        // A file made for single images may still run on many; when it does not, it runs on one at a time.
+        let probe = |extractor: &Self| {
+            let n = extractor.batch_size;
+            let pixels: usize = extractor.extents.iter().product();
+            let features = extractor.run(&vec![0.0; n * pixels])?;
+            ensure!(
+                features.len().is_multiple_of(n) && !features.is_empty(),
+                "{} features of {n}",
+                features.len()
+            );
+            Ok(())
+        };
+        if probe(&extractor).is_err() {
+            extractor.batch_size = 1;
+            probe(&extractor)?;
+        }
+        Ok(extractor)
+    }
+
+    fn run(&self, input: &[f32]) -> Result<Vec<f32>> {
+        let n = input.len() / self.extents.iter().product::<usize>();
+        let shape: Vec<usize> = std::iter::once(n).chain(self.extents.iter().copied()).collect();
+        self.reference.run(input, &shape)
+    }
+
+    /// The tensor that is read.
+    pub fn tensor(&self) -> &str {
+        self.reference.output()
+    }
+
+    /// The features of `images`; `done` is told how many more are.
+    ///
+    /// # Shapes
+    /// `images`: `[N, C, H, W]` in [-1, 1], where `image_shape` is `[C, H, W]`.
+    ///
+    /// # Errors
+    /// When the images are not of the classifier's size or the features are not finite.
+    pub fn extract(
+        &self,
+        images: &[f32],
+        image_shape: [usize; 3],
+        done: impl Fn(usize) + Sync,
+    ) -> Result<Features> {
+        let [c, h, w] = image_shape;
+        let pixels = c * h * w;
+        let fits = match self.extents[..] {
+            [extent] => extent == pixels,
+            [height, width] => [1, height, width] == image_shape,
+            _ => self.extents == image_shape,
+        };
+        ensure!(
+            fits,
+            "images of {c}x{h}x{w} for a classifier of {}: name another one with --features",
+            self.extents.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
+        );
+        ensure!(
+            !images.is_empty() && images.len().is_multiple_of(pixels),
+            "{} values are no images",
+            images.len()
+        );
+        let Normalization { mean, std } = self.normalization;
+        let features = images
+            .par_chunks(self.batch_size * pixels)
+            .map(|chunk| {
+                let input: Vec<f32> = chunk.iter().map(|value| ((value + 1.0) / 2.0 - mean) / std).collect();
+                let output = self.run(&input)?;
+                done(chunk.len() / pixels);
+                Ok(output)
+            })
+            .collect::<Result<Vec<_>>>()?
+            .concat();
+        Features::new(features.len() / (images.len() / pixels), features)
+    }
+}
+
+/// Enough for the matrix products to be efficient, little enough for every core to have some.
+const BATCH: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::graph::{Graph, Node, Op, Tensor};
+    use crate::onnx;
+
+    /// A "classifier" of 2x2 pixels: their sum, and the first of them doubled.
+    fn classifier() -> Result<Reference> {
+        let weight = Tensor::new([2, 4], vec![1.0, 1.0, 1.0, 1.0, 2.0, 0.0, 0.0, 0.0]);
+        let nodes = vec![Node { name: "dense".into(), op: Op::Dense { weight, bias: None } }];
+        Reference::load(&onnx::write(&Graph { latent_dim: 4, nodes })?, None)
+    }
+
+    #[test]
+    fn images_are_normalized_batched_and_kept_in_order() -> Result<()> {
+        let extractor = FeatureExtractor::new(classifier()?, Normalization { mean: 0.5, std: 0.25 })?;
+        // Image i is 0 but for its first pixel: a value v in [-1, 1] becomes 2 v.
+        let n = 2 * BATCH + 3;
+        let value = |i: usize| i as f32 / 256.0;
+        let images: Vec<f32> = (0..n).flat_map(|i| [value(i), 0.0, 0.0, 0.0]).collect();
+        let count = AtomicUsize::new(0);
+        let features =
+            extractor.extract(&images, [1, 2, 2], |n| _ = count.fetch_add(n, Ordering::Relaxed))?;
+        assert_eq!((features.len(), features.dim(), count.into_inner()), (n, 2, n));
+        for (i, row) in features.rows().enumerate() {
+            assert_eq!(row, [2.0 * value(i), 4.0 * value(i)], "image {i}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn images_of_another_size_are_an_error() -> Result<()> {
+        let extractor = FeatureExtractor::new(classifier()?, Normalization::MNIST)?;
+        let error = extractor.extract(&[0.0; 18], [2, 3, 3], |_| ()).expect_err("another size").to_string();
+        assert!(error.contains("2x3x3") && error.contains("--features"), "{error}");
+        assert!(extractor.extract(&[0.0; 7], [1, 2, 2], |_| ()).is_err(), "half an image");
+        assert!(extractor.extract(&[], [1, 2, 2], |_| ()).is_err(), "no image");
+        assert!(FeatureExtractor::new(classifier()?, Normalization { mean: 0.0, std: 0.0 }).is_err());
+        Ok(())
+    }
+}
