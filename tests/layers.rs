@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Spacing, TokenStream, TokenTree};
 use toml::{Table, Value};
 
 /// Path relative to the workspace, with `/`, to text.
@@ -131,7 +131,7 @@ fn libraries_are_named_in_few_files(tree: &Tree) -> Vec<String> {
 fn names_crate(library: &'static str) -> impl Fn(&str, &str, &str) -> bool {
     move |word, before, after| {
         let named = word.strip_prefix(library).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
-        named && (after == ":" && before != ":" || before == "use" || before == "crate")
+        named && (after == "::" && before != ":" || before == "use" || before == "crate")
     }
 }
 
@@ -228,6 +228,10 @@ fn flatten(stream: TokenStream, tokens: &mut Vec<(String, usize)>) {
     for tree in stream {
         match tree {
             TokenTree::Group(group) => flatten(group.stream(), tokens),
+            // Of the two colons of a path, only the first is joint.
+            TokenTree::Punct(punct) if punct.as_char() == ':' && punct.spacing() == Spacing::Joint => {
+                tokens.push(("::".to_owned(), punct.span().start().line));
+            }
             token => tokens.push((token.to_string(), token.span().start().line)),
         }
     }
@@ -372,7 +376,10 @@ fn small_tree() -> Tree {
         ("boards/mps2/Cargo.toml", package("mps2", "pocketgan-runtime.workspace = true")),
         ("boards/mps2/src/main.rs", "fn f() { unsafe { g() } }".to_owned()),
         ("trainer/Cargo.toml", package("pocketgan-trainer", "burn = \"0.22\"\ntract-onnx = \"0.23\"")),
-        ("trainer/src/main.rs", "use burn::prelude::*; /* use tract_onnx */ let tract = burn_in;".to_owned()),
+        (
+            "trainer/src/main.rs",
+            "use burn::prelude::*; /* use tract_onnx */ fn f(tract: A) { A { burn: b } }".to_owned(),
+        ),
         ("trainer/src/onnx.rs", "use tract_onnx::pb;".to_owned()),
         ("tests/Cargo.toml", package("pocketgan-tests", "pocketgan-trainer.workspace = true")),
     ];
