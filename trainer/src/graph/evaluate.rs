@@ -1,7 +1,7 @@
 //! Runs a [`Graph`] on burn: the yardstick for files made from it.
 
 use anyhow::{Result, ensure};
-use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, PaddedConvOptions};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor as Burn, TensorData, activation, module};
 
 use super::{Activation, Graph, Op, Tensor};
@@ -23,7 +23,7 @@ pub fn evaluate(graph: &Graph, latents: &[f32]) -> Result<Vec<f32>> {
     for (node, [c, h, w]) in graph.nodes.iter().zip(shapes) {
         x = apply(&node.op, x, &device).reshape([batch, c, h, w]);
     }
-    Ok(x.into_data().to_vec()?)
+    Ok(x.into_data().try_to_vec()?)
 }
 
 fn apply(op: &Op, x: Burn<4>, device: &Device) -> Burn<4> {
@@ -39,8 +39,8 @@ fn apply(op: &Op, x: Burn<4>, device: &Device) -> Burn<4> {
         }
         Op::Conv2d { weight, bias, geometry: g } => {
             let [top, left, bottom, right] = g.padding;
-            let options = ConvOptions::new(g.stride, [0, 0], g.dilation, g.groups);
-            let options = PaddedConvOptions::asymmetric(options, [top, left], [bottom, right]);
+            let padding = [(top, bottom), (left, right)];
+            let options = ConvOptions::new_with_padding(g.stride, padding, g.dilation, g.groups);
             module::conv2d(x, load(weight, device), bias.as_ref().map(|b| load(b, device)), options)
         }
         Op::ConvTranspose2d { weight, bias, geometry: g } => {
