@@ -13,14 +13,6 @@ set -euo pipefail
 
 main() {
     cd "$(dirname "${BASH_SOURCE[0]}")/.."
-    root=$PWD
-    mkdir -p "${CARGO_TARGET_DIR:=target}"
-    CARGO_TARGET_DIR=$(cd "$CARGO_TARGET_DIR" && pwd)
-    export CARGO_TARGET_DIR
-    scratch=$(mktemp -d)
-    part=start passed=() skipped=()
-    trap finish EXIT
-
     local parts=("${1:-all}")
     case ${parts[0]} in
         all) parts=(host cross boards web fuzz) ;;
@@ -30,6 +22,12 @@ main() {
             exit 2
             ;;
     esac
+    mkdir -p "${CARGO_TARGET_DIR:=target}"
+    CARGO_TARGET_DIR=$(cd "$CARGO_TARGET_DIR" && pwd)
+    export CARGO_TARGET_DIR
+    scratch=$(mktemp -d)
+    part=start passed=() skipped=()
+    trap finish EXIT
     for part in "${parts[@]}"; do
         local start=$SECONDS skips=${#skipped[@]}
         echo "== $part"
@@ -103,7 +101,8 @@ part_cross() {
     has_cross_compiler || return 0
     local target
     for target in thumbv6m-none-eabi riscv32imafc-unknown-none-elf aarch64-unknown-none; do
-        on_target "$target" . check --locked -p pocketgan-runtime --features graphics
+        on_target "$target" . check --locked -p pocketgan-runtime -p pocketgan-finetune \
+            --features pocketgan-runtime/graphics
     done
     on_target thumbv7em-none-eabihf boards/mps2-an386 build --locked --release
     on_target wasm32-unknown-unknown boards/web build --locked --release
@@ -127,7 +126,6 @@ part_web() {
 }
 
 part_fuzz() {
-    export RUSTC_BOOTSTRAP=1 # the sanitizers are there in every toolchain, and unstable in all of them
     local target=x86_64-unknown-linux-gnu tools=$CARGO_TARGET_DIR/tools
     [[ $(rustc -vV) == *"host: $target"* ]] || { skip "the sanitizers are set up for $target only" && return; }
     has c++ g++ || return 0
@@ -137,9 +135,11 @@ part_fuzz() {
             { skip "cargo-fuzz cannot be installed" && return; }
         rm -rf "$tools/build"
     fi
+    step cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml -- -D warnings
     mkdir "$scratch/corpus"
-    # New files go to the first folder; the second only seeds it.
-    step cargo fuzz run --fuzz-dir tests/fuzz --target-dir "$CARGO_TARGET_DIR/fuzz" --target "$target" load \
+    # New files go to the first folder; the second only seeds it. The sanitizers come with every toolchain, unstable in
+    # all of them.
+    RUSTC_BOOTSTRAP=1 step cargo fuzz run --fuzz-dir tests/fuzz --target-dir "$CARGO_TARGET_DIR/fuzz" --target "$target" load \
         "$scratch/corpus" tests/fuzz/corpus/load -- \
         -max_total_time="${FUZZ_SECONDS:-60}" -max_len=65536 -timeout=10 -print_final_stats=1 2>"$scratch/fuzz.log" ||
         { tail -n 60 "$scratch/fuzz.log" && die "the fuzzer found a file that breaks the loader"; }
