@@ -161,23 +161,24 @@ same_output() {
 }
 
 # on_target TARGET FOLDER COMMAND ARGS...: cargo for another target, with the standard library that the toolchain has,
-# or one built by Debian's compiler.
+# or one built by Debian's compiler. Warnings are errors.
 on_target() {
-    local target=$1 folder=$2 command=$3 sysroot
+    local target=$1 folder=$2 command=$3 flags="'-Dwarnings'" rustc sysroot
     shift 3
     if has_std "$target"; then
-        (cd "$folder" && step timeout 900 cargo "$command" --target "$target" "$@")
+        rustc=rustc
     else
-        sysroot=$CARGO_TARGET_DIR/sysroot/$(/usr/bin/rustc --version | cut -d ' ' -f 2)
+        rustc=/usr/bin/rustc
+        sysroot=$CARGO_TARGET_DIR/sysroot/$("$rustc" --version | cut -d ' ' -f 2)
         build_core "$target" "$sysroot" >&2
-        (
-            cd "$folder"
-            export RUSTC=/usr/bin/rustc
-            # `--config` adds to the board's own flags; RUSTFLAGS would replace them.
-            step timeout 900 cargo "$command" --target "$target" \
-                --config "target.$target.rustflags=['--sysroot=$sysroot']" "$@"
-        )
+        flags+=", '--sysroot=$sysroot'"
     fi
+    (
+        cd "$folder"
+        export RUSTC=$rustc
+        # `--config` adds to the board's own flags; RUSTFLAGS would replace them.
+        step timeout 900 cargo "$command" --target "$target" --config "target.$target.rustflags=[$flags]" "$@"
+    )
 }
 
 # Whether there is a way to build for other targets: rustup's, or Debian's second compiler.
