@@ -26,6 +26,17 @@ pub enum Source {
     Folder,
 }
 
+impl core::fmt::Display for Source {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Glyphs => "glyphs",
+            Self::Mnist => "mnist",
+            Self::FashionMnist => "fashion-mnist",
+            Self::Folder => "folder",
+        })
+    }
+}
+
 /// Which part of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
