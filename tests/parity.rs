@@ -17,7 +17,8 @@ fn graphs() -> Vec<(String, Graph)> {
     let mut graphs = Vec::new();
     for size in [28, 32, 64] {
         for channels in [1, 3] {
-            let config = NetworkConfig { size, channels, width: 12, latent_dim: 24, ..Config::default().network };
+            let config =
+                NetworkConfig { size, channels, width: 12, latent_dim: 24, ..Config::default().network };
             let mut graph = Generator::new(&config, 5, &Device::flex()).graph();
             let mut random = pocketgan_tests::Random::new("parity", 6);
             for node in &mut graph.nodes {

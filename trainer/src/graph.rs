@@ -54,14 +54,44 @@ pub struct Conv2dGeometry {
 /// An operation.
 #[derive(Clone, Debug)]
 pub enum Op {
-    /// `y = W x + b`. Weight `[out, in]`, bias `[out]`. Reads the flattened value.
-    Dense { weight: Tensor, bias: Option<Tensor> },
-    /// Weight `[out, in / groups, kh, kw]`, bias `[out]`.
-    Conv2d { weight: Tensor, bias: Option<Tensor>, geometry: Conv2dGeometry },
-    /// Weight `[in, out / groups, kh, kw]`, bias `[out]`.
-    ConvTranspose2d { weight: Tensor, bias: Option<Tensor>, geometry: Conv2dGeometry },
-    /// Inference-time batch normalization over channels; all tensors `[C]`.
-    BatchNorm { gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor, epsilon: f32 },
+    /// `y = W x + b`. Reads the flattened value.
+    Dense {
+        /// `[out, in]`
+        weight: Tensor,
+        /// `[out]`
+        bias: Option<Tensor>,
+    },
+    /// Convolution.
+    Conv2d {
+        /// `[out, in / groups, kh, kw]`
+        weight: Tensor,
+        /// `[out]`
+        bias: Option<Tensor>,
+        /// Everything but the weights.
+        geometry: Conv2dGeometry,
+    },
+    /// Transposed convolution.
+    ConvTranspose2d {
+        /// `[in, out / groups, kh, kw]`
+        weight: Tensor,
+        /// `[out]`
+        bias: Option<Tensor>,
+        /// Everything but the weights.
+        geometry: Conv2dGeometry,
+    },
+    /// Inference-time batch normalization over channels.
+    BatchNorm {
+        /// Scale, `[C]`.
+        gamma: Tensor,
+        /// Shift, `[C]`.
+        beta: Tensor,
+        /// Standing mean, `[C]`.
+        mean: Tensor,
+        /// Standing variance, `[C]`.
+        variance: Tensor,
+        /// Added to the variance.
+        epsilon: f32,
+    },
     /// Elementwise.
     Activation(Activation),
     /// The same values under another `[C, H, W]`.

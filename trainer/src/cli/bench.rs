@@ -85,7 +85,10 @@ pub(crate) fn measure(model: &Model<'_>, batch: u32, threads: u32, budget: Durat
     let workers: Vec<Vec<Duration>> = std::thread::scope(|scope| {
         let spawn = |_| scope.spawn(|| time_calls(model, batch, budget, &barrier));
         let handles: Vec<_> = (0..threads).map(spawn).collect();
-        handles.into_iter().map(|handle| handle.join().expect("a worker does not panic")).collect::<Result<_>>()
+        handles
+            .into_iter()
+            .map(|handle| handle.join().expect("a worker does not panic"))
+            .collect::<Result<_>>()
     })?;
     // Threads run side by side, so that a call takes as long as its slowest thread; the threads' fastest calls are
     // about as fast as each other, and the slowest of those is the honest one.

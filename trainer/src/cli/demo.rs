@@ -69,7 +69,8 @@ pub fn run(args: Args) -> Result<()> {
     let trainer = train(&args)?;
 
     let graph = trainer.ema_generator()?.graph();
-    let options = Options { metadata: metadata(&trainer.checkpoint(), "glyphs".into()), ..Options::default() };
+    let options =
+        Options { metadata: metadata(&trainer.checkpoint(), "glyphs".into()), ..Options::default() };
     let export = export::export(&graph, &options)?;
     let onnx = onnx::write(&export.rounded)?;
     let figures = figures(&graph, &export, &onnx)?;
@@ -199,7 +200,11 @@ fn rows(figures: &Figures) -> Vec<Row> {
     let number = |n: usize| grouped(n as u64);
     vec![
         Row::new("Parameters", number(figures.parameters), "weights and biases of the trained generator"),
-        Row::new("MACs per image", grouped(figures.macs), "multiply-accumulates, each two floating-point operations"),
+        Row::new(
+            "MACs per image",
+            grouped(figures.macs),
+            "multiply-accumulates, each two floating-point operations",
+        ),
         Row::new("Flash", format!("{} bytes", number(figures.flash_bytes)), "the .pgan file, used in place"),
         Row::new("Arena", format!("{} bytes", number(figures.arena_bytes)), "all the RAM one picture needs"),
         Row::new(
@@ -212,7 +217,11 @@ fn rows(figures: &Figures) -> Vec<Row> {
             format!("{:.1e}", rounded.max_abs_diff),
             "runtime against burn, both on fp16 weights; values lie in -1..1",
         ),
-        Row::new("Largest difference, tract", format!("{:.1e}", tract.max_abs_diff), "the same against the ONNX file"),
+        Row::new(
+            "Largest difference, tract",
+            format!("{:.1e}", tract.max_abs_diff),
+            "the same against the ONNX file",
+        ),
         Row::new(
             "Mean difference",
             format!("{:.1e}", trained.mean_abs_diff),

@@ -47,7 +47,8 @@ pub fn run(args: Args) -> Result<()> {
     let Some(path) = &args.output else { return Ok(()) };
     let weights = if args.fp16 { WeightType::F16 } else { WeightType::F32 };
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let export = export(&graph, &Options { weights, metadata: metadata(&checkpoint, name), ..Options::default() })?;
+    let export =
+        export(&graph, &Options { weights, metadata: metadata(&checkpoint, name), ..Options::default() })?;
     write_atomically(path, &export.file)?;
     print_report(&graph, &export)?;
     eprintln!("wrote {}", path.display());
@@ -71,9 +72,14 @@ pub(crate) fn metadata(checkpoint: &Checkpoint, name: String) -> Vec<(String, St
 }
 
 fn print_report(graph: &Graph, export: &Export) -> Result<()> {
-    println!("{:<28} {:>10} {:>10} {:>12} {:>12} {:>8}", "tensor", "weights", "largest", "max error", "rel. error", "to zero");
+    println!(
+        "{:<28} {:>10} {:>10} {:>12} {:>12} {:>8}",
+        "tensor", "weights", "largest", "max error", "rel. error", "to zero"
+    );
     for Rounding { name, weights, largest, max_abs_error, relative_rms_error, flushed } in &export.rounding {
-        println!("{name:<28} {weights:>10} {largest:>10.4} {max_abs_error:>12.3e} {relative_rms_error:>12.3e} {flushed:>8}");
+        println!(
+            "{name:<28} {weights:>10} {largest:>10.4} {max_abs_error:>12.3e} {relative_rms_error:>12.3e} {flushed:>8}"
+        );
     }
     let file = File::parse(&export.file).context("the file just written")?;
     println!();

@@ -38,11 +38,24 @@ pub fn run(args: Args) -> Result<()> {
     for line in file.metadata().lines().filter(|line| !line.starts_with("layers=")) {
         println!("  {}", line.replacen('=', ": ", 1));
     }
-    println!("  sha256: {}{}", hex(&file.sha256()), if file.verify_sha256() { "" } else { "  DOES NOT MATCH" });
+    println!(
+        "  sha256: {}{}",
+        hex(&file.sha256()),
+        if file.verify_sha256() { "" } else { "  DOES NOT MATCH" }
+    );
     println!("  latent vector: {} values; picture: {height}x{width}x{channels}\n", file.latent_dim());
     println!(
         "{:>4}  {:<20} {:>14} {:>14} {:>5} {:<10} {:>13} {:>10} {:>9} {:>9}",
-        "step", "layer", "reads HxWxC", "writes HxWxC", "taps", "then", "MACs", "bytes", "arena in", "arena out"
+        "step",
+        "layer",
+        "reads HxWxC",
+        "writes HxWxC",
+        "taps",
+        "then",
+        "MACs",
+        "bytes",
+        "arena in",
+        "arena out"
     );
     for (index, step) in file.steps().enumerate() {
         println!(
@@ -58,7 +71,8 @@ pub fn run(args: Args) -> Result<()> {
             step.output.offset,
         );
     }
-    let peak = file.steps().max_by_key(alive_bytes).map(|step| layers.get(usize::from(step.layer)).unwrap_or(&""));
+    let peak =
+        file.steps().max_by_key(alive_bytes).map(|step| layers.get(usize::from(step.layer)).unwrap_or(&""));
     println!("\nMACs         {:>14}", grouped(file.macs()));
     println!("flash bytes  {:>14}", grouped(file.flash_bytes() as u64));
     println!("arena bytes  {:>14}  (peak in {})", grouped(file.arena_bytes() as u64), peak.unwrap_or(&""));

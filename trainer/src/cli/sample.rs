@@ -38,7 +38,8 @@ pub fn run(args: Args) -> Result<()> {
     let mut start = [0; 4];
     let is_dir = args.model.is_dir();
     if !is_dir {
-        let mut file = File::open(&args.model).with_context(|| format!("reading {}", args.model.display()))?;
+        let mut file =
+            File::open(&args.model).with_context(|| format!("reading {}", args.model.display()))?;
         file.read_exact(&mut start).with_context(|| format!("reading {}", args.model.display()))?;
     }
     let (images, shape) = if &start == b"PGAN" { from_file(&args)? } else { from_checkpoint(&args)? };
