@@ -49,16 +49,8 @@ fn run_n<S: Simd<L>, W: Weight, const L: usize, const N: usize, const R: usize>(
         for start in (0..op.cols).step_by(SEGMENT) {
             let mut sums = [[0.0; N]; SEGMENT];
             let sums = &mut sums[..SEGMENT.min(op.cols - start)];
-            let mut col = start;
-            let (tiles, left) = sums.as_chunks_mut::<R>();
-            for tile in tiles {
-                *tile = simd.outline(Dots::<N, R> { op, input: group.input, weights, row, col });
-                col += R;
-            }
-            for sum in left {
-                [*sum] = simd.outline(Dots::<N, 1> { op, input: group.input, weights, row, col });
-                col += 1;
-            }
+            let (input, col) = (group.input, start);
+            simd.outline(Dots::<N, R> { op, input, weights, row, col, sums: &mut *sums });
             for sum in &mut *sums {
                 for n in 0..N {
                     sum[n] += bias[n];
@@ -72,60 +64,84 @@ fn run_n<S: Simd<L>, W: Weight, const L: usize, const N: usize, const R: usize>(
     }
 }
 
-/// The sums of products of `R` positions from `(row, col)` on.
+/// The sums of products of some positions of one row, `R` at a time.
 struct Dots<'a, const N: usize, const R: usize> {
     op: &'a TapGemm<'a>,
     input: &'a [f32],
     /// For each output channel, taps times channels.
     weights: [&'a [f32]; N],
     row: usize,
+    /// The first position.
     col: usize,
+    /// One for each position.
+    sums: &'a mut [[f32; N]],
 }
 
 impl<S: Simd<L>, const L: usize, const N: usize, const R: usize> InnerLoop<S, L> for Dots<'_, N, R> {
-    type Output = [[f32; N]; R];
+    type Output = ();
 
     #[inline(always)]
-    fn run(self, simd: S) -> [[f32; N]; R] {
+    fn run(mut self, simd: S) {
+        let sums = core::mem::take(&mut self.sums);
+        let (tiles, left) = sums.as_chunks_mut::<R>();
+        for tile in tiles {
+            self.tile(simd, tile);
+            self.col += R;
+        }
+        for sum in left {
+            self.tile::<S, L, 1>(simd, core::array::from_mut(sum));
+            self.col += 1;
+        }
+    }
+}
+
+impl<const N: usize, const R: usize> Dots<'_, N, R> {
+    /// The sums of `T` positions from `(row, col)` on.
+    #[allow(clippy::needless_range_loop, reason = "iterators over registers are not always inlined")]
+    #[inline(always)]
+    fn tile<S: Simd<L>, const L: usize, const T: usize>(&self, simd: S, sums: &mut [[f32; N]; T]) {
         let c = self.op.input.channels;
-        let mut acc = [[simd.splat(0.0); N]; R];
-        let mut ends = [[0.0; N]; R];
+        let mut acc = [[simd.splat(0.0); N]; T];
+        *sums = [[0.0; N]; T];
         for (t, tap) in self.op.taps.iter().enumerate() {
-            let starts: [_; R] = core::array::from_fn(|r| self.op.input_start(self.row, self.col + r, *tap));
-            if starts.iter().all(Option::is_none) {
+            let mut a = [&ZEROS[..c]; T];
+            let mut outside = 0;
+            for i in 0..T {
+                match self.op.input_start(self.row, self.col + i, *tap) {
+                    Some(start) => a[i] = &self.input[start..][..c],
+                    None => outside += 1,
+                }
+            }
+            if outside == T {
                 continue;
             }
-            let a = starts.map(|start| match start {
-                Some(start) => self.input[start..][..c].as_chunks::<L>(),
-                None => ZEROS[..c].as_chunks::<L>(),
-            });
+            let a = a.map(|a| a.as_chunks::<L>());
             let b = self.weights.map(|weights| weights[t * c..][..c].as_chunks::<L>());
             for k in 0..c / L {
                 let mut w = [simd.splat(0.0); N];
                 for n in 0..N {
                     w[n] = simd.load(&b[n].0[k]);
                 }
-                for r in 0..R {
-                    let a = simd.load(&a[r].0[k]);
+                for i in 0..T {
+                    let a = simd.load(&a[i].0[k]);
                     for n in 0..N {
-                        acc[r][n] = simd.mul_add(a, w[n], acc[r][n]);
+                        acc[i][n] = simd.mul_add(a, w[n], acc[i][n]);
                     }
                 }
             }
             for k in 0..c % L {
-                for r in 0..R {
+                for i in 0..T {
                     for n in 0..N {
-                        ends[r][n] += a[r].1[k] * b[n].1[k];
+                        sums[i][n] += a[i].1[k] * b[n].1[k];
                     }
                 }
             }
         }
-        for r in 0..R {
+        for i in 0..T {
             for n in 0..N {
-                ends[r][n] += simd.sum(acc[r][n]);
+                sums[i][n] += simd.sum(acc[i][n]);
             }
         }
-        ends
     }
 }
 
