@@ -1,28 +1,34 @@
 //! Few output channels, as the last layer of a generator has them: vectors run along the input's channels instead.
 //!
 //! With 3 channels in panels of 8, most products would be with padding. Here each output is a dot product, summed over
-//! the lanes at the end. Uses at most 17 KB of stack.
+//! the lanes at the end.
 
 use crate::simd::{InnerLoop, Simd, Weight};
 use crate::tiled::Group;
 use crate::{PANEL, TapGemm};
 
-/// Whether `left` output channels are better computed here, with vectors of `lanes`.
+/// Whether `left` output channels are better computed here, with vectors of `lanes` and so many values of scratch space.
 #[inline(always)]
-pub(crate) fn fit(op: &TapGemm<'_>, left: usize, lanes: usize) -> bool {
-    // Both products are at most the number of weights.
-    left <= MAX_CHANNELS && op.input.channels >= lanes && op.taps.len() * op.input.channels <= MAX_DEPTH
+pub(crate) fn fit(op: &TapGemm<'_>, left: usize, lanes: usize, scratch_len: usize) -> bool {
+    let c = op.input.channels;
+    // The number of weights is at least `taps * c * 8`, so the product cannot overflow.
+    left <= MAX_CHANNELS && (lanes..=ZEROS.len()).contains(&c) && left * op.taps.len() * c <= scratch_len
 }
 
 /// Computes a group of at most four output channels.
 #[inline(always)]
-pub(crate) fn run<S: Simd<L>, W: Weight, const L: usize>(simd: S, group: &Group<'_, W>, output: &mut [f32]) {
+pub(crate) fn run<S: Simd<L>, W: Weight, const L: usize>(
+    simd: S,
+    group: &Group<'_, W>,
+    scratch: &mut [f32],
+    output: &mut [f32],
+) {
     // As many accumulators as 16 registers hold beside a row of weights.
     match group.op.output.channels - group.first {
-        1 => run_n::<S, W, L, 1, 8>(simd, group, output),
-        2 => run_n::<S, W, L, 2, 4>(simd, group, output),
-        3 => run_n::<S, W, L, 3, 4>(simd, group, output),
-        4 => run_n::<S, W, L, 4, 3>(simd, group, output),
+        1 => run_n::<S, W, L, 1, 8>(simd, group, scratch, output),
+        2 => run_n::<S, W, L, 2, 4>(simd, group, scratch, output),
+        3 => run_n::<S, W, L, 3, 4>(simd, group, scratch, output),
+        4 => run_n::<S, W, L, 4, 3>(simd, group, scratch, output),
         _ => unreachable!("`fit` allows no more than {MAX_CHANNELS} channels"),
     }
 }
@@ -32,18 +38,18 @@ pub(crate) fn run<S: Simd<L>, W: Weight, const L: usize>(simd: S, group: &Group<
 fn run_n<S: Simd<L>, W: Weight, const L: usize, const N: usize, const R: usize>(
     simd: S,
     group: &Group<'_, W>,
+    scratch: &mut [f32],
     output: &mut [f32],
 ) {
     let op = group.op;
     let depth = op.taps.len() * op.input.channels;
-    let mut weights = [[0.0; MAX_DEPTH]; N];
     let panel = &group.weights[group.first / PANEL * depth..][..depth];
-    for (k, row) in panel.iter().enumerate() {
-        for n in 0..N {
-            weights[n][k] = row[n].to_f32();
+    for n in 0..N {
+        for (scratch, row) in scratch[n * depth..][..depth].iter_mut().zip(panel) {
+            *scratch = row[n].to_f32();
         }
     }
-    let weights = weights.each_ref().map(|weights| &weights[..depth]);
+    let weights: [&[f32]; N] = core::array::from_fn(|n| &scratch[n * depth..][..depth]);
     let bias: [f32; N] = core::array::from_fn(|n| group.bias()[n]);
     for row in 0..op.rows {
         for start in (0..op.cols).step_by(SEGMENT) {
@@ -146,13 +152,10 @@ impl<const N: usize, const R: usize> Dots<'_, N, R> {
 }
 
 /// What a tap reads outside the input.
-static ZEROS: [f32; MAX_DEPTH] = [0.0; MAX_DEPTH];
+static ZEROS: [f32; 1024] = [0.0; 1024];
 
 /// Most output channels for which lanes along the input pay.
 const MAX_CHANNELS: usize = 4;
-
-/// Most taps times channels: their weights lie on the stack.
-const MAX_DEPTH: usize = 1024;
 
 /// Positions whose activation is computed at once.
 const SEGMENT: usize = 64;
