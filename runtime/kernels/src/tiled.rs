@@ -4,7 +4,7 @@
 //! widened to `f32` once, then tiles of positions accumulate products in registers. Bias goes in first; the activation
 //! and the store come last. A tap adds only to positions it reads inside the input, so borders cost nothing.
 //!
-//! Uses at most 40 KB of stack.
+//! Uses at most 42 KB of stack.
 
 use crate::simd::{InnerLoop, Simd, Weight};
 use crate::{PANEL, Panels, TapGemm, dots, single};
