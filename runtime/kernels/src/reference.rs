@@ -183,5 +183,77 @@ pub fn conv_transpose2d(
 
 #[cfg(test)]
 mod tests {
-    crate::kernel_tests!(Some(super::KERNELS));
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+
+    crate::kernel_tests!(Some(KERNELS));
+
+    #[test]
+    fn conv2d_of_a_counted_image() {
+        // Rows 0 1 2, 3 4 5, 6 7 8 with a zero column on the left and a zero row below; the kernel is 1 10 / 100 1000.
+        let geometry = ConvGeometry {
+            in_channels: 1,
+            out_channels: 1,
+            in_size: [3, 3],
+            kernel_size: [2, 2],
+            stride: [2, 1],
+            padding: [0, 1, 1, 0],
+            dilation: [1, 1],
+            groups: 1,
+            output_padding: [0, 0],
+        };
+        assert_eq!(geometry.conv2d_size(), [2, 3]);
+        let input: Vec<f32> = (0..9).map(|i| i as f32).collect();
+        let mut output = [0.0; 6];
+        conv2d(&geometry, &[1.0, 10.0, 100.0, 1000.0], Some(&[0.5]), &input, &mut output);
+        assert_eq!(output, [3000.5, 4310.5, 5421.5, 60.5, 76.5, 87.5]);
+    }
+
+    /// A transposed convolution is the adjoint of the convolution with the same weights and geometry: for all x and y,
+    /// `<conv(x), y> = <x, conv_transpose(y)>`. Small integers make both sides exact.
+    #[test]
+    fn conv_transpose2d_is_the_adjoint_of_conv2d() {
+        for (size, kernel_size, stride, padding, dilation, groups) in [
+            ([7, 6], [4, 4], [2, 2], [1, 1, 1, 1], [1, 1], 1),
+            ([9, 11], [3, 5], [2, 3], [1, 2, 0, 1], [1, 2], 2),
+            ([8, 8], [1, 2], [3, 1], [0, 1, 2, 0], [2, 1], 3),
+            ([5, 7], [5, 3], [1, 2], [4, 0, 3, 2], [1, 3], 1),
+        ] {
+            let (many, few) = (2 * groups, groups);
+            let forward = ConvGeometry {
+                in_channels: few,
+                out_channels: many,
+                in_size: size,
+                kernel_size,
+                stride,
+                padding,
+                dilation,
+                groups,
+                output_padding: [0, 0],
+            };
+            let small = forward.conv2d_size();
+            let mut backward =
+                ConvGeometry { in_channels: many, out_channels: few, in_size: small, ..forward };
+            // What the stride cut off comes back by output padding.
+            let reached = backward.conv_transpose2d_size();
+            backward.output_padding = [size[0] - reached[0], size[1] - reached[1]];
+            assert_eq!(backward.conv_transpose2d_size(), size);
+
+            let values = |len: usize, factor: usize| -> Vec<f32> {
+                (0..len).map(|i| (i * factor % 13) as f32 - 6.0).collect()
+            };
+            let weight = values(many * few / groups * kernel_size[0] * kernel_size[1], 5);
+            let x = values(few * size[0] * size[1], 7);
+            let y = values(many * small[0] * small[1], 11);
+            let mut forward_x = vec![0.0; y.len()];
+            let mut backward_y = vec![0.0; x.len()];
+            conv2d(&forward, &weight, None, &x, &mut forward_x);
+            conv_transpose2d(&backward, &weight, None, &y, &mut backward_y);
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            assert_eq!(dot(&forward_x, &y), dot(&x, &backward_y), "{forward:?}");
+            assert!(forward_x.iter().any(|x| *x != 0.0));
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! widened to `f32` once, then tiles of positions accumulate products in registers. Bias goes in first; the activation
 //! and the store come last. A tap adds only to positions it reads inside the input, so borders cost nothing.
 //!
-//! Uses at most 40 KB of stack.
+//! Uses at most 42 KB of stack.
 
 use crate::simd::{InnerLoop, Simd, Weight};
 use crate::{PANEL, Panels, TapGemm, dots, single};
@@ -56,7 +56,9 @@ fn run<S: Simd<L>, P: Simd<PANEL>, W: Weight, const L: usize>(
     while first < n {
         let group = Group { op, weights, input, first };
         match n - first {
-            left if dots::fit(op, left, L) => dots::run(tiling.wide, &group, output),
+            left if dots::fit(op, left, L, 2 * CHUNK * L) => {
+                dots::run(tiling.wide, &group, buffers.panel.0.as_flattened_mut(), output);
+            }
             left if left > L => group.run::<S, P, L, 2>(tiling, &mut buffers, output),
             _ => group.run::<S, P, L, 1>(tiling, &mut buffers, output),
         }
