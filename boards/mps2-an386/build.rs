@@ -1,7 +1,8 @@
 //! Places the memory map and the model, and reads from the model how much RAM the firmware must set aside.
 
+use core::error::Error;
 use std::path::{Path, PathBuf};
-use std::{env, error::Error, fs};
+use std::{env, fs};
 
 use pocketgan_format::{AlignedBytes, File};
 

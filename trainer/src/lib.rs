@@ -1,8 +1,16 @@
 //! Trains GANs, exports the generator as one small file, and measures both.
 #![forbid(unsafe_code)]
 
+pub mod checkpoint;
+pub mod cli;
+pub mod config;
+pub mod dataset;
 pub mod export;
 pub mod graph;
+pub mod grid;
 pub mod metrics;
+pub mod network;
+pub mod objective;
 pub mod onnx;
 pub mod report;
+pub mod training;

@@ -42,8 +42,7 @@ pub fn run<D: Display>(
     seeds: Range<u64>,
 ) -> Result<Report, RunError<D::Error>> {
     let model = Model::load(storage.model()).map_err(RunError::Load)?;
-    let mut report =
-        Report { arena_bytes: model.arena_len() * size_of::<f32>(), images: 0, generate_us: 0 };
+    let mut report = Report { arena_bytes: model.arena_len() * size_of::<f32>(), images: 0, generate_us: 0 };
     let mut generator = Generator::new(&model, arena).map_err(RunError::Arena)?;
     for seed in seeds {
         let start_us = clock.now_us();

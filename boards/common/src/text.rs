@@ -92,8 +92,7 @@ mod tests {
         let image = Image { height: 2, width: 4, channels: 1, range: [-1.0, 1.0], values: &values };
         let mut out = String::new();
         TextDisplay::new(&mut out).show(&image).expect("a string takes everything");
-        let expected =
-            "image 0: 2 x 4 x 1\nmean 0.000, quarters -1.000 1.000 -1.000 1.000\n  @@\n";
+        let expected = "image 0: 2 x 4 x 1\nmean 0.000, quarters -1.000 1.000 -1.000 1.000\n  @@\n";
         assert_eq!(out, expected);
     }
 

@@ -21,8 +21,13 @@ fn main() -> Result<()> {
     let mut arena = vec![0.0; model.arena_len()];
     let mut display = Recorder { text: TextDisplay::new(Stdout), first: None };
     let report = run(&*file, &mut Started(Instant::now()), &mut display, &mut arena, SEEDS)?;
-    println!("{} images, {} bytes of flash, {} bytes of arena", report.images, bytes.len(), report.arena_bytes);
-    println!("# {} us per image", report.generate_us / report.images.max(1));
+    println!(
+        "{} images, {} bytes of flash, {} bytes of arena",
+        report.images,
+        bytes.len(),
+        report.arena_bytes
+    );
+    println!("time: {} us per image", report.generate_us / report.images.max(1));
     if let (Some(path), Some(values)) = (args.next(), display.first) {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;

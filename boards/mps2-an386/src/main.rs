@@ -38,9 +38,13 @@ fn show() -> Result<(), ()> {
     match run(MODEL, &mut timer::Timer::start(), &mut display, arena, SEEDS) {
         Ok(report) => {
             let flash = MODEL.len();
-            writeln!(out, "{} images, {flash} bytes of flash, {} bytes of arena", report.images, report.arena_bytes)
-                .map_err(drop)?;
-            writeln!(out, "# {} us per image", report.generate_us / report.images.max(1)).map_err(drop)
+            writeln!(
+                out,
+                "{} images, {flash} bytes of flash, {} bytes of arena",
+                report.images, report.arena_bytes
+            )
+            .map_err(drop)?;
+            writeln!(out, "time: {} us per image", report.generate_us / report.images.max(1)).map_err(drop)
         }
         Err(error) => {
             writeln!(out, "error: {error}").map_err(drop)?;

@@ -1,1 +1,3 @@
 //! Fine-tuning.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -23,3 +23,12 @@ pub(crate) fn available() -> [Option<Kernels>; COUNT] {
     #[cfg(not(target_arch = "x86_64"))]
     []
 }
+
+/// The widest multiply-adds of the implementations in [`available`].
+#[cfg(any(test, feature = "std"))]
+pub(crate) fn fma_loops() -> [Option<crate::peak::FmaLoop>; COUNT] {
+    #[cfg(target_arch = "x86_64")]
+    return [x86_64::avx2_fma_loop(), x86_64::avx512_fma_loop()];
+    #[cfg(not(target_arch = "x86_64"))]
+    []
+}

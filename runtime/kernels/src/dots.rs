@@ -3,7 +3,7 @@
 //! With 3 channels in panels of 8, most products would be with padding. Here each output is a dot product, summed over
 //! the lanes at the end. Uses at most 17 KB of stack.
 
-use crate::simd::{Simd, Weight};
+use crate::simd::{InnerLoop, Simd, Weight};
 use crate::tiled::Group;
 use crate::{PANEL, TapGemm};
 
@@ -52,11 +52,11 @@ fn run_n<S: Simd<L>, W: Weight, const L: usize, const N: usize, const R: usize>(
             let mut col = start;
             let (tiles, left) = sums.as_chunks_mut::<R>();
             for tile in tiles {
-                *tile = dots::<S, L, N, R>(simd, op, group.input, &weights, row, col);
+                *tile = simd.outline(Dots::<N, R> { op, input: group.input, weights, row, col });
                 col += R;
             }
             for sum in left {
-                [*sum] = dots::<S, L, N, 1>(simd, op, group.input, &weights, row, col);
+                [*sum] = simd.outline(Dots::<N, 1> { op, input: group.input, weights, row, col });
                 col += 1;
             }
             for sum in &mut *sums {
@@ -73,43 +73,60 @@ fn run_n<S: Simd<L>, W: Weight, const L: usize, const N: usize, const R: usize>(
 }
 
 /// The sums of products of `R` positions from `(row, col)` on.
-#[inline(always)]
-fn dots<S: Simd<L>, const L: usize, const N: usize, const R: usize>(
-    simd: S,
-    op: &TapGemm<'_>,
-    input: &[f32],
-    weights: &[&[f32]; N],
+struct Dots<'a, const N: usize, const R: usize> {
+    op: &'a TapGemm<'a>,
+    input: &'a [f32],
+    /// For each output channel, taps times channels.
+    weights: [&'a [f32]; N],
     row: usize,
     col: usize,
-) -> [[f32; N]; R] {
-    let c = op.input.channels;
-    let mut acc = [[simd.splat(0.0); N]; R];
-    let mut ends = [[0.0; N]; R];
-    for (t, tap) in op.taps.iter().enumerate() {
-        let starts: [Option<usize>; R] = core::array::from_fn(|r| op.input_start(row, col + r, *tap));
-        if starts.iter().all(Option::is_none) {
-            continue;
-        }
-        let a = starts.map(|start| start.map_or(&ZEROS[..c], |start| &input[start..][..c]).as_chunks::<L>());
-        let b = weights.map(|weights| weights[t * c..][..c].as_chunks::<L>());
-        for k in 0..c / L {
-            let b: [S::V; N] = core::array::from_fn(|n| simd.load(&b[n].0[k]));
-            for r in 0..R {
-                let a = simd.load(&a[r].0[k]);
+}
+
+impl<S: Simd<L>, const L: usize, const N: usize, const R: usize> InnerLoop<S, L> for Dots<'_, N, R> {
+    type Output = [[f32; N]; R];
+
+    #[inline(always)]
+    fn run(self, simd: S) -> [[f32; N]; R] {
+        let c = self.op.input.channels;
+        let mut acc = [[simd.splat(0.0); N]; R];
+        let mut ends = [[0.0; N]; R];
+        for (t, tap) in self.op.taps.iter().enumerate() {
+            let starts: [_; R] = core::array::from_fn(|r| self.op.input_start(self.row, self.col + r, *tap));
+            if starts.iter().all(Option::is_none) {
+                continue;
+            }
+            let a = starts.map(|start| match start {
+                Some(start) => self.input[start..][..c].as_chunks::<L>(),
+                None => ZEROS[..c].as_chunks::<L>(),
+            });
+            let b = self.weights.map(|weights| weights[t * c..][..c].as_chunks::<L>());
+            for k in 0..c / L {
+                let mut w = [simd.splat(0.0); N];
                 for n in 0..N {
-                    acc[r][n] = simd.mul_add(a, b[n], acc[r][n]);
+                    w[n] = simd.load(&b[n].0[k]);
+                }
+                for r in 0..R {
+                    let a = simd.load(&a[r].0[k]);
+                    for n in 0..N {
+                        acc[r][n] = simd.mul_add(a, w[n], acc[r][n]);
+                    }
+                }
+            }
+            for k in 0..c % L {
+                for r in 0..R {
+                    for n in 0..N {
+                        ends[r][n] += a[r].1[k] * b[n].1[k];
+                    }
                 }
             }
         }
-        for k in 0..c % L {
-            for r in 0..R {
-                for n in 0..N {
-                    ends[r][n] += a[r].1[k] * b[n].1[k];
-                }
+        for r in 0..R {
+            for n in 0..N {
+                ends[r][n] += simd.sum(acc[r][n]);
             }
         }
+        ends
     }
-    core::array::from_fn(|r| core::array::from_fn(|n| simd.sum(acc[r][n]) + ends[r][n]))
 }
 
 /// What a tap reads outside the input.

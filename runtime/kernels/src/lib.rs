@@ -11,15 +11,21 @@ extern crate std;
 pub mod activation;
 mod arch;
 pub mod dispatch;
+#[allow(dead_code, reason = "a target may have no implementation in `arch`")]
 mod dots;
 mod half_float;
+#[cfg(any(test, feature = "std"))]
+pub mod peak;
 mod portable;
 pub mod reference;
+#[allow(dead_code, reason = "a target may have no implementation in `arch`")]
 mod simd;
+#[allow(dead_code, reason = "a target may have no implementation in `arch`")]
 mod single;
 mod tap_gemm;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[allow(dead_code, reason = "a target may have no implementation in `arch`")]
 mod tiled;
 
 pub use dispatch::Kernels;

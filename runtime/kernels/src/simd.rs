@@ -27,6 +27,20 @@ pub(crate) trait Simd<const L: usize>: Copy {
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// Sum of all lanes, pairwise.
     fn sum(self, v: Self::V) -> f32;
+    /// Asks for the values' cache lines, which a loop will read soon.
+    fn prefetch<T>(self, values: &[T]);
+
+    /// Runs an inner loop in a function of its own, where it has all registers to itself.
+    fn outline<T: InnerLoop<Self, L>>(self, inner: T) -> T::Output;
+}
+
+/// What [`Simd::outline`] runs.
+pub(crate) trait InnerLoop<S: Simd<L>, const L: usize> {
+    /// What is left in registers at its end.
+    type Output;
+
+    /// Runs it. `#[inline(always)]`, as all that it calls.
+    fn run(self, simd: S) -> Self::Output;
 }
 
 /// How weights are stored.

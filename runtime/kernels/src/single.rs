@@ -17,6 +17,9 @@ pub(crate) fn run<P: Simd<PANEL>, W: Weight>(
     let (c, n) = (op.input.channels, op.output.channels);
     let output = &mut output[op.output_start(0, 0)..][..n];
     for (panel, bias) in op.bias.as_chunks::<PANEL>().0.iter().enumerate() {
+        // The weights come from afar: ask for those of two panels on.
+        let ahead = (panel + 2) * op.taps.len() * c;
+        simd.prefetch(&weights[ahead.min(weights.len())..(ahead + op.taps.len() * c).min(weights.len())]);
         // Each accumulator waits four cycles for its last addition.
         let mut acc = [simd.load(bias), simd.splat(0.0), simd.splat(0.0), simd.splat(0.0)];
         for (t, tap) in op.taps.iter().enumerate() {

@@ -3,7 +3,8 @@
 //! In: an implementation, if this CPU has it. It compares with [`reference`](crate::reference) on generated operations
 //! of ragged sizes, and breaks every promise of [`TapGemm`] in turn. `POCKETGAN_SEED` repeats a failure.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::vec::Vec;
 use std::{env, println, vec};
 
@@ -116,7 +117,8 @@ pub fn broken_promises(kernels: Option<Kernels>) {
     assert!(!panics(sound, input_len, output_len), "the sound operation runs");
     assert!(panics(sound, input_len - 1, output_len), "short input");
     assert!(panics(sound, input_len, output_len - 1), "short output");
-    let broken: &[(&str, fn(&mut TapGemm<'_>))] = &[
+    type Break = fn(&mut TapGemm<'_>);
+    let broken: &[(&str, Break)] = &[
         ("missing weights", |op| op.weights = Panels::F32(&[[0.0; PANEL]; 11])),
         ("spare weights", |op| op.weights = Panels::F16(&[[f16::ZERO; PANEL]; 13])),
         ("short bias", |op| op.bias = &op.bias[PANEL..]),
@@ -174,7 +176,7 @@ fn compare(kernels: Kernels, sizes: &Sizes, random: &mut Random) {
     let taps: Vec<Tap> =
         (0..taps).map(|_| Tap { dy: random.offset(reach), dx: random.offset(reach) }).collect();
     let panels = n.div_ceil(PANEL);
-    let mut padded = |lane: usize, row: usize, depth: usize, random: &mut Random| {
+    let padded = |lane: usize, row: usize, depth: usize, random: &mut Random| {
         if row / depth * PANEL + lane < n { random.value() } else { 0.0 }
     };
     let depth = taps.len() * c;

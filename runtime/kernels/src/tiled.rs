@@ -6,7 +6,7 @@
 //!
 //! Uses at most 40 KB of stack.
 
-use crate::simd::{Simd, Weight};
+use crate::simd::{InnerLoop, Simd, Weight};
 use crate::{PANEL, Panels, TapGemm, dots, single};
 
 /// Vectors and tile of one instruction set.
@@ -46,14 +46,19 @@ fn run<S: Simd<L>, P: Simd<PANEL>, W: Weight, const L: usize>(
     if op.rows * op.cols == 1 {
         return single::run(tiling.narrow, op, weights, input, output);
     }
+    let mut buffers = Buffers {
+        panel: Aligned([[0.0; L]; 2 * CHUNK]),
+        sums: Aligned([[0.0; L]; 2 * BLOCK]),
+        rows: [Row::default(); BLOCK],
+    };
     let n = op.output.channels;
     let mut first = 0;
     while first < n {
         let group = Group { op, weights, input, first };
         match n - first {
             left if dots::fit(op, left, L) => dots::run(tiling.wide, &group, output),
-            left if left > L => group.run::<S, P, L, 2>(tiling, output),
-            _ => group.run::<S, P, L, 1>(tiling, output),
+            left if left > L => group.run::<S, P, L, 2>(tiling, &mut buffers, output),
+            _ => group.run::<S, P, L, 1>(tiling, &mut buffers, output),
         }
         first += 2 * L;
     }
@@ -77,6 +82,16 @@ struct Row {
     sum: usize,
 }
 
+/// What lies on the stack, for groups of at most two vectors.
+struct Buffers<const L: usize> {
+    /// The weights of a chunk of channels.
+    panel: Aligned<[[f32; L]; 2 * CHUNK]>,
+    /// The sums of a block of positions.
+    sums: Aligned<[[f32; L]; 2 * BLOCK]>,
+    /// The positions that a tap reads inside.
+    rows: [Row; BLOCK],
+}
+
 /// On cache lines, which the widest vectors fill.
 #[repr(align(64))]
 struct Aligned<T>(T);
@@ -87,31 +102,36 @@ impl<W: Weight> Group<'_, W> {
     fn run<S: Simd<L>, P: Simd<PANEL>, const L: usize, const C: usize>(
         &self,
         tiling: Tiling<S, P>,
+        buffers: &mut Buffers<L>,
         output: &mut [f32],
     ) {
         let (op, c) = (self.op, self.op.input.channels);
         let mut bias = [[0.0; L]; C];
         let used = self.bias().len().min(C * L);
         bias.as_flattened_mut()[..used].copy_from_slice(&self.bias()[..used]);
-        let mut panel = Aligned([[[0.0; L]; C]; CHUNK]);
-        let mut sums = Aligned([bias; BLOCK]);
-        let mut rows = [Row::default(); BLOCK];
+        let panel = buffers.panel.0.as_chunks_mut().0;
+        let sums = buffers.sums.0.as_chunks_mut().0;
         let positions = op.rows * op.cols;
         for start in (0..positions).step_by(BLOCK) {
             let block = Block { op, start, len: BLOCK.min(positions - start) };
-            let sums = &mut sums.0[..block.len];
+            let sums = &mut sums[..block.len];
             sums.fill(bias);
             for t in 0..op.taps.len() {
-                let rows = block.rows_of_tap(t, &mut rows);
+                let rows = block.rows_of_tap(t, &mut buffers.rows);
                 if rows.is_empty() {
                     continue;
                 }
                 for channel in (0..c).step_by(CHUNK) {
-                    let panel = &mut panel.0[..CHUNK.min(c - channel)];
+                    let panel = &mut panel[..CHUNK.min(c - channel)];
                     self.widen(tiling.narrow, t * c + channel, panel);
                     let input = &self.input[channel..];
-                    let mut rows = &*rows;
-                    for tiles in (1..=rows.len().div_ceil(tiling.max_rows)).rev() {
+                    let mut rows = rows;
+                    let tiles = rows.len().div_ceil(tiling.max_rows);
+                    let next = t * c + channel + panel.len();
+                    let share = panel.len().div_ceil(tiles);
+                    for tiles in (1..=tiles).rev() {
+                        // The weights come from afar: ask for the next ones while these are in use.
+                        self.prefetch::<P, L, C>(tiling.narrow, next + (tiles - 1) * share, share);
                         // Equal tiles: a small one would wait for its additions.
                         let (tile, rest) = rows.split_at(rows.len().div_ceil(tiles));
                         add_tile(tiling.wide, tile, input, panel, sums);
@@ -121,6 +141,18 @@ impl<W: Weight> Group<'_, W> {
             }
             op.activation.apply_all(sums.as_flattened_mut().as_flattened_mut());
             block.store(self.first, sums, output);
+        }
+    }
+
+    /// Asks for `len` rows from `row` on of this group's panels.
+    #[inline(always)]
+    fn prefetch<P: Simd<PANEL>, const L: usize, const C: usize>(&self, simd: P, row: usize, len: usize) {
+        let panel_rows = self.op.taps.len() * self.op.input.channels;
+        for i in 0..C * L / PANEL {
+            let start = (self.first / PANEL + i) * panel_rows + row;
+            simd.prefetch(
+                &self.weights[start.min(self.weights.len())..(start + len).min(self.weights.len())],
+            );
         }
     }
 
@@ -139,11 +171,36 @@ impl<W: Weight> Group<'_, W> {
         panel: &mut [[[f32; L]; C]],
     ) {
         let panel_rows = self.op.taps.len() * self.op.input.channels;
-        for i in 0..(C * L / PANEL).min(self.bias().len() / PANEL) {
-            let weights = &self.weights[(self.first / PANEL + i) * panel_rows + row..][..panel.len()];
-            for (wide, weights) in panel.iter_mut().zip(weights) {
-                let wide = &mut wide.as_flattened_mut().as_chunks_mut::<PANEL>().0[i];
-                simd.store(W::load(simd, weights), wide);
+        let panels = self.bias().len() / PANEL;
+        let len = panel.len();
+        let rows = |i: usize| &self.weights[(self.first / PANEL + i) * panel_rows + row..][..len];
+        // Panel by panel within a row, so that stores to one cache line follow each other.
+        match (C * L / PANEL, panels) {
+            (4, 4..) => {
+                let rows = [rows(0), rows(1), rows(2), rows(3)];
+                for (k, wide) in panel.iter_mut().enumerate() {
+                    let wide = wide.as_flattened_mut().as_chunks_mut::<PANEL>().0;
+                    for i in 0..4 {
+                        simd.store(W::load(simd, &rows[i][k]), &mut wide[i]);
+                    }
+                }
+            }
+            (2, 2..) => {
+                let rows = [rows(0), rows(1)];
+                for (k, wide) in panel.iter_mut().enumerate() {
+                    let wide = wide.as_flattened_mut().as_chunks_mut::<PANEL>().0;
+                    for i in 0..2 {
+                        simd.store(W::load(simd, &rows[i][k]), &mut wide[i]);
+                    }
+                }
+            }
+            (all, some) => {
+                for i in 0..all.min(some) {
+                    for (wide, weights) in panel.iter_mut().zip(rows(i)) {
+                        let wide = &mut wide.as_flattened_mut().as_chunks_mut::<PANEL>().0[i];
+                        simd.store(W::load(simd, weights), wide);
+                    }
+                }
             }
         }
     }
@@ -175,11 +232,10 @@ impl Block<'_> {
                 && from < to
                 && let Some(mut start) = op.input_start(row, from, tap)
             {
-                let mut sum = position - col + from - self.start;
-                for slot in &mut rows[count..count + to - from] {
+                let first_sum = position - col + from - self.start;
+                for (sum, slot) in (first_sum..).zip(&mut rows[count..count + to - from]) {
                     *slot = Row { start, sum };
                     start += op.in_step[1] * op.input.pixel_stride;
-                    sum += 1;
                 }
                 count += to - from;
             }
@@ -238,44 +294,82 @@ fn add_tile<S: Simd<L>, const L: usize, const C: usize>(
     sums: &mut [[[f32; L]; C]],
 ) {
     match rows.len() {
-        8 => tile::<S, L, C, 8>(simd, rows, input, panel, sums),
-        7 => tile::<S, L, C, 7>(simd, rows, input, panel, sums),
-        6 => tile::<S, L, C, 6>(simd, rows, input, panel, sums),
-        5 => tile::<S, L, C, 5>(simd, rows, input, panel, sums),
-        4 => tile::<S, L, C, 4>(simd, rows, input, panel, sums),
-        3 => tile::<S, L, C, 3>(simd, rows, input, panel, sums),
-        2 => tile::<S, L, C, 2>(simd, rows, input, panel, sums),
-        1 => tile::<S, L, C, 1>(simd, rows, input, panel, sums),
+        8 => simd.outline(Tile::<L, C, 8> { rows, input, panel, sums }),
+        7 => simd.outline(Tile::<L, C, 7> { rows, input, panel, sums }),
+        6 => simd.outline(Tile::<L, C, 6> { rows, input, panel, sums }),
+        5 => simd.outline(Tile::<L, C, 5> { rows, input, panel, sums }),
+        4 => simd.outline(Tile::<L, C, 4> { rows, input, panel, sums }),
+        3 => simd.outline(Tile::<L, C, 3> { rows, input, panel, sums }),
+        2 => simd.outline(Tile::<L, C, 2> { rows, input, panel, sums }),
+        1 => simd.outline(Tile::<L, C, 1> { rows, input, panel, sums }),
         _ => unreachable!("no tile has more than {MAX_ROWS} rows"),
     }
 }
 
-#[inline(always)]
-fn tile<S: Simd<L>, const L: usize, const C: usize, const R: usize>(
-    simd: S,
-    rows: &[Row],
-    input: &[f32],
-    panel: &[[[f32; L]; C]],
-    sums: &mut [[[f32; L]; C]],
-) {
-    let rows: &[Row; R] = rows.try_into().expect("the caller matched the length");
-    let a: [&[f32]; R] = rows.map(|row| &input[row.start..][..panel.len()]);
-    let mut acc = rows.map(|row| core::array::from_fn::<_, C, _>(|j| simd.load(&sums[row.sum][j])));
-    for (k, b) in panel.iter().enumerate() {
-        let b: [S::V; C] = core::array::from_fn(|j| simd.load(&b[j]));
+/// `R` rows times `C` vectors of channels.
+struct Tile<'a, const L: usize, const C: usize, const R: usize> {
+    rows: &'a [Row],
+    input: &'a [f32],
+    panel: &'a [[[f32; L]; C]],
+    sums: &'a mut [[[f32; L]; C]],
+}
+
+impl<S: Simd<L>, const L: usize, const C: usize, const R: usize> InnerLoop<S, L> for Tile<'_, L, C, R> {
+    type Output = ();
+
+    #[allow(clippy::needless_range_loop, reason = "iterators over registers are not always inlined")]
+    #[inline(always)]
+    fn run(self, simd: S) {
+        let rows: &[Row; R] = self.rows.try_into().expect("the caller matched the length");
+        let a = rows.map(|row| self.input[row.start..][..self.panel.len()].as_chunks::<STEP>());
+        let b = self.panel.as_chunks::<STEP>();
+        let mut acc = [[simd.splat(0.0); C]; R];
         for i in 0..R {
-            let a = simd.splat(a[i][k]);
             for j in 0..C {
-                acc[i][j] = simd.mul_add(a, b[j], acc[i][j]);
+                acc[i][j] = simd.load(&self.sums[rows[i].sum][j]);
+            }
+        }
+        // Lengths known to the compiler: no check per channel.
+        for (k, b) in b.0.iter().enumerate() {
+            let a: [&[f32; STEP]; R] = core::array::from_fn(|i| &a[i].0[k]);
+            for k in 0..STEP {
+                add_products(simd, a.map(|a| a[k]), &b[k], &mut acc);
+            }
+        }
+        for (k, b) in b.1.iter().enumerate() {
+            add_products(simd, core::array::from_fn(|i| a[i].1[k]), b, &mut acc);
+        }
+        for i in 0..R {
+            for j in 0..C {
+                simd.store(acc[i][j], &mut self.sums[rows[i].sum][j]);
             }
         }
     }
-    for (row, acc) in rows.iter().zip(acc) {
-        for (acc, sum) in acc.into_iter().zip(&mut sums[row.sum]) {
-            simd.store(acc, sum);
+}
+
+/// The outer product of one channel's `R` inputs and `C` vectors of weights.
+#[allow(clippy::needless_range_loop, reason = "iterators over registers are not always inlined")]
+#[inline(always)]
+fn add_products<S: Simd<L>, const L: usize, const C: usize, const R: usize>(
+    simd: S,
+    a: [f32; R],
+    b: &[[f32; L]; C],
+    acc: &mut [[S::V; C]; R],
+) {
+    let mut weights = [simd.splat(0.0); C];
+    for j in 0..C {
+        weights[j] = simd.load(&b[j]);
+    }
+    for i in 0..R {
+        let a = simd.splat(a[i]);
+        for j in 0..C {
+            acc[i][j] = simd.mul_add(a, weights[j], acc[i][j]);
         }
     }
 }
+
+/// Channels between two checks of lengths.
+const STEP: usize = 8;
 
 /// Positions whose sums lie on the stack at a time.
 const BLOCK: usize = 128;

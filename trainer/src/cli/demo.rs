@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use burn::tensor::Device;
 use pocketgan_runtime::{Model, dispatch};
 use serde_json::json;
 

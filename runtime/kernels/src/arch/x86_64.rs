@@ -4,7 +4,23 @@ mod avx2;
 mod avx512;
 
 pub(super) use avx2::avx2;
+#[cfg(any(test, feature = "std"))]
+pub(super) use avx2::fma_loop as avx2_fma_loop;
 pub(super) use avx512::avx512;
+#[cfg(any(test, feature = "std"))]
+pub(super) use avx512::fma_loop as avx512_fma_loop;
+
+/// Asks for the cache lines of `values`.
+#[inline(always)]
+fn prefetch<T>(values: &[T]) {
+    let line = values.as_ptr().cast::<i8>();
+    for offset in (0..size_of_val(values)).step_by(64) {
+        // SAFETY: a hint reads nothing, and every x86-64 has SSE.
+        unsafe {
+            core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(line.wrapping_add(offset))
+        };
+    }
+}
 
 /// Whether the CPU has a feature: asked at run time with `std`, else promised by the compiler's target.
 macro_rules! has {

@@ -5,7 +5,9 @@ use core::arch::x86_64::*;
 use half::f16;
 
 use super::has;
-use crate::simd::Simd;
+#[cfg(any(test, feature = "std"))]
+use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
+use crate::simd::{InnerLoop, Simd};
 use crate::tiled::{self, Tiling};
 use crate::{Kernels, TapGemm};
 
@@ -22,6 +24,18 @@ pub(in crate::arch) fn avx2() -> Option<Kernels> {
 fn tap_gemm(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]) {
     let simd = Avx2::new();
     tiled::tap_gemm(Tiling { wide: simd, narrow: simd, max_rows: 6 }, op, input, output);
+}
+
+/// The widest multiply-add of this implementation.
+#[cfg(any(test, feature = "std"))]
+pub(in crate::arch) fn fma_loop() -> Option<FmaLoop> {
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn run(rounds: u64) -> u64 {
+        fma_loop_of(Avx2::new(), rounds)
+    }
+    avx2()?;
+    // SAFETY: the implementation is there, so its features are.
+    Some(FmaLoop { name: "avx2", run: |rounds| unsafe { run(rounds) } })
 }
 
 /// Proof of AVX2, FMA and F16C.
@@ -84,6 +98,22 @@ impl Simd<8> for Avx2 {
             let pairs = _mm_add_ps(quarters, _mm_movehl_ps(quarters, quarters));
             _mm_cvtss_f32(_mm_add_ss(pairs, _mm_movehdup_ps(pairs)))
         }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, values: &[T]) {
+        super::prefetch(values);
+    }
+
+    #[inline(always)]
+    fn outline<T: InnerLoop<Self, 8>>(self, inner: T) -> T::Output {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        #[inline(never)]
+        fn run<T: InnerLoop<Avx2, 8>>(simd: Avx2, inner: T) -> T::Output {
+            inner.run(simd)
+        }
+        // SAFETY: `self` proves the features.
+        unsafe { run(self, inner) }
     }
 }
 

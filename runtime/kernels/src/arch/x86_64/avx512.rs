@@ -6,11 +6,13 @@ use half::f16;
 
 use super::avx2::Avx2;
 use super::has;
-use crate::simd::Simd;
+#[cfg(any(test, feature = "std"))]
+use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
+use crate::simd::{InnerLoop, Simd};
 use crate::tiled::{self, Tiling};
 use crate::{Kernels, TapGemm};
 
-/// The implementation for CPUs with AVX-512F (and AVX2, FMA and F16C, which all of them have).
+/// The implementation for CPUs with AVX-512F and VL (and AVX2, FMA and F16C, which all of them have).
 pub(in crate::arch) fn avx512() -> Option<Kernels> {
     if !(has!("avx512f") && has!("avx512vl") && has!("avx2") && has!("fma") && has!("f16c")) {
         return None;
@@ -24,13 +26,25 @@ fn tap_gemm(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]) {
     tiled::tap_gemm(Tiling { wide: Avx512::new(), narrow: Avx2::new(), max_rows: 8 }, op, input, output);
 }
 
-/// Proof of AVX-512F.
+/// The widest multiply-add of this implementation.
+#[cfg(any(test, feature = "std"))]
+pub(in crate::arch) fn fma_loop() -> Option<FmaLoop> {
+    #[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
+    fn run(rounds: u64) -> u64 {
+        fma_loop_of(Avx512::new(), rounds)
+    }
+    avx512()?;
+    // SAFETY: the implementation is there, so its features are.
+    Some(FmaLoop { name: "avx512", run: |rounds| unsafe { run(rounds) } })
+}
+
+/// Proof of AVX-512F, AVX-512VL, AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
 struct Avx512(());
 
 impl Avx512 {
     /// Safe where the caller has the feature; elsewhere the compiler asks for `unsafe`.
-    #[target_feature(enable = "avx512f")]
+    #[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
     #[inline]
     fn new() -> Self {
         Self(())
@@ -80,6 +94,22 @@ impl Simd<16> for Avx512 {
     fn sum(self, v: __m512) -> f32 {
         // SAFETY: `self` proves the feature.
         unsafe { _mm512_reduce_add_ps(v) }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, values: &[T]) {
+        super::prefetch(values);
+    }
+
+    #[inline(always)]
+    fn outline<T: InnerLoop<Self, 16>>(self, inner: T) -> T::Output {
+        #[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
+        #[inline(never)]
+        fn run<T: InnerLoop<Avx512, 16>>(simd: Avx512, inner: T) -> T::Output {
+            inner.run(simd)
+        }
+        // SAFETY: `self` proves the features.
+        unsafe { run(self, inner) }
     }
 }
 

@@ -1,0 +1,264 @@
+#!/usr/bin/env bash
+# The one test command: tests/run.sh [host|cross|boards|web|fuzz|all]
+#
+#   host    format, lints, documentation, tests, and the main job as a user runs it
+#   cross   what firmware and pages depend on, checked for every target and linked for two
+#   boards  firmware in QEMU
+#   web     the WebAssembly module in node
+#   fuzz    hostile files, for FUZZ_SECONDS (60)
+#
+# Installs what is missing with apt-get or cargo where it may, and says so where it may not. Builds in CARGO_TARGET_DIR,
+# or in target/.
+set -euo pipefail
+
+main() {
+    cd "$(dirname "${BASH_SOURCE[0]}")/.."
+    local parts=("${1:-all}")
+    case ${parts[0]} in
+        all) parts=(host cross boards web fuzz) ;;
+        host | cross | boards | web | fuzz) ;;
+        *)
+            sed -n '2,8s/^# \{0,1\}//p' tests/run.sh
+            exit 2
+            ;;
+    esac
+    mkdir -p "${CARGO_TARGET_DIR:=target}"
+    CARGO_TARGET_DIR=$(cd "$CARGO_TARGET_DIR" && pwd)
+    export CARGO_TARGET_DIR
+    scratch=$(mktemp -d)
+    part=start passed=() skipped=()
+    trap finish EXIT
+    for part in "${parts[@]}"; do
+        local start=$SECONDS skips=${#skipped[@]}
+        echo "== $part"
+        "part_$part"
+        if ((${#skipped[@]} == skips)); then passed+=("$part"); fi
+        echo "== $part: $((SECONDS - start)) s"
+    done
+    part=
+}
+
+# The closing lines, also after a failure.
+finish() {
+    local status=$?
+    rm -rf "$scratch"
+    if [[ $status != 0 ]]; then
+        echo "FAILED: ${part:-} after $SECONDS s"
+        exit "$status"
+    fi
+    local reason
+    for reason in "${skipped[@]}"; do echo "skipped: $reason"; done
+    if ((${#passed[@]} == 0)); then
+        echo "FAILED: nothing ran to its end"
+        exit 1
+    fi
+    echo "passed: ${passed[*]} in $SECONDS s"
+}
+
+part_host() {
+    step cargo fmt --all --check
+    step cargo fmt --all --check --manifest-path boards/Cargo.toml
+    step cargo fmt --all --check --manifest-path tests/fuzz/Cargo.toml
+
+    step cargo clippy --locked --workspace --all-targets -- -D warnings
+    # One at a time, so that the host's `std` does not reach the firmware.
+    local package
+    for package in boards-common host mps2-an386 web; do
+        step cargo clippy --locked --manifest-path boards/Cargo.toml -p "$package" -- -D warnings
+    done
+    RUSTDOCFLAGS=-Dwarnings step cargo doc --locked --workspace --no-deps
+
+    step cargo test --locked --workspace
+    step cargo test --locked --manifest-path boards/Cargo.toml -p boards-common
+    demo
+}
+
+# The main job with few steps: the same code and the same files, with pictures of noise.
+demo() {
+    local out=$scratch/demo json key
+    step cargo run --locked --release -- demo --steps 20 --out "$out" --json | tee "$scratch/demo.out"
+    json=$(tail -n 1 "$scratch/demo.out")
+    for key in flash_bytes arena_bytes ms_per_image max_abs_diff_f16_weights mean_abs_diff max_u8_diff \
+        share_u8_changed seconds images; do
+        [[ $json == *"\"$key\":"* ]] || die "demo --json has no $key: $json"
+    done
+    # Parity: 1e-4 with the same rounded weights, 2 of 255 levels against the network before rounding.
+    at_most "$json" max_abs_diff_f16_weights 1e-4
+    at_most "$json" max_u8_diff 2
+    find "$out" -name '*.pgan' -size +0 | grep -q . || die "demo wrote no .pgan"
+    find "$out" -name '*.html' -size +0 | grep -q . || die "demo wrote no page"
+}
+
+# at_most JSON KEY LIMIT: the number under KEY is in 0..=LIMIT.
+at_most() {
+    local value
+    value=$(sed -n "s/.*\"$2\": *\([-+0-9.eE]*\).*/\1/p" <<<"$1")
+    awk -v value="$value" -v limit="$3" 'BEGIN { exit !(value != "" && value >= 0 && value + 0 <= limit + 0) }' ||
+        die "$2 is '$value', more than $3"
+}
+
+part_cross() {
+    has_cross_compiler || return 0
+    local target
+    for target in thumbv6m-none-eabi riscv32imafc-unknown-none-elf aarch64-unknown-none; do
+        on_target "$target" . check --locked -p pocketgan-runtime -p pocketgan-finetune \
+            --features pocketgan-runtime/graphics
+    done
+    on_target thumbv7em-none-eabihf boards/mps2-an386 build --locked --release
+    on_target wasm32-unknown-unknown boards/web build --locked --release
+}
+
+part_boards() {
+    has_cross_compiler || return 0
+    has qemu-system-arm qemu-system-arm || return 0
+    on_target thumbv7em-none-eabihf boards/mps2-an386 run --locked --release >"$scratch/mps2-an386.out"
+    same_output mps2-an386
+    host_board >"$scratch/host.out"
+    same_output host
+}
+
+part_web() {
+    has_cross_compiler || return 0
+    has node nodejs || return 0
+    on_target wasm32-unknown-unknown boards/web build --locked --release
+    host_board "$scratch/values" >/dev/null
+    step node boards/web/smoke.mjs "$CARGO_TARGET_DIR/wasm32-unknown-unknown/release/web.wasm" "$model" "$scratch/values"
+}
+
+part_fuzz() {
+    local target=x86_64-unknown-linux-gnu tools=$CARGO_TARGET_DIR/tools
+    [[ $(rustc -vV) == *"host: $target"* ]] || { skip "the sanitizers are set up for $target only" && return; }
+    has c++ g++ || return 0
+    PATH=$tools/bin:$PATH
+    if ! command -v cargo-fuzz >/dev/null; then
+        step cargo install --quiet --locked --debug --version 0.13.2 --root "$tools" --target-dir "$tools/build" cargo-fuzz ||
+            { skip "cargo-fuzz cannot be installed" && return; }
+        rm -rf "$tools/build"
+    fi
+    step cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml -- -D warnings
+    mkdir "$scratch/corpus"
+    # New files go to the first folder; the second only seeds it. The sanitizers come with every toolchain, unstable in
+    # all of them.
+    RUSTC_BOOTSTRAP=1 step cargo fuzz run --fuzz-dir tests/fuzz --target-dir "$CARGO_TARGET_DIR/fuzz" --target "$target" load \
+        "$scratch/corpus" tests/fuzz/corpus/load -- \
+        -max_total_time="${FUZZ_SECONDS:-60}" -max_len=65536 -timeout=10 -print_final_stats=1 2>"$scratch/fuzz.log" ||
+        { tail -n 60 "$scratch/fuzz.log" && die "the fuzzer found a file that breaks the loader"; }
+    grep -E '^(Done|stat::)' "$scratch/fuzz.log"
+}
+
+# What the boards and the page run.
+model=tests/fuzz/corpus/load/dcgan28.pgan
+
+# host_board [VALUES]: this computer as a board.
+host_board() {
+    step cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p host -- "$model" "$@"
+}
+
+# same_output BOARD: what the board printed is what every board prints, times apart.
+same_output() {
+    grep -v '^time: ' "$scratch/$1.out" | diff boards/mps2-an386/expected.out - || die "$1 draws something else"
+    echo "$1: as expected; $(grep '^time: ' "$scratch/$1.out")"
+}
+
+# on_target TARGET FOLDER COMMAND ARGS...: cargo for another target, with the standard library that the toolchain has,
+# or one built by Debian's compiler. Warnings are errors.
+on_target() {
+    local target=$1 folder=$2 command=$3 flags="'-Dwarnings'" rustc sysroot
+    shift 3
+    if has_std "$target"; then
+        rustc=rustc
+    else
+        rustc=/usr/bin/rustc
+        sysroot=$CARGO_TARGET_DIR/sysroot/$("$rustc" --version | cut -d ' ' -f 2)
+        build_core "$target" "$sysroot" >&2
+        flags+=", '--sysroot=$sysroot'"
+    fi
+    (
+        cd "$folder"
+        export RUSTC=$rustc
+        # `--config` adds to the board's own flags; RUSTFLAGS would replace them.
+        step timeout 900 cargo "$command" --target "$target" --config "target.$target.rustflags=[$flags]" "$@"
+    )
+}
+
+# Whether there is a way to build for other targets: rustup's, or Debian's second compiler.
+has_cross_compiler() {
+    unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+    has_std thumbv7em-none-eabihf || has_debian_compiler
+}
+
+# Whether the toolchain has the standard library of a target, after asking rustup for it. POCKETGAN_CROSS=debian says no.
+has_std() {
+    [[ ${POCKETGAN_CROSS:-} != debian ]] || return 1
+    [[ ! -d $(rustc --print target-libdir --target "$1") ]] || return 0
+    command -v rustup >/dev/null || return 1
+    timeout 120 rustup target add "$1" >&2 && return
+    # No use in waiting for it again.
+    POCKETGAN_CROSS=debian
+    return 1
+}
+
+has_debian_compiler() {
+    [[ -x /usr/bin/rust-lld && -d /usr/lib/rustlib/src/rust/library/core ]] ||
+        has rust-lld rustc-web rust-web-src rust-web-llvm lld-22 llvm-22
+}
+
+# build_core TARGET SYSROOT: `core` and nothing else, once, so that whatever links needs no allocator.
+build_core() {
+    local lib=$2/lib/rustlib/$1/lib work=$scratch/core-$1
+    [[ ! -d $lib ]] || return 0
+    mkdir -p "$work/src"
+    echo '#![no_std]' >"$work/src/lib.rs"
+    cat >"$work/Cargo.toml" <<'END'
+[package]
+name = "core-builder"
+edition = "2024"
+[workspace]
+# Bitcode in the libraries, for boards that link with lto.
+[profile.release]
+lto = true
+panic = "abort"
+END
+    (
+        cd "$work"
+        export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
+        step cargo build --quiet --release -Zbuild-std=core,compiler_builtins --target "$1" --target-dir build
+    )
+    mkdir -p "$lib.new"
+    cp "$work/build/$1/release/deps"/lib{core,compiler_builtins}-*.r{lib,meta} "$lib.new"
+    mv "$lib.new" "$lib"
+}
+
+# has PROGRAM PACKAGES...: whether the program is there, after installing the packages where this user may.
+has() {
+    local program=$1 sudo=()
+    shift
+    ! command -v "$program" >/dev/null || return 0
+    if [[ $(id -u) != 0 ]]; then sudo=(sudo -n); fi
+    if ! command -v apt-get >/dev/null || ! "${sudo[@]}" true 2>/dev/null; then
+        skip "$program is missing, and this user may not install packages: apt-get install $*"
+        return 1
+    fi
+    echo "installing $*" >&2
+    "${sudo[@]}" apt-get update -qq >&2 &&
+        "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >&2 ||
+        die "apt-get could not install $*"
+    command -v "$program" >/dev/null || die "$* came without $program"
+}
+
+step() {
+    echo "+ $*" >&2
+    "$@"
+}
+
+skip() {
+    skipped+=("$part: $1")
+    echo "skipped: $1"
+}
+
+die() {
+    echo "error: $1" >&2
+    exit 1
+}
+
+main "$@"

@@ -1,0 +1,288 @@
+//! A run on disk: one file with everything needed to go on, or to use the generator.
+//!
+//! Layout, little-endian: magic, length of the header (u64), header (JSON), tensors (f32), SHA-256 of all before.
+//! Whatever the bytes, reading gives a checkpoint or an error.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use burn::module::Module;
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::config::Config;
+use crate::network::{Discriminator, Generator, NamedTensor, Parameters};
+use crate::training::{self, Losses, Moments};
+
+/// All state of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// What the run is.
+    pub config: Config,
+    /// The generator as trained.
+    pub generator: Parameters,
+    /// The discriminator as trained.
+    pub discriminator: Parameters,
+    /// The moving average of the generator.
+    pub average: Parameters,
+    /// Optimizer of the generator.
+    pub moments_g: Moments,
+    /// Optimizer of the discriminator.
+    pub moments_d: Moments,
+    /// Losses of every step; their number is that of the steps done.
+    pub losses: Vec<Losses>,
+}
+
+/// Name of the checkpoint in the folder of a run.
+pub const FILE_NAME: &str = "checkpoint.bin";
+
+const MAGIC: [u8; 8] = *b"PGTRAIN1";
+const DIGEST_LEN: usize = 32;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    config: String,
+    times: [u64; 2],
+    steps: usize,
+    /// Names and shapes of the tensors of each group, in the order of `Checkpoint::groups`.
+    groups: Vec<Vec<(String, Vec<usize>)>>,
+}
+
+/// Reads a checkpoint, or the newest one in the folder of a run.
+///
+/// # Errors
+/// When the file cannot be read or is damaged.
+pub fn load(path: &Path) -> Result<Checkpoint> {
+    let path: PathBuf = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
+    let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    Checkpoint::from_bytes(&bytes).with_context(|| format!("reading {}", path.display()))
+}
+
+impl Checkpoint {
+    /// Number of steps done.
+    pub fn step_count(&self) -> usize {
+        self.losses.len()
+    }
+
+    /// The averaged generator with re-estimated standing statistics, for inference on `device`.
+    ///
+    /// # Errors
+    /// When the tensors do not fit the configuration.
+    pub fn ema_generator(&self, device: &Device) -> Result<Generator> {
+        let generator = training::averaged(&self.config, &self.average, &training::training_device())?;
+        Ok(generator.to_device(device))
+    }
+
+    /// The discriminator on `device`.
+    ///
+    /// # Errors
+    /// When the tensors do not fit the configuration.
+    pub fn discriminator(&self, device: &Device) -> Result<Discriminator> {
+        self.discriminator.write(Discriminator::new(&self.config.network, 0, device))
+    }
+
+    /// Writes the file whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        write_atomically(path, &self.to_bytes())
+    }
+
+    /// The bytes of the file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let describe = |p: &Parameters| p.0.iter().map(|t| (t.name.clone(), t.shape.clone())).collect();
+        let header = Header {
+            config: self.config.to_toml(),
+            times: [self.moments_g.time, self.moments_d.time],
+            steps: self.losses.len(),
+            groups: self.groups().map(describe).to_vec(),
+        };
+        let header = serde_json::to_vec(&header).expect("a header holds strings and integers only");
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend((header.len() as u64).to_le_bytes());
+        bytes.extend(&header);
+        let tensors = self.groups().into_iter().flat_map(|group| &group.0).flat_map(|tensor| &tensor.data);
+        bytes.extend(tensors.flat_map(|value| value.to_le_bytes()));
+        let losses = self.losses.iter().flat_map(|l| [l.discriminator, l.generator]);
+        bytes.extend(losses.flat_map(f32::to_le_bytes));
+        let digest = Sha256::digest(&bytes);
+        bytes.extend(digest.as_slice());
+        bytes
+    }
+
+    /// Reads the bytes of a file.
+    ///
+    /// # Errors
+    /// When they are no checkpoint, or a damaged one.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        ensure!(bytes.starts_with(&MAGIC), "this is no checkpoint");
+        ensure!(bytes.len() >= MAGIC.len() + 8 + DIGEST_LEN, "the checkpoint is cut short");
+        let (content, digest) = bytes.split_at(bytes.len() - DIGEST_LEN);
+        ensure!(Sha256::digest(content).as_slice() == digest, "the checkpoint is damaged or cut short");
+        let (len, rest) = content[MAGIC.len()..].split_at(8);
+        let len = u64::from_le_bytes(len.try_into().expect("split at 8"));
+        let header = usize::try_from(len).ok().and_then(|len| rest.split_at_checked(len));
+        let (header, data) = header.context("the header is longer than the file")?;
+        let header: Header = serde_json::from_slice(header).context("reading the header")?;
+        let config = Config::parse(&header.config)?;
+
+        let mut values = Values(data);
+        let groups: Vec<Parameters> =
+            header.groups.into_iter().map(|group| values.parameters(group)).collect::<Result<_>>()?;
+        let Ok([generator, discriminator, average, first_g, second_g, first_d, second_d]) =
+            <[Parameters; 7]>::try_from(groups)
+        else {
+            bail!("the header describes another number of networks");
+        };
+        let losses = values.take(header.steps.checked_mul(2).context("too many steps")?)?;
+        let losses = losses.chunks_exact(2).map(|pair| Losses { discriminator: pair[0], generator: pair[1] });
+        let losses = losses.collect();
+        ensure!(values.0.is_empty(), "{} bytes are left over", values.0.len());
+        let [time_g, time_d] = header.times;
+        let checkpoint = Self {
+            config,
+            generator,
+            discriminator,
+            average,
+            moments_g: Moments { time: time_g, first: first_g, second: second_g },
+            moments_d: Moments { time: time_d, first: first_d, second: second_d },
+            losses,
+        };
+        checkpoint.check()?;
+        Ok(checkpoint)
+    }
+
+    /// Moments and averages must have the tensors of the network they belong to; whether those fit the
+    /// configuration shows when the network is made.
+    fn check(&self) -> Result<()> {
+        let same = |a: &Parameters, b: &Parameters| {
+            a.0.len() == b.0.len()
+                && a.0.iter().zip(&b.0).all(|(a, b)| a.name == b.name && a.shape == b.shape)
+        };
+        let [g, d, groups @ ..] = self.groups();
+        let owners = [g, g, g, d, d];
+        ensure!(groups.iter().zip(owners).all(|(group, owner)| same(group, owner)), "tensors do not match");
+        Ok(())
+    }
+
+    fn groups(&self) -> [&Parameters; 7] {
+        let (g, d) = (&self.moments_g, &self.moments_d);
+        [&self.generator, &self.discriminator, &self.average, &g.first, &g.second, &d.first, &d.second]
+    }
+}
+
+struct Values<'a>(&'a [u8]);
+
+impl Values<'_> {
+    fn take(&mut self, len: usize) -> Result<Vec<f32>> {
+        let split = len.checked_mul(4).and_then(|len| self.0.split_at_checked(len));
+        let (taken, rest) = split.context("the tensors are longer than the file")?;
+        self.0 = rest;
+        Ok(taken.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+    }
+
+    fn parameters(&mut self, group: Vec<(String, Vec<usize>)>) -> Result<Parameters> {
+        let mut tensors = vec![];
+        for (name, shape) in group {
+            let len = shape.iter().try_fold(1usize, |len, &extent| len.checked_mul(extent));
+            let data = self.take(len.with_context(|| format!("tensor {name} has shape {shape:?}"))?)?;
+            tensors.push(NamedTensor { name, shape, data });
+        }
+        Ok(Parameters(tensors))
+    }
+}
+
+/// Writes a file whole or not at all.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let context = || format!("writing {}", path.display());
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    // Readable for others, as far as the user's mask lets them: results are no secret.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(dir).with_context(context)?;
+    file.write_all(bytes).with_context(context)?;
+    file.as_file().sync_all().with_context(context)?;
+    file.persist(path).with_context(context)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::Trainer;
+
+    fn checkpoint() -> Checkpoint {
+        let mut config = Config::default();
+        config.network.width = 1;
+        config.network.latent_dim = 2;
+        let mut checkpoint = Trainer::new(&config).unwrap().checkpoint();
+        checkpoint.losses.push(Losses { discriminator: 0.25, generator: -1.5 });
+        checkpoint
+    }
+
+    #[test]
+    fn bytes_mean_the_same_run() {
+        let checkpoint = checkpoint();
+        let bytes = checkpoint.to_bytes();
+        let read = Checkpoint::from_bytes(&bytes).unwrap();
+        assert_eq!(read, checkpoint);
+        assert_eq!(read.to_bytes(), bytes);
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        let bytes = checkpoint().to_bytes();
+        for len in (0..200).chain((200..bytes.len()).step_by(997)) {
+            assert!(Checkpoint::from_bytes(&bytes[..len]).is_err(), "{len} bytes");
+        }
+        for at in (0..200).chain((200..bytes.len()).step_by(997)) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x10;
+            assert!(Checkpoint::from_bytes(&damaged).is_err(), "byte {at}");
+        }
+    }
+
+    /// With a digest that fits, only the structure stands between the bytes and the networks.
+    #[test]
+    fn well_signed_nonsense_is_an_error() {
+        let bytes = checkpoint().to_bytes();
+        let header_len = u64::from_le_bytes(bytes[8..16].try_into().unwrap()) as usize;
+        let content = &bytes[..bytes.len() - DIGEST_LEN];
+        let signed = |mut content: Vec<u8>| {
+            let digest = Sha256::digest(&content);
+            content.extend(digest.as_slice());
+            content
+        };
+        assert!(Checkpoint::from_bytes(&signed(content.to_vec())).is_ok());
+        for at in 8..16 + header_len {
+            for bit in [0, 1, 4, 7] {
+                let mut damaged = content.to_vec();
+                damaged[at] ^= 1 << bit;
+                // A digit of the configuration may change into another: then the run is another, but sound.
+                if let Ok(checkpoint) = Checkpoint::from_bytes(&signed(damaged)) {
+                    let _ = Trainer::resume(&checkpoint);
+                }
+            }
+        }
+        for len in 0..content.len().min(16 + header_len + 8) {
+            assert!(Checkpoint::from_bytes(&signed(content[..len].to_vec())).is_err(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn another_network_is_an_error() {
+        let mut checkpoint = checkpoint();
+        checkpoint.config.network.width = 2;
+        assert!(Trainer::resume(&checkpoint).is_err());
+        assert!(checkpoint.ema_generator(&Device::flex()).is_err());
+        assert!(checkpoint.discriminator(&Device::flex()).is_err());
+    }
+}

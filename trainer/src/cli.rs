@@ -1,0 +1,66 @@
+//! The command line: one file per sub-command.
+
+pub mod bench;
+pub mod demo;
+pub mod eval;
+pub mod export;
+pub mod inspect;
+pub mod progress;
+pub mod sample;
+pub mod train;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use pocketgan_format::AlignedBytes;
+
+/// Trains small image generators and makes files of them that run anywhere.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train, export, compare and show a small generator: the whole way in one command
+    Demo(demo::Args),
+    /// Train a generator on a set of images
+    Train(Box<train::Args>),
+    /// Draw images with a trained generator
+    Sample(sample::Args),
+    /// Measure how close generated images come to real ones
+    Eval(eval::Args),
+    /// Make a .pgan or ONNX file of a checkpoint
+    Export(export::Args),
+    /// Show every step of a .pgan file, and what it takes
+    Inspect(inspect::Args),
+    /// Measure the runtime's speed on a .pgan file
+    Bench(bench::Args),
+}
+
+impl Cli {
+    /// Does what the command line asks for.
+    ///
+    /// # Errors
+    /// Whatever went wrong, with the chain of what was being done.
+    pub fn run(self) -> Result<()> {
+        match self.command {
+            Command::Demo(args) => demo::run(args),
+            Command::Train(args) => train::run(*args),
+            Command::Sample(args) => sample::run(args),
+            Command::Eval(args) => eval::run(args),
+            Command::Export(args) => export::run(args),
+            Command::Inspect(args) => inspect::run(args),
+            Command::Bench(args) => bench::run(args),
+        }
+    }
+}
+
+/// The bytes of a `.pgan` file, aligned for the runtime.
+pub(crate) fn open(path: &Path) -> Result<AlignedBytes> {
+    let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    Ok(AlignedBytes::copy(&bytes))
+}

@@ -1,0 +1,73 @@
+//! `trainer sample`: a checkpoint or a `.pgan` file to a PNG grid.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use pocketgan_runtime::{Model, dispatch, latent};
+
+use crate::graph::evaluate::evaluate;
+use crate::{checkpoint, export, grid};
+
+/// Options of `trainer sample`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A .pgan file, a checkpoint, or the folder of a run
+    model: PathBuf,
+    /// Picture to write
+    #[arg(short, long, value_name = "FILE", default_value = "samples.png")]
+    out: PathBuf,
+    /// Seed of the first image; each further one has the next
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Number of images
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    count: u32,
+    /// Images in a row
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    columns: u32,
+}
+
+/// Draws images.
+///
+/// # Errors
+/// When the model cannot be read or the picture not be written.
+pub fn run(args: Args) -> Result<()> {
+    let mut start = [0; 4];
+    let is_dir = args.model.is_dir();
+    if !is_dir {
+        let mut file = File::open(&args.model).with_context(|| format!("reading {}", args.model.display()))?;
+        file.read_exact(&mut start).with_context(|| format!("reading {}", args.model.display()))?;
+    }
+    let (images, shape) = if &start == b"PGAN" { from_file(&args)? } else { from_checkpoint(&args)? };
+    grid::write(&args.out, &images, shape, args.columns as usize)?;
+    eprintln!("wrote {}", args.out.display());
+    Ok(())
+}
+
+fn from_file(args: &Args) -> Result<(Vec<f32>, [usize; 3])> {
+    let bytes = super::open(&args.model)?;
+    let model = Model::load(&bytes).with_context(|| format!("loading {}", args.model.display()))?;
+    let [height, width, channels] = model.output_shape();
+    let latents = latents(args, model.latent_dim());
+    Ok((export::draw(&model, dispatch::best(), &latents)?, [channels, height, width]))
+}
+
+fn from_checkpoint(args: &Args) -> Result<(Vec<f32>, [usize; 3])> {
+    let checkpoint = checkpoint::load(&args.model)?;
+    let graph = checkpoint.ema_generator(&Device::flex())?.graph();
+    let network = &checkpoint.config.network;
+    let images = evaluate(&graph, &latents(args, graph.latent_dim))?;
+    Ok((images, [network.channels, network.size, network.size]))
+}
+
+/// Image `i` has the seed `--seed + i`, for a checkpoint and for the file made of it.
+fn latents(args: &Args, latent_dim: usize) -> Vec<f32> {
+    let mut latents = vec![0.0; args.count as usize * latent_dim];
+    for (i, z) in latents.chunks_exact_mut(latent_dim).enumerate() {
+        latent::fill_normal(args.seed.wrapping_add(i as u64), z);
+    }
+    latents
+}

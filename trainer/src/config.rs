@@ -1,0 +1,185 @@
+//! What a run is: everything that decides its result, as `train.toml`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::Source;
+use crate::network::NetworkConfig;
+use crate::objective::LeastSquares;
+
+/// A whole run. Every value has a default, so an empty file is a valid one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What to learn from: `glyphs`, `mnist`, `fashion-mnist` or `folder`.
+    pub dataset: Source,
+    /// Folder with the files of the data set; without it the user's cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// Decides every random number of the run.
+    pub seed: u64,
+    /// Shape of both networks.
+    pub network: NetworkConfig,
+    /// Target codes of the least-squares objective.
+    pub objective: LeastSquares,
+    /// Optimizers and lengths.
+    pub training: TrainingConfig,
+}
+
+/// Optimizers and lengths.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// Length of the whole run, resumed parts included. One step updates each network once.
+    pub steps: usize,
+    /// Real images, and generated ones, in each step.
+    pub batch_size: usize,
+    /// Learning rate of the generator.
+    pub lr_g: f64,
+    /// Learning rate of the discriminator.
+    pub lr_d: f64,
+    /// First step at which the learning rates are lower than at the start.
+    pub decay_start: usize,
+    /// Step at which the linear decay arrives at zero; 0 for no decay. Absolute, not relative to `steps`, so that a
+    /// run cut into parts does the same as a whole one.
+    pub decay_end: usize,
+    /// Adam's memory of the gradient.
+    pub beta_1: f64,
+    /// Adam's memory of the squared gradient.
+    pub beta_2: f64,
+    /// Share of the old value in the moving average of the generator; reached after a warm-up.
+    pub ema_decay: f64,
+    /// Steps between checkpoints; there is always one at the end.
+    pub checkpoint_every: usize,
+    /// Steps between sample grids.
+    pub sample_every: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            dataset: Source::Glyphs,
+            data_dir: None,
+            seed: 0,
+            network: NetworkConfig::default(),
+            objective: LeastSquares::default(),
+            training: TrainingConfig::default(),
+        }
+    }
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self {
+            steps: 5000,
+            batch_size: 64,
+            lr_g: 1e-3,
+            lr_d: 1e-3,
+            decay_start: 0,
+            decay_end: 0,
+            beta_1: 0.5,
+            beta_2: 0.999,
+            ema_decay: 0.999,
+            checkpoint_every: 500,
+            sample_every: 500,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a `train.toml`.
+    ///
+    /// # Errors
+    /// When it cannot be read, names unknown keys, or holds values out of range.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("in {}", path.display()))
+    }
+
+    /// Reads the text of a `train.toml`.
+    ///
+    /// # Errors
+    /// When it names unknown keys or holds values out of range.
+    pub fn parse(text: &str) -> Result<Self> {
+        let config: Self = toml::from_str(text)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The text of a `train.toml` that means this run.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a config holds numbers and strings only")
+    }
+
+    /// Whether a run can be made of it.
+    ///
+    /// # Errors
+    /// Names the value out of range.
+    pub fn check(&self) -> Result<()> {
+        self.network.check()?;
+        let t = &self.training;
+        ensure!((2..=65536).contains(&t.batch_size), "batch_size is {}, outside 2..=65536", t.batch_size);
+        for (name, lr) in [("lr_g", t.lr_g), ("lr_d", t.lr_d)] {
+            ensure!(lr.is_finite() && lr >= 0.0, "{name} is {lr}, not a number from 0");
+        }
+        for (name, value) in [("beta_1", t.beta_1), ("beta_2", t.beta_2), ("ema_decay", t.ema_decay)] {
+            ensure!((0.0..1.0).contains(&value), "{name} is {value}, outside 0..1");
+        }
+        ensure!(t.decay_end == 0 || t.decay_start < t.decay_end, "decay_start is not before decay_end");
+        for (name, code) in [("a", self.objective.a), ("b", self.objective.b), ("c", self.objective.c)] {
+            ensure!(code.is_finite(), "code {name} is {code}");
+        }
+        Ok(())
+    }
+}
+
+impl TrainingConfig {
+    /// Factor of the learning rates at a step.
+    pub fn decay(&self, step: usize) -> f64 {
+        if self.decay_end == 0 || step < self.decay_start {
+            return 1.0;
+        }
+        let length = self.decay_end - self.decay_start;
+        self.decay_end.saturating_sub(step) as f64 / length as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_means_the_same_run() {
+        let mut config = Config::default();
+        config.training.lr_g = 0.1 + 0.2;
+        config.data_dir = Some("some where".into());
+        assert_eq!(Config::parse(&config.to_toml()).unwrap(), config);
+        assert_eq!(Config::parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn typos_and_nonsense_are_errors() {
+        for text in [
+            "stepz = 3",
+            "[training]\nstepz = 3",
+            "[network]\nsize = 29",
+            "[network]\nchannels = 2",
+            "[training]\nbatch_size = 0",
+            "[training]\nlr_g = nan",
+            "[training]\nema_decay = 1.0",
+            "[training]\ndecay_start = 5\ndecay_end = 5",
+            "[objective]\na = inf",
+        ] {
+            assert!(Config::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn decay_is_linear_between_its_ends() {
+        let training = TrainingConfig { decay_start: 10, decay_end: 20, ..TrainingConfig::default() };
+        assert_eq!([0, 10, 15, 20, 30].map(|step| training.decay(step)), [1.0, 1.0, 0.5, 0.0, 0.0]);
+        assert_eq!(TrainingConfig::default().decay(1_000_000), 1.0);
+    }
+}

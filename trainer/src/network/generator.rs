@@ -1,0 +1,106 @@
+//! Latents to images.
+
+use burn::module::Module;
+use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
+use burn::tensor::activation::{relu, tanh};
+use burn::tensor::{Device, Tensor};
+
+use super::{NetworkConfig, initialized};
+use crate::graph::{self, Activation, Conv2dGeometry, Graph, Node, Op};
+
+/// Dense to a small picture, then transposed convolutions k4 s2 p1 that double it, with batch norm and ReLU between
+/// them and tanh at the end.
+#[derive(Module, Debug)]
+pub struct Generator {
+    dense: Linear,
+    norms: Vec<BatchNorm>,
+    convs: Vec<ConvTranspose2d>,
+    base: usize,
+}
+
+impl Generator {
+    /// A generator with initial weights drawn from `seed`.
+    pub fn new(config: &NetworkConfig, seed: u64, device: &Device) -> Self {
+        let channels = config.channels_upwards();
+        let base = config.base();
+        let dense =
+            LinearConfig::new(config.latent_dim, channels[0] * base * base).with_bias(false).init(device);
+        let norms =
+            channels[..channels.len() - 1].iter().map(|&c| BatchNormConfig::new(c).init(device)).collect();
+        let last = channels.len() - 2;
+        let convs = channels
+            .windows(2)
+            .enumerate()
+            .map(|(i, pair)| {
+                ConvTranspose2dConfig::new([pair[0], pair[1]], [4, 4])
+                    .with_stride([2, 2])
+                    .with_padding([1, 1])
+                    .with_bias(i == last)
+                    .init(device)
+            })
+            .collect();
+        initialized(Self { dense, norms, convs, base }, seed)
+    }
+
+    /// Images for latents.
+    ///
+    /// # Shapes
+    /// `latents`: `[N, latent_dim]`; result: `[N, C, H, W]` in [-1, 1].
+    pub fn forward(&self, latents: Tensor<2>) -> Tensor<4> {
+        let n = latents.dims()[0];
+        let mut x = self.dense.forward(latents).reshape([n as i32, -1, self.base as i32, self.base as i32]);
+        for (norm, conv) in self.norms.iter().zip(&self.convs) {
+            x = conv.forward(relu(norm.forward(x)));
+        }
+        tanh(x)
+    }
+
+    /// The chain of operations with the standing statistics of the batch norms, for export.
+    pub fn graph(&self) -> Graph {
+        let [latent_dim, features] = self.dense.weight.dims();
+        let mut nodes = vec![];
+        let mut push = |name: String, op: Op| nodes.push(Node { name, op });
+        // burn keeps the weight as [in, out].
+        let weight = tensor(self.dense.weight.val().transpose());
+        let bias = self.dense.bias.as_ref().map(|b| tensor(b.val()));
+        push("dense".into(), Op::Dense { weight, bias });
+        let area = self.base * self.base;
+        push("reshape".into(), Op::Reshape([features / area, self.base, self.base]));
+        for (i, (norm, conv)) in self.norms.iter().zip(&self.convs).enumerate() {
+            let batch_norm = Op::BatchNorm {
+                gamma: tensor(norm.gamma.val()),
+                beta: tensor(norm.beta.val()),
+                mean: tensor(norm.running_mean.value_sync()),
+                variance: tensor(norm.running_var.value_sync()),
+                epsilon: norm.epsilon as f32,
+            };
+            push(format!("blocks.{i}.norm"), batch_norm);
+            push(format!("blocks.{i}.relu"), Op::Activation(Activation::Relu));
+            let conv = Op::ConvTranspose2d {
+                weight: tensor(conv.weight.val()),
+                bias: conv.bias.as_ref().map(|b| tensor(b.val())),
+                geometry: Conv2dGeometry::square(4, 2, 1),
+            };
+            push(format!("blocks.{i}.conv"), conv);
+        }
+        push("tanh".into(), Op::Activation(Activation::Tanh));
+        Graph { latent_dim, nodes }
+    }
+
+    /// Length of the latent vector.
+    pub fn latent_dim(&self) -> usize {
+        self.dense.weight.dims()[0]
+    }
+
+    /// Lets the next training-mode forward pass enter the running statistics with weight `momentum`.
+    pub(crate) fn with_momentum(mut self, momentum: f64) -> Self {
+        self.norms.iter_mut().for_each(|norm| norm.momentum = momentum);
+        self
+    }
+}
+
+fn tensor<const D: usize>(tensor: Tensor<D>) -> graph::Tensor {
+    let shape = tensor.dims().to_vec();
+    graph::Tensor::new(shape, super::parameters::values(tensor))
+}

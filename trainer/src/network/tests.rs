@@ -1,0 +1,138 @@
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::{Discriminator, DiscriminatorNorm, Generator, NetworkConfig, Parameters};
+use crate::graph::Op;
+use crate::training::{self, reestimate};
+
+#[test]
+fn every_size_has_the_right_shapes() {
+    let device = Device::flex();
+    for size in [28, 32, 64] {
+        for channels in [1, 3] {
+            let norm = if channels == 1 { DiscriminatorNorm::Batch } else { DiscriminatorNorm::None };
+            let config = NetworkConfig { size, channels, width: 2, latent_dim: 5, discriminator_norm: norm };
+            let generator = Generator::new(&config, 1, &device);
+            let images = generator.forward(training::normal(3, 5, 1, &device));
+            assert_eq!(images.dims(), [3, channels, size, size]);
+            let scores = Discriminator::new(&config, 1, &device).forward(images);
+            assert_eq!(scores.dims(), [3, 1]);
+            let graph = generator.graph();
+            assert_eq!(*graph.shapes().unwrap().last().unwrap(), [channels, size, size]);
+            assert_eq!(graph.latent_dim, 5);
+        }
+    }
+}
+
+#[test]
+fn initial_weights_are_those_of_dcgan() {
+    let device = Device::flex();
+    let config = NetworkConfig { width: 16, ..NetworkConfig::default() };
+    let parameters = Parameters::read(&Generator::new(&config, 1, &device));
+    assert_eq!(parameters, Parameters::read(&Generator::new(&config, 1, &device)));
+    assert_ne!(parameters, Parameters::read(&Generator::new(&config, 2, &device)));
+    for tensor in parameters.0 {
+        let n = tensor.data.len() as f64;
+        let mean = tensor.data.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+        let (centre, spread) = match tensor.name.rsplit('.').next().unwrap() {
+            "weight" => (0.0, 0.02),
+            "gamma" => (1.0, 0.02),
+            "running_var" => (1.0, 0.0),
+            _ => (0.0, 0.0),
+        };
+        assert!((mean - centre).abs() <= 5.0 * spread / n.sqrt(), "{} has mean {mean}", tensor.name);
+        let variance = tensor.data.iter().map(|&v| (f64::from(v) - centre).powi(2)).sum::<f64>() / n;
+        let error = 5.0 * spread * spread * (2.0 / n).sqrt();
+        assert!((variance - spread * spread).abs() <= error, "{} has variance {variance}", tensor.name);
+    }
+}
+
+#[test]
+fn parameters_survive_a_round_trip_and_refuse_other_networks() {
+    let device = Device::flex();
+    let config = NetworkConfig { width: 2, ..NetworkConfig::default() };
+    let parameters = Parameters::read(&Generator::new(&config, 1, &device));
+    let written = parameters.write(Generator::new(&config, 2, &device)).unwrap();
+    assert_eq!(Parameters::read(&written), parameters);
+    assert!(parameters.write(Discriminator::new(&config, 2, &device)).is_err());
+    let missing = Parameters(parameters.0[..3].to_vec());
+    assert!(missing.write(Generator::new(&config, 2, &device)).is_err());
+}
+
+/// The graph, computed naively in f64, against the network: transposed weights or a wrong order would show.
+#[test]
+fn the_graph_computes_what_the_network_computes() {
+    let config = NetworkConfig { size: 28, channels: 1, width: 2, latent_dim: 3, ..NetworkConfig::default() };
+    let generator = Generator::new(&config, 5, &training::training_device());
+    let generator = reestimate(generator, 4, 32, 6);
+    let latent = [0.5f32, -1.0, 2.0];
+    let image = generator.valid().forward(Tensor::<2>::from_floats([latent], &Device::flex()));
+    let image = super::values(image);
+
+    let graph = generator.graph();
+    let mut shape = [3, 1, 1];
+    let mut x: Vec<f64> = latent.iter().map(|&v| f64::from(v)).collect();
+    for node in &graph.nodes {
+        let [c, h, w] = shape;
+        shape = node.op.output_shape(shape).unwrap();
+        x = match &node.op {
+            Op::Dense { weight, bias } => {
+                assert!(bias.is_none());
+                weight
+                    .data
+                    .chunks(c)
+                    .map(|row| row.iter().zip(&x).map(|(&w, x)| f64::from(w) * x).sum())
+                    .collect()
+            }
+            Op::BatchNorm { gamma, beta, mean, variance, epsilon } => (0..x.len())
+                .map(|i| {
+                    let at = |t: &crate::graph::Tensor| f64::from(t.data[i / (h * w)]);
+                    (x[i] - at(mean)) / (at(variance) + f64::from(*epsilon)).sqrt() * at(gamma) + at(beta)
+                })
+                .collect(),
+            Op::Activation(crate::graph::Activation::Relu) => x.iter().map(|v| v.max(0.0)).collect(),
+            Op::Activation(crate::graph::Activation::Tanh) => x.iter().map(|v| v.tanh()).collect(),
+            Op::ConvTranspose2d { weight, bias, .. } => {
+                let [co, ho, wo] = shape;
+                let start = |i: usize| bias.as_ref().map_or(0.0, |b| f64::from(b.data[i / (ho * wo)]));
+                let mut y: Vec<f64> = (0..co * ho * wo).map(start).collect();
+                for (i, value) in x.iter().enumerate() {
+                    let (ci, iy, ix) = (i / (h * w), i / w % h, i % w);
+                    for (o, ky, kx) in (0..co * 16).map(|k| (k / 16, k / 4 % 4, k % 4)) {
+                        let (oy, ox) = (2 * iy + ky, 2 * ix + kx);
+                        if (1..=ho).contains(&oy) && (1..=wo).contains(&ox) {
+                            let weight = f64::from(weight.data[((ci * co + o) * 4 + ky) * 4 + kx]);
+                            y[(o * ho + oy - 1) * wo + ox - 1] += weight * value;
+                        }
+                    }
+                }
+                y
+            }
+            Op::Reshape(_) => x,
+            op => panic!("a generator has no {op:?}"),
+        };
+    }
+    assert_eq!(x.len(), image.len());
+    for (i, (expected, found)) in x.iter().zip(&image).enumerate() {
+        // Chains of at most 64 products after normalization to unit spread, and tanh, which does not widen errors.
+        let tolerance = 4.0 * 64.0 * f64::from(f32::EPSILON);
+        assert!((expected - f64::from(*found)).abs() < tolerance, "pixel {i}: {expected} {found}");
+    }
+}
+
+#[test]
+fn leaky_relu_is_the_usual_one() {
+    let device = Device::flex().autodiff();
+    let inputs = [-3.0f32, -0.5, 0.0, 0.25, 4.0];
+    let x = Tensor::<1>::from_floats(inputs, &device).require_grad();
+    let y = super::discriminator::leaky_relu(x.clone().reshape([1, 1, 1, 5]));
+    let grads = y.clone().sum().backward();
+    let y = super::values(y);
+    let grad = super::values(x.grad(&grads).unwrap());
+    for (i, x) in inputs.into_iter().enumerate() {
+        let slope = if x > 0.0 { 1.0 } else { 0.2 };
+        assert!((y[i] - slope * x).abs() <= 2.0 * f32::EPSILON * x.abs());
+        // At zero any slope between the two sides is a subgradient.
+        assert!(x == 0.0 || (grad[i] - slope).abs() <= 2.0 * f32::EPSILON);
+    }
+}

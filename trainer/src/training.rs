@@ -1,0 +1,352 @@
+//! The training loop: two networks, two optimizers, and the moving average of the generator.
+//!
+//! In: a `Config` and a `Dataset`. Out: a `Trainer`, whose `checkpoint` holds all of its state. A run draws every
+//! random number from its seed and the number of the step, and reads no clock: the same configuration gives the
+//! same bits, also when it is cut into parts by checkpoints.
+
+mod adam;
+mod average;
+pub mod noise;
+mod statistics;
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+
+pub use adam::Moments;
+pub(crate) use statistics::averaged;
+pub use statistics::reestimate;
+
+use crate::checkpoint::Checkpoint;
+use crate::config::Config;
+use crate::dataset::Dataset;
+use crate::grid;
+use crate::network::{Discriminator, Generator, Parameters};
+use adam::Adam;
+use noise::Stream;
+
+/// Losses of one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Losses {
+    /// Of the discriminator, before its update.
+    pub discriminator: f32,
+    /// Of the generator, after the update of the discriminator.
+    pub generator: f32,
+}
+
+/// A run in progress.
+pub struct Trainer {
+    config: Config,
+    device: Device,
+    generator: Generator,
+    discriminator: Discriminator,
+    adam_g: Adam,
+    adam_d: Adam,
+    average: Parameters,
+    losses: Vec<Losses>,
+    /// Order of the images in the epoch with the given number.
+    order: Option<(u64, Vec<u32>)>,
+}
+
+/// Trains from the start to `config.training.steps`; `observer` sees the state after every step.
+///
+/// # Errors
+/// When the configuration is out of range, the data set has images of another shape, or the observer says so.
+pub fn train(
+    config: &Config,
+    dataset: &Dataset,
+    observer: impl FnMut(&Trainer) -> Result<()>,
+) -> Result<Trainer> {
+    let mut trainer = Trainer::new(config)?;
+    trainer.run(dataset, observer)?;
+    Ok(trainer)
+}
+
+impl Trainer {
+    /// A run before its first step.
+    ///
+    /// # Errors
+    /// When the configuration is out of range.
+    pub fn new(config: &Config) -> Result<Self> {
+        config.check()?;
+        let device = training_device();
+        let seed = |network| noise::seed_of(config.seed, Stream::Weights, network);
+        let generator = Generator::new(&config.network, seed(0), &device);
+        let discriminator = Discriminator::new(&config.network, seed(1), &device);
+        let average = Parameters::read(&generator);
+        Ok(Self {
+            adam_g: Adam::new(Moments::zeros(&average), &config.training),
+            adam_d: Adam::new(Moments::zeros(&Parameters::read(&discriminator)), &config.training),
+            config: config.clone(),
+            device,
+            generator,
+            discriminator,
+            average,
+            losses: vec![],
+            order: None,
+        })
+    }
+
+    /// The run that `checkpoint` was taken from.
+    ///
+    /// # Errors
+    /// When its tensors do not fit its configuration.
+    pub fn resume(checkpoint: &Checkpoint) -> Result<Self> {
+        let mut trainer = Self::new(&checkpoint.config)?;
+        trainer.generator = checkpoint.generator.write(trainer.generator)?;
+        trainer.discriminator = checkpoint.discriminator.write(trainer.discriminator)?;
+        trainer.adam_g = Adam::new(checkpoint.moments_g.clone(), &checkpoint.config.training);
+        trainer.adam_d = Adam::new(checkpoint.moments_d.clone(), &checkpoint.config.training);
+        trainer.average = checkpoint.average.clone();
+        trainer.losses = checkpoint.losses.clone();
+        Ok(trainer)
+    }
+
+    /// Everything needed to go on later.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            config: self.config.clone(),
+            generator: Parameters::read(&self.generator),
+            discriminator: Parameters::read(&self.discriminator),
+            average: self.average.clone(),
+            moments_g: self.adam_g.moments().clone(),
+            moments_d: self.adam_d.moments().clone(),
+            losses: self.losses.clone(),
+        }
+    }
+
+    /// The configuration of the run.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Number of steps done.
+    pub fn step_count(&self) -> usize {
+        self.losses.len()
+    }
+
+    /// Losses of all steps so far.
+    pub fn losses(&self) -> &[Losses] {
+        &self.losses
+    }
+
+    /// The averaged generator with re-estimated standing statistics, for inference.
+    ///
+    /// # Errors
+    /// Never for a run that has not been tampered with.
+    pub fn ema_generator(&self) -> Result<Generator> {
+        averaged(&self.config, &self.average, &self.device)
+    }
+
+    /// Trains until `config.training.steps`; `observer` sees the state after every step.
+    ///
+    /// # Errors
+    /// When the data set has images of another shape, a loss is no longer finite, or the observer says so.
+    pub fn run(&mut self, dataset: &Dataset, mut observer: impl FnMut(&Self) -> Result<()>) -> Result<()> {
+        while self.step_count() < self.config.training.steps {
+            self.step(dataset)?;
+            observer(self)?;
+        }
+        Ok(())
+    }
+
+    /// Updates the discriminator once, then the generator once.
+    ///
+    /// # Errors
+    /// When the data set has images of another shape, or a loss is no longer finite.
+    pub fn step(&mut self, dataset: &Dataset) -> Result<Losses> {
+        let network = &self.config.network;
+        let shape = [network.channels, network.size, network.size];
+        ensure!(dataset.shape() == shape, "the data set has {:?}, the network {shape:?}", dataset.shape());
+        let step = self.step_count();
+        let decay = self.config.training.decay(step);
+        let objective = self.config.objective;
+
+        let real = self.real_batch(dataset);
+        let fake = self.generator.forward(self.latents(step));
+        let scores = [self.discriminator.forward(real), self.discriminator.forward(fake.clone().detach())];
+        let [on_real, on_fake] = scores;
+        let loss_d = objective.discriminator_loss(on_real, on_fake);
+        let grads = loss_d.backward();
+        self.adam_d.step(&mut self.discriminator, grads, decay * self.config.training.lr_d);
+
+        // The same fake batch, judged by the updated discriminator, whose own gradients nobody needs.
+        let judge = self.discriminator.clone().no_grad();
+        let loss_g = objective.generator_loss(judge.forward(fake));
+        let grads = loss_g.backward();
+        self.adam_g.step(&mut self.generator, grads, decay * self.config.training.lr_g);
+        average::update(&mut self.average, &self.generator, self.config.training.ema_decay, step);
+
+        let losses = Losses { discriminator: loss_d.into_scalar(), generator: loss_g.into_scalar() };
+        ensure!(
+            losses.discriminator.is_finite() && losses.generator.is_finite(),
+            "step {step} diverged: losses {} and {}",
+            losses.discriminator,
+            losses.generator
+        );
+        self.losses.push(losses);
+        Ok(losses)
+    }
+
+    fn latents(&self, step: usize) -> Tensor<2> {
+        let seed = noise::seed_of(self.config.seed, Stream::Latents, step as u64);
+        normal(self.config.training.batch_size, self.config.network.latent_dim, seed, &self.device)
+    }
+
+    fn real_batch(&mut self, dataset: &Dataset) -> Tensor<4> {
+        let batch_size = self.config.training.batch_size;
+        let first = (self.step_count() * batch_size) as u64;
+        let len = dataset.len() as u64;
+        let indices: Vec<usize> = (first..first + batch_size as u64)
+            .map(|position| self.order(position / len, dataset.len())[(position % len) as usize] as usize)
+            .collect();
+        let [c, h, w] = dataset.shape();
+        Tensor::from_data(TensorData::new(dataset.images(&indices), [batch_size, c, h, w]), &self.device)
+    }
+
+    fn order(&mut self, epoch: u64, len: usize) -> &[u32] {
+        let seed = noise::seed_of(self.config.seed, Stream::Order, epoch);
+        if self.order.as_ref().is_none_or(|(e, order)| *e != epoch || order.len() != len) {
+            self.order = None;
+        }
+        &self.order.get_or_insert_with(|| (epoch, noise::permutation(seed, len))).1
+    }
+}
+
+/// Writes a grid of `columns` x `columns` images of the averaged generator from latents that only the seed decides.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_samples(generator: &Generator, config: &Config, columns: usize, path: &Path) -> Result<()> {
+    let seed = noise::seed_of(config.seed, Stream::Samples, 0);
+    let images = generate(generator, columns * columns, seed);
+    let network = &config.network;
+    grid::write(path, &images, [network.channels, network.size, network.size], columns)
+}
+
+/// `count` images `[count, C, H, W]` of a generator for inference, from latents drawn with `seed`.
+pub fn generate(generator: &Generator, count: usize, seed: u64) -> Vec<f32> {
+    // Small enough for the cache, large enough for the matrix product.
+    const BATCH: usize = 64;
+    let latent_dim = generator.latent_dim();
+    let mut latents = vec![0.0; count * latent_dim];
+    noise::fill_normal(seed, &mut latents);
+    let device = Device::flex();
+    latents
+        .chunks(BATCH * latent_dim)
+        .flat_map(|chunk| {
+            let data = TensorData::new(chunk.to_vec(), [chunk.len() / latent_dim, latent_dim]);
+            crate::network::values(generator.forward(Tensor::from_data(data, &device)))
+        })
+        .collect()
+}
+
+/// The device that computes gradients.
+pub(crate) fn training_device() -> Device {
+    Device::flex().autodiff()
+}
+
+pub(crate) fn normal(rows: usize, columns: usize, seed: u64, device: &Device) -> Tensor<2> {
+    let mut values = vec![0.0; rows * columns];
+    noise::fill_normal(seed, &mut values);
+    Tensor::from_data(TensorData::new(values, [rows, columns]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tiny() -> (Config, Dataset) {
+        let mut config = Config::default();
+        config.network.width = 2;
+        config.network.latent_dim = 4;
+        config.training.batch_size = 4;
+        config.training.decay_start = 5;
+        config.training.decay_end = 25;
+        let pixels = (0..7 * 28 * 28).map(|i| (i * i % 251) as u8).collect();
+        (config, Dataset::new("tiny", [1, 28, 28], pixels, None).unwrap())
+    }
+
+    #[test]
+    fn a_run_cut_in_two_gives_the_same_bits() {
+        let (mut config, dataset) = tiny();
+        config.training.steps = 20;
+        let whole = train(&config, &dataset, |_| Ok(())).unwrap().checkpoint();
+
+        config.training.steps = 10;
+        let half = train(&config, &dataset, |_| Ok(())).unwrap().checkpoint();
+        let mut half = Checkpoint::from_bytes(&half.to_bytes()).unwrap();
+        assert_eq!(half.step_count(), 10);
+        half.config.training.steps = 20;
+        let mut trainer = Trainer::resume(&half).unwrap();
+        trainer.run(&dataset, |_| Ok(())).unwrap();
+
+        assert_eq!(trainer.checkpoint().to_bytes(), whole.to_bytes());
+        assert_ne!(half.generator, whole.generator);
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_nothing() {
+        let (mut config, dataset) = tiny();
+        config.network.width = 8;
+        config.training.batch_size = 16;
+        config.training.steps = 3;
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| train(&config, &dataset, |_| Ok(())).unwrap().checkpoint().to_bytes())
+        };
+        let one = run(1);
+        assert!(one == run(2), "two threads");
+        assert!(one == run(3), "three threads");
+    }
+
+    #[test]
+    fn another_shape_is_an_error() {
+        let (mut config, dataset) = tiny();
+        config.network.size = 32;
+        assert!(train(&config, &dataset, |_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn a_discriminator_alone_learns_to_tell_noise_from_images() {
+        let (mut config, dataset) = tiny();
+        config.training.lr_g = 0.0;
+        config.training.decay_end = 0;
+        config.training.steps = 40;
+        let trainer = train(&config, &dataset, |_| Ok(())).unwrap();
+        // A score of 0.5 for everything costs 0.25.
+        let last = trainer.losses().last().unwrap();
+        assert!(last.discriminator < 0.1, "{last:?}");
+        assert!(last.generator > last.discriminator, "{last:?}");
+    }
+
+    #[test]
+    fn standing_statistics_are_those_of_the_latents() {
+        let (config, _) = tiny();
+        let generator = Generator::new(&config.network, 1, &training_device());
+        let graph = reestimate(generator, 8, 64, 3).graph();
+        let (mut weight, mut mean, mut variance) = (None, None, None);
+        for node in graph.nodes {
+            match node.op {
+                crate::graph::Op::Dense { weight: w, .. } => weight = Some(w),
+                crate::graph::Op::BatchNorm { mean: m, variance: v, .. } if mean.is_none() => {
+                    (mean, variance) = (Some(m), Some(v));
+                }
+                _ => {}
+            }
+        }
+        let (weight, mean, variance) = (weight.unwrap(), mean.unwrap(), variance.unwrap());
+        // z is standard normal, so channel c has mean 0 and variance |W_c|^2 averaged over its 49 rows.
+        let rows: Vec<f64> =
+            weight.data.chunks(4).map(|row| row.iter().map(|&w| f64::from(w).powi(2)).sum()).collect();
+        for (c, rows) in rows.chunks(49).enumerate() {
+            let expected = rows.iter().sum::<f64>() / 49.0;
+            // 512 latents of 4 numbers: the spread of z^2 is sqrt(2 / 512), that of z is 1 / sqrt(512).
+            let error = (f64::from(variance.data[c]) - expected).abs();
+            assert!(error < 5.0 * (2.0 / 512f64).sqrt() * expected, "{} {expected}", variance.data[c]);
+            assert!(f64::from(mean.data[c]).abs() < 5.0 * (expected / 512.0).sqrt() * 2.0);
+        }
+    }
+}
