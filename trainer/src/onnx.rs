@@ -4,9 +4,10 @@
 //! the operator set by `onnx.checker` and computes the same picture in tract and in onnxruntime; nothing here
 //! optimises, and nothing here knows `.pgan`.
 
-use std::any::Any;
+use core::any::Any;
+use core::panic::AssertUnwindSafe;
 use std::collections::{HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -133,9 +134,9 @@ impl Writer {
     /// Appends a node that reads the last value and `inputs`.
     fn node(&mut self, name: &str, op_type: &str, inputs: Vec<String>, attribute: Vec<pb::AttributeProto>) {
         let output = format!("{name}.output");
-        let value = std::mem::replace(&mut self.value, output.clone());
+        let value = core::mem::replace(&mut self.value, output.clone());
         self.nodes.push(pb::NodeProto {
-            input: std::iter::once(value).chain(inputs).collect(),
+            input: core::iter::once(value).chain(inputs).collect(),
             output: vec![output],
             name: name.to_owned(),
             op_type: op_type.to_owned(),
@@ -210,7 +211,7 @@ fn float(name: &str, value: f32) -> pb::AttributeProto {
 /// A float tensor whose first dimension is the batch.
 fn value_info(name: &str, shape: &[usize]) -> pb::ValueInfoProto {
     use pb::tensor_shape_proto::{Dimension, dimension};
-    let dims = std::iter::once(dimension::Value::DimParam("N".to_owned()))
+    let dims = core::iter::once(dimension::Value::DimParam("N".to_owned()))
         .chain(shape.iter().map(|&extent| dimension::Value::DimValue(extent as i64)))
         .map(|value| Dimension { value: Some(value), ..Default::default() });
     pb::ValueInfoProto {

@@ -1,6 +1,6 @@
 //! A generator against a data set, with the distance of other real images as the floor.
 
-use std::ops::Range;
+use core::ops::Range;
 
 use anyhow::{Result, ensure};
 use rand_core::{Rng as _, SeedableRng as _};

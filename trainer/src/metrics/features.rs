@@ -73,7 +73,7 @@ impl FeatureExtractor {
 
     fn run(&self, input: &[f32]) -> Result<Vec<f32>> {
         let n = input.len() / self.extents.iter().product::<usize>();
-        let shape: Vec<usize> = std::iter::once(n).chain(self.extents.iter().copied()).collect();
+        let shape: Vec<usize> = core::iter::once(n).chain(self.extents.iter().copied()).collect();
         self.reference.run(input, &shape)
     }
 
@@ -132,7 +132,7 @@ const BATCH: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use core::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
     use crate::graph::{Graph, Node, Op, Tensor};

@@ -150,7 +150,7 @@ fn dress(svg: &str, curves: &[Curve]) -> String {
 }
 
 /// plotters' errors borrow nothing but are not all `Send`.
-fn drawing(error: impl std::fmt::Display) -> anyhow::Error {
+fn drawing(error: impl core::fmt::Display) -> anyhow::Error {
     anyhow!("drawing the losses: {error}")
 }
 
