@@ -88,7 +88,7 @@ fn the_graph_computes_what_the_network_computes() {
     let mut latents = vec![0.0; 3 * 24];
     pocketgan_runtime::latent::fill_normal(1, &mut latents);
     let z = burn::tensor::Tensor::from_data(burn::tensor::TensorData::new(latents.clone(), [3, 24]), &device);
-    let network: Vec<f32> = generator.forward(z).into_data().to_vec().expect("f32");
+    let network: Vec<f32> = generator.forward(z).into_data().try_to_vec().expect("f32");
     let graph = evaluate(&generator.graph(), &latents).expect("the graph is consistent");
     let parity = export::compare(&network, &graph, [-1.0, 1.0]);
     // The same sums, at most in another order.

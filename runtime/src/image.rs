@@ -121,7 +121,7 @@ mod tests {
     fn rgb565_packs_high_byte_first() {
         let mut pixels = [9; 4];
         COLOURS.to_rgb565(&mut pixels);
-        assert_eq!(pixels, [0b00000_100, 0b000_11111, 0b11111_000, 0]);
+        assert_eq!(pixels, [0b0000_0100, 0b0001_1111, 0b1111_1000, 0]);
     }
 
     #[test]

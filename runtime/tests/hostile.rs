@@ -207,7 +207,8 @@ fn a_small_arena_is_refused_with_both_numbers() {
 
 #[test]
 fn programs_that_break_a_rule_are_not_written() {
-    let breaks: [(&str, fn(&mut Program)); 8] = [
+    type Break = fn(&mut Program);
+    let breaks: [(&str, Break); 8] = [
         ("overlap", |p| p.steps[0].output.offset = 8),
         ("beyond the arena", |p| p.arena_bytes = 64),
         ("outside the output", |p| p.steps[1].out_offset = [2, 2]),

@@ -44,7 +44,7 @@ impl Phase {
 impl Layer {
     fn dense(name: &'static str, c: usize, n: usize) -> Self {
         let pixel = |channels| Pixels { height: 1, width: 1, channels, pixel_stride: channels };
-        let phases = vec![Phase::new(vec![Tap { dy: 0, dx: 0 }], c, n, 1, [0, 0])];
+        let phases = vec![Phase::new(vec![[0, 0]], c, n, 1, [0, 0])];
         Self { name, input: pixel(c), output: pixel(n), activation: Activation::Relu, phases }
     }
 
@@ -52,7 +52,7 @@ impl Layer {
         let pixels = |size, channels| Pixels { height: size, width: size, channels, pixel_stride: channels };
         let phases = [[0, 0], [0, 1], [1, 0], [1, 1]]
             .map(|[y, x]: [i16; 2]| {
-                let taps = [[y - 1, x - 1], [y - 1, x], [y, x - 1], [y, x]].map(|[dy, dx]| Tap { dy, dx });
+                let taps = [[y - 1, x - 1], [y - 1, x], [y, x - 1], [y, x]];
                 Phase::new(taps.to_vec(), c, n, 2, [y as usize, x as usize])
             })
             .into();

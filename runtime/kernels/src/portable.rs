@@ -65,14 +65,14 @@ fn add_products<W: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Activation, Pixels, Tap, reference};
+    use crate::{Activation, Pixels, reference};
 
     crate::kernel_tests!(Some(KERNELS));
 
     #[test]
     fn bits_are_those_of_the_reference() {
         let value = |i: usize| (i * 37 % 101) as f32 / 51.0 - 0.9;
-        let taps = [[-1, -1], [-1, 0], [0, 1], [1, 1]].map(|[dy, dx]| Tap { dy, dx });
+        let taps = [[-1, -1], [-1, 0], [0, 1], [1, 1]];
         let weights: [_; 2 * 4 * 11] =
             core::array::from_fn(|row| core::array::from_fn(|n| value(row * 8 + n)));
         let pixels = |channels| Pixels { height: 6, width: 5, channels, pixel_stride: channels };

@@ -93,7 +93,7 @@ pub fn edges(kernels: Option<Kernels>) {
 /// When the implementation accepts one.
 pub fn broken_promises(kernels: Option<Kernels>) {
     let Some(kernels) = or_skip(kernels) else { return };
-    let taps = [Tap { dy: 0, dx: 0 }, Tap { dy: -1, dx: 1 }];
+    let taps = [[0, 0], [-1, 1]];
     let weights = [[0.5; PANEL]; 2 * 2 * 3];
     let bias = [0.25; 2 * PANEL];
     let sound = TapGemm {
@@ -173,8 +173,7 @@ fn compare(kernels: Kernels, sizes: &Sizes, random: &mut Random) {
     let &Sizes { c, n, rows, cols, taps } = sizes;
     // Now and then so far that a tap never reads inside.
     let reach = random.one_of(&[1, 2, 3, 30]);
-    let taps: Vec<Tap> =
-        (0..taps).map(|_| Tap { dy: random.offset(reach), dx: random.offset(reach) }).collect();
+    let taps: Vec<Tap> = (0..taps).map(|_| [random.offset(reach), random.offset(reach)]).collect();
     let panels = n.div_ceil(PANEL);
     let padded = |lane: usize, row: usize, depth: usize, random: &mut Random| {
         if row / depth * PANEL + lane < n { random.value() } else { 0.0 }

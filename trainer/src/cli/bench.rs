@@ -1,8 +1,9 @@
 //! `trainer bench`: how fast the runtime draws, against what this core can do at most.
 
+use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::Barrier;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use pocketgan_kernels::peak;

@@ -1,7 +1,8 @@
 //! `trainer demo`: the main job, from a data set to a page of pictures, in one command.
 
+use core::time::Duration;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use pocketgan_runtime::{Model, dispatch};
