@@ -151,7 +151,7 @@ part_fuzz() {
 }
 
 # What the boards and the page run.
-model=tests/fuzz/corpus/load/dcgan28.pgan
+model=models/mnist-dcgan28/mnist-dcgan28.pgan
 
 # host_board [VALUES]: this computer as a board.
 host_board() {

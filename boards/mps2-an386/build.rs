@@ -29,4 +29,4 @@ fn arena_len(path: &Path) -> Result<usize, Box<dyn Error>> {
 }
 
 /// Relative to this file.
-const DEFAULT_MODEL: &str = "../../tests/fuzz/corpus/load/dcgan28.pgan";
+const DEFAULT_MODEL: &str = "../../models/mnist-dcgan28/mnist-dcgan28.pgan";

@@ -39,7 +39,7 @@ pub struct Args {
 }
 
 /// About a minute and a half of training on two cores.
-const STEPS: usize = 1200;
+const STEPS: usize = 1000;
 /// Rows and columns of a grid.
 const GRID: usize = 10;
 /// Pictures compared with the networks.

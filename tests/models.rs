@@ -1,0 +1,75 @@
+//! The committed models: they load, are what their cards say, and draw the pictures that lie beside them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pocketgan_format::AlignedBytes;
+use pocketgan_runtime::{Model, dispatch};
+use pocketgan_trainer::config::Config;
+use pocketgan_trainer::export::{draw, latents};
+use pocketgan_trainer::grid;
+
+const MAX_FOLDER_BYTES: u64 = 2 << 20;
+
+fn folders() -> Vec<PathBuf> {
+    let entries = fs::read_dir(pocketgan_tests::root().join("models")).expect("models/ is there");
+    let mut folders: Vec<PathBuf> =
+        entries.map(|entry| entry.expect("readable").path()).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    assert!(folders.len() >= 2, "models/ has two models at least");
+    folders
+}
+
+fn name(folder: &Path) -> String {
+    folder.file_name().expect("a folder has a name").to_string_lossy().into_owned()
+}
+
+fn read(folder: &Path) -> AlignedBytes {
+    let path = folder.join(format!("{}.pgan", name(folder)));
+    AlignedBytes::copy(&fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+}
+
+#[test]
+fn models_are_small_and_are_what_their_cards_say() {
+    for folder in folders() {
+        let bytes = read(&folder);
+        let model = Model::load(&bytes).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+        assert!(model.file().verify_sha256(), "{}", folder.display());
+        let hex: String = model.file().sha256().iter().map(|b| format!("{b:02x}")).collect();
+        let card = fs::read_to_string(folder.join("CARD.md")).expect("every model has a card");
+        for fact in [
+            hex,
+            format!("{} bytes of flash", bytes.len()),
+            format!("{} bytes of arena", model.file().arena_bytes()),
+        ] {
+            assert!(card.contains(&fact), "{}: the card does not say: {fact}", folder.display());
+        }
+        let files = fs::read_dir(&folder).expect("readable");
+        let total: u64 = files.map(|f| f.and_then(|f| f.metadata()).map_or(0, |m| m.len())).sum();
+        assert!(total <= MAX_FOLDER_BYTES, "{}: {total} bytes", folder.display());
+        Config::load(&folder.join("train.toml")).unwrap_or_else(|e| panic!("{e:#}"));
+    }
+}
+
+#[test]
+fn every_kernel_draws_the_golden_pictures() {
+    for folder in folders() {
+        let bytes = read(&folder);
+        let model = Model::load(&bytes).expect("the other test says why not");
+        let [height, width, channels] = model.output_shape();
+        let golden = image::open(folder.join("samples.png")).expect("every model has samples").to_rgb8();
+        for kernels in dispatch::available().into_iter().flatten() {
+            let pictures = draw(&model, kernels, &latents(&model, 64)).expect("the arena fits");
+            let path =
+                std::env::temp_dir().join(format!("pocketgan-{}-{}.png", std::process::id(), kernels.name));
+            grid::write(&path, &pictures, [channels, height, width], 16)
+                .expect("temporary files can be written");
+            let drawn = image::open(&path).expect("just written").to_rgb8();
+            fs::remove_file(&path).expect("just written");
+            assert_eq!(drawn.dimensions(), golden.dimensions(), "{}", folder.display());
+            // Another order of additions may move a value across the border of two levels.
+            let largest = drawn.iter().zip(golden.iter()).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(largest <= Some(1), "{} {}: {largest:?} levels", folder.display(), kernels.name);
+        }
+    }
+}
