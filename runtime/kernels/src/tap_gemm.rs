@@ -90,7 +90,7 @@ pub type TapGemmFn = fn(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]);
 impl TapGemm<'_> {
     /// Checks the operation against the lengths of its buffers. Every implementation calls it first.
     ///
-    /// After it, every pixel that [`input_start`](Self::input_start) or [`output_start`](Self::output_start) names
+    /// After it, every pixel that `input_start` or `output_start` names
     /// lies inside its buffer with all its channels.
     ///
     /// # Panics

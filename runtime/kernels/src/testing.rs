@@ -1,6 +1,6 @@
 //! The suite that every kernel passes.
 //!
-//! In: an implementation, if this CPU has it. It compares with [`reference`](crate::reference) on generated operations
+//! In: an implementation, if this CPU has it. It compares with [`mod@reference`] on generated operations
 //! of ragged sizes, and breaks every promise of [`TapGemm`] in turn. `POCKETGAN_SEED` repeats a failure.
 
 use core::panic::AssertUnwindSafe;
