@@ -3,8 +3,8 @@
 use pocketgan_kernels::reference::{self, ConvGeometry};
 use pocketgan_runtime::{Model, dispatch};
 use pocketgan_tests::Random;
-use pocketgan_trainer::export::{Options, WeightType, draw, export, latents};
-use pocketgan_trainer::graph::{Conv2dGeometry, Graph, Node, Op, Tensor};
+use pocketgan_trainer::export::{self, Options, WeightType, export};
+use pocketgan_trainer::graph::{Conv2dGeometry, Graph, Input, Op, Role, Tensor};
 
 /// A convolution of an image, and what the definition makes of it.
 struct Case {
@@ -36,34 +36,31 @@ impl Case {
         if self.transposed { g.conv_transpose2d_size() } else { g.conv2d_size() }
     }
 
-    /// Exports the convolution behind an identity, which hands it the latent vector as an image, and compares.
+    /// Exports the convolution and compares.
     fn check(&self, random: &mut Random) {
         let g = &self.geometry;
         let [h, w] = self.in_size;
-        let (inputs, c) = (self.in_channels * h * w, self.in_channels);
+        let c = self.in_channels;
         let fan = [c, self.out_channels];
         let [rows, cols] = if self.transposed { fan } else { [fan[1], fan[0]] };
         let shape = [rows, cols / g.groups, g.kernel_size[0], g.kernel_size[1]];
         let weight = Tensor::new(shape, random.values(shape.iter().product()));
         let bias = random.values(self.out_channels);
-        let bias_tensor = Some(Tensor::new([self.out_channels], bias.clone()));
-        let identity = (0..inputs * inputs).map(|i| if i % (inputs + 1) == 0 { 1.0 } else { 0.0 }).collect();
-        let convolution = (weight.clone(), bias_tensor, g.clone());
+        let convolution = (weight.clone(), Some(Tensor::new([self.out_channels], bias.clone())), g.clone());
         let op = match (self.transposed, convolution) {
             (true, (weight, bias, geometry)) => Op::ConvTranspose2d { weight, bias, geometry },
             (false, (weight, bias, geometry)) => Op::Conv2d { weight, bias, geometry },
         };
-        let dense = Op::Dense { weight: Tensor::new([inputs, inputs], identity), bias: None };
         let [out_h, out_w] = self.out_size();
-        // A picture has 1 or 3 channels; the flattened output is a grey one.
-        let flatten = vec![("dense", dense), ("image", Op::Reshape([c, h, w])), ("convolution", op)];
-        let nodes = flatten.into_iter().map(|(name, op)| Node { name: name.into(), op }).collect();
-        let graph = Graph { latent_dim: inputs, nodes };
+        let input = Input { name: "x".into(), role: Role::Values, shape: vec![1, c, h, w] };
+        let mut graph = Graph::new(vec![input]);
+        let pushed = graph.push("convolution", op, vec![graph.input(0)]);
+        pushed.unwrap_or_else(|e| panic!("{e:#}: {g:?}"));
         let options = Options { weights: WeightType::F32, ..Options::default() };
         let export = export(&graph, &options).unwrap_or_else(|e| panic!("{e:#}: {g:?}"));
         let model = Model::load(&export.file).expect("verified");
 
-        let z = latents(&model, 1);
+        let z = random.values(c * h * w);
         let absolute = |v: &[f32]| v.iter().map(|x| x.abs()).collect::<Vec<_>>();
         let run = |weight: &[f32], bias: &[f32], input: &[f32]| {
             let mut out = vec![0.0; self.out_channels * out_h * out_w];
@@ -75,7 +72,7 @@ impl Case {
         let size = run(&absolute(&weight.data), &absolute(&bias), &absolute(&z));
         let products = (c / g.groups * g.kernel_size.iter().product::<usize>() + 1) as f32;
         for kernels in dispatch::available().into_iter().flatten() {
-            let got = draw(&model, kernels, &z).expect("the arena fits");
+            let got = export::run(&graph, &model, kernels, &[&z]).expect("the arena fits");
             for (i, ((want, got), size)) in want.iter().zip(&got).zip(&size).enumerate() {
                 // Each side may be off by k * eps/2 * sum|a*b| (Higham 2002, section 3.1).
                 let atol = products * f32::EPSILON * size;

@@ -2,9 +2,9 @@
 
 use burn::tensor::Device;
 use pocketgan_runtime::{Model, dispatch};
+use pocketgan_tests::burn::evaluate;
 use pocketgan_trainer::config::Config;
 use pocketgan_trainer::export::{self, Export, Options, WeightType};
-use pocketgan_trainer::graph::evaluate::evaluate;
 use pocketgan_trainer::graph::{Graph, Op};
 use pocketgan_trainer::network::{Generator, NetworkConfig};
 use pocketgan_trainer::onnx;
@@ -21,8 +21,8 @@ fn graphs() -> Vec<(String, Graph)> {
                 NetworkConfig { size, channels, width: 12, latent_dim: 24, ..Config::default().network };
             let mut graph = Generator::new(&config, 5, &Device::flex()).graph();
             let mut random = pocketgan_tests::Random::new("parity", 6);
-            for node in &mut graph.nodes {
-                match &mut node.op {
+            for (_, op) in graph.ops_mut() {
+                match op {
                     Op::BatchNorm { mean, variance, beta, .. } => {
                         let len = mean.data.len();
                         mean.data = random.values(len).iter().map(|v| 0.1 * v).collect();
@@ -49,10 +49,10 @@ fn every_kernel_and_tract_draw_what_burn_draws_from_rounded_weights() {
         let export = compile(&graph);
         let model = Model::load(&export.file).expect("verified");
         let latents = export::latents(&model, SEEDS);
-        let burn = evaluate(&export.rounded, &latents).expect("the graph is consistent");
+        let burn = evaluate(&export.rounded, &latents);
         let file = onnx::write(&export.rounded).expect("every operation has an ONNX form");
         let tract = onnx::Reference::load(&file, None).expect("tract reads it");
-        let tract = tract.run(&latents, &[SEEDS as usize, graph.latent_dim]).expect("tract runs it");
+        let tract = tract.run(&latents, &[SEEDS as usize, graph.latent_dim()]).expect("tract runs it");
         let spread = burn.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
         assert!(spread > 0.3, "{name}: a blank picture proves nothing");
         for kernels in dispatch::available().into_iter().flatten() {
@@ -72,7 +72,7 @@ fn half_precision_changes_no_pixel_by_more_than_two_levels() {
         let export = compile(&graph);
         let model = Model::load(&export.file).expect("verified");
         let latents = export::latents(&model, SEEDS);
-        let trained = evaluate(&graph, &latents).expect("the graph is consistent");
+        let trained = evaluate(&graph, &latents);
         let drawn = export::draw(&model, dispatch::best(), &latents).expect("the arena fits");
         let parity = export::compare(&trained, &drawn, model.range());
         println!("{name}: {parity:?}");
@@ -89,7 +89,7 @@ fn the_graph_computes_what_the_network_computes() {
     pocketgan_runtime::latent::fill_normal(1, &mut latents);
     let z = burn::tensor::Tensor::from_data(burn::tensor::TensorData::new(latents.clone(), [3, 24]), &device);
     let network: Vec<f32> = generator.forward(z).into_data().try_to_vec().expect("f32");
-    let graph = evaluate(&generator.graph(), &latents).expect("the graph is consistent");
+    let graph = evaluate(&generator.graph(), &latents);
     let parity = export::compare(&network, &graph, [-1.0, 1.0]);
     // The same sums, at most in another order.
     assert!(parity.max_abs_diff <= 1e-5, "{parity:?}");
@@ -104,7 +104,7 @@ fn a_file_in_single_precision_is_closer_and_larger() {
     assert!(single.file.len() > half.file.len() * 3 / 2);
     let model = Model::load(&single.file).expect("verified");
     let latents = export::latents(&model, SEEDS);
-    let trained = evaluate(&graph, &latents).expect("the graph is consistent");
+    let trained = evaluate(&graph, &latents);
     let drawn = export::draw(&model, dispatch::best(), &latents).expect("the arena fits");
     let parity = export::compare(&trained, &drawn, model.range());
     assert!(parity.max_abs_diff <= 1e-4, "{parity:?}");

@@ -1,5 +1,7 @@
 //! Shared set-up of the tests that cross crates.
 
+pub mod burn;
+
 use std::path::PathBuf;
 
 use pocketgan_runtime::latent::Normal;

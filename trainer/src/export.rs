@@ -1,24 +1,26 @@
 //! From a [`Graph`] to a verified `.pgan` file.
 //!
-//! fold (fewer operations) -> lower (layers of tap GEMMs, activations channels last) -> quantize (fp16) -> arena
-//! (a place for every buffer) -> write -> verify (the runtime draws what the graph draws).
+//! fold (fewer operations) -> quantize (fp16) -> lower (tap GEMMs and loop nests over buffers, pictures channels last) ->
+//! arena (a place for every buffer) -> write -> verify (the runtime draws what the graph draws).
 
 mod arena;
+mod draft;
 mod fold;
 mod lower;
 mod panels;
 pub mod phases;
 mod quantize;
 mod verify;
+mod view;
 
-use anyhow::{Context, Result};
-use pocketgan_format::{AlignedBytes, Program};
+use anyhow::{Context, Result, ensure};
+use pocketgan_format::{AlignedBytes, Input, Program, Role as StoredRole};
 
-use crate::graph::Graph;
+use crate::graph::{Graph, Op, Role};
 
 pub use fold::fold;
 pub use quantize::{Rounding, WeightType, round_weights};
-pub use verify::{Parity, VERIFY_SEEDS, compare, draw, latents};
+pub use verify::{Parity, VERIFY_SEEDS, compare, draw, latents, run, test_inputs};
 
 /// What to make of a graph.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct Options {
     pub weights: WeightType,
     /// The values that are black and white.
     pub range: [f32; 2],
+    /// `[C, H, W]` of the picture that the output's values are, in that order; none if the output is one already.
+    pub picture: Option<[usize; 3]>,
     /// Lines for people: data set, objective, seed, licence.
     pub metadata: Vec<(String, String)>,
 }
@@ -46,7 +50,7 @@ pub struct Export {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { weights: WeightType::F16, range: [-1.0, 1.0], metadata: Vec::new() }
+        Self { weights: WeightType::F16, range: [-1.0, 1.0], picture: None, metadata: Vec::new() }
     }
 }
 
@@ -56,31 +60,73 @@ impl Default for Options {
 /// Names the node that cannot be expressed, the limit of the format that is exceeded, or, should the runtime not draw
 /// what the graph draws, by how much it is off.
 pub fn export(graph: &Graph, options: &Options) -> Result<Export> {
-    let folded = fold(graph)?;
+    let folded = fold(&with_picture(graph, options.picture)?)?;
     let (rounded, rounding) = round_weights(&folded, options.weights)?;
-    let layers = lower::lower(&rounded)?;
-    let mut program = program(&layers, &rounded, options)?;
-    program.metadata.push(("layers".into(), layers.names().join(",")));
+    let program = program(&rounded, options)?;
     let file = program.to_bytes().context("writing the file")?;
     let parity = verify::verify(&rounded, &file)?;
     Ok(Export { file, rounded, rounding, parity })
 }
 
-fn program(layers: &lower::Layers, graph: &Graph, options: &Options) -> Result<Program> {
-    let plan = arena::plan(&layers.lifetimes());
-    let (steps, tensors, taps) = layers.emit(&plan.offsets, options.weights)?;
-    let [channels, height, width] = *graph.shapes()?.last().context("the graph is empty")?;
+/// The graph with an output `[1, C, H, W]`, if one is asked for.
+fn with_picture(graph: &Graph, picture: Option<[usize; 3]>) -> Result<Graph> {
+    let mut graph = graph.clone();
+    if let Some([c, h, w]) = picture {
+        let shape = graph.shape(graph.output()).to_vec();
+        let output = graph.push("picture", Op::Reshape(vec![1, c, h, w]), vec![graph.output()]);
+        let output = output.with_context(|| format!("the output {shape:?} is no picture {c}x{h}x{w}"))?;
+        graph.set_output(output);
+    }
+    Ok(graph)
+}
+
+fn program(graph: &Graph, options: &Options) -> Result<Program> {
+    let mut lowered = lower::lower(graph, options.weights)?;
+    let (steps, arena_bytes, offsets) = lowered.draft.place()?;
     let extent = |v: usize| u32::try_from(v).context("an extent exceeds 32 bits");
+    let offset = |view: &view::View| match view.memory {
+        view::Memory::Buffer(buffer) => extent(offsets[buffer] + size_of::<f32>() * view.start),
+        _ => anyhow::bail!("the output is not in the arena"),
+    };
+    let inputs = graph.inputs().iter().zip(&lowered.inputs).map(|(input, view)| {
+        let [height, width, channels] = stored_shape(&input.shape)?.map(extent);
+        let role = match input.role {
+            Role::Latent => StoredRole::Latent,
+            Role::Image => StoredRole::Image,
+            Role::Label => StoredRole::Label,
+            Role::Values => StoredRole::Values,
+        };
+        Ok(Input { offset: offset(view)?, role, height: height?, width: width?, channels: channels? })
+    });
+    let inputs = inputs.collect::<Result<Vec<_>>>()?;
+    let [height, width, channels] = stored_shape(graph.shape(graph.output()))?.map(extent);
+    let names: Vec<String> = graph.inputs().iter().map(|input| input.name.replace(',', " ")).collect();
+    let mut metadata = options.metadata.clone();
+    metadata.push(("inputs".into(), names.join(",")));
+    metadata.push(("layers".into(), lowered.draft.layers.join(",")));
     Ok(Program {
-        latent_dim: extent(graph.latent_dim)?,
-        output_shape: [extent(height)?, extent(width)?, extent(channels)?],
+        inputs,
+        output_shape: [height?, width?, channels?],
         range: options.range,
-        arena_bytes: extent(plan.bytes)?,
-        input_offset: extent(plan.offsets[0])?,
-        output_offset: extent(plan.offsets[plan.offsets.len() - 1])?,
+        arena_bytes: extent(arena_bytes)?,
+        output_offset: offset(&lowered.output)?,
         steps,
-        tensors,
-        taps,
-        metadata: options.metadata.clone(),
+        tensors: lowered.draft.tensors,
+        taps: lowered.draft.taps,
+        axes: lowered.draft.axes,
+        metadata,
     })
+}
+
+/// Height, width and channels under which a file states a tensor: those of a picture, channels last; otherwise the last
+/// two axes are width and channels, and all others the height.
+fn stored_shape(shape: &[usize]) -> Result<[usize; 3]> {
+    let stored = match *shape {
+        [batch, c, h, w] => [batch * h, w, c],
+        [.., width, channels] => [shape[..shape.len() - 2].iter().product(), width, channels],
+        [channels] => [1, 1, channels],
+        [] => [1, 1, 1],
+    };
+    ensure!(stored.iter().all(|&extent| extent <= usize::from(u16::MAX)), "a tensor {shape:?} has an extent beyond 65,535");
+    Ok(stored)
 }

@@ -348,9 +348,14 @@ impl Graph {
         self.nodes.iter().enumerate().map(|(i, node)| (Value(self.inputs.len() + i), node))
     }
 
-    /// The operations, to change weights but not shapes.
-    pub(crate) fn ops_mut(&mut self) -> impl Iterator<Item = (&str, &mut Op)> {
+    /// The operations with their names, to change weights but not shapes.
+    pub fn ops_mut(&mut self) -> impl Iterator<Item = (&str, &mut Op)> {
         self.nodes.iter_mut().map(|node| (&*node.name, &mut node.op))
+    }
+
+    /// The operation of one node, to change weights but not shapes.
+    pub(crate) fn op_mut(&mut self, value: Value) -> Option<&mut Op> {
+        self.nodes.get_mut(value.0.checked_sub(self.inputs.len())?).map(|node| &mut node.op)
     }
 
     /// The node that computes a value; none of an input.

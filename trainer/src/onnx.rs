@@ -19,7 +19,7 @@ use tract_onnx::prelude::{
     TypedRunnableModel, tvec,
 };
 
-use crate::graph::{Activation, Conv2dGeometry, Graph, Op, Tensor};
+use crate::graph::{Conv2dGeometry, Graph, Op, Tensor, Unary};
 
 /// Name of the input of a written file: `[N, latent_dim]`.
 pub const INPUT: &str = "z";
@@ -38,39 +38,22 @@ const OLDEST_IR_VERSION: i64 = 3;
 /// # Errors
 /// When the graph is inconsistent or two nodes share a name.
 pub fn write(graph: &Graph) -> Result<Vec<u8>> {
-    let shapes = graph.shapes()?;
+    let [input] = graph.inputs() else { bail!("{} inputs: only a chain from one can be written", graph.inputs().len()) };
     let mut names = HashSet::from([INPUT, OUTPUT]);
-    for node in &graph.nodes {
+    let mut writer = Writer { value: INPUT.to_owned(), ..Writer::default() };
+    let mut last = graph.input(0);
+    for (value, node) in graph.nodes() {
         ensure!(
             !node.name.is_empty() && names.insert(&node.name),
             "node name {:?} is empty or taken",
             node.name
         );
+        ensure!(node.inputs == [last], "{}: only a chain can be written", node.name);
+        writer.op(&node.name, &node.op)?;
+        last = value;
     }
-
-    let mut writer = Writer { value: INPUT.to_owned(), ..Writer::default() };
-    let mut shape = [graph.latent_dim, 1, 1];
-    let mut flat = true;
-    for (node, &output) in graph.nodes.iter().zip(&shapes) {
-        match &node.op {
-            Op::Dense { .. } if !flat => writer.flatten(&format!("{}.flatten", node.name)),
-            Op::Conv2d { .. } | Op::ConvTranspose2d { .. } if flat => {
-                writer.reshape(&format!("{}.reshape", node.name), shape);
-            }
-            _ => {}
-        }
-        writer.op(&node.name, &node.op);
-        flat = match node.op {
-            Op::Dense { .. } => true,
-            Op::Conv2d { .. } | Op::ConvTranspose2d { .. } | Op::Reshape(_) => false,
-            Op::BatchNorm { .. } | Op::Activation(_) => flat,
-        };
-        shape = output;
-    }
-    if flat {
-        writer.reshape("to_image", shape);
-    }
-    writer.nodes.last_mut().expect("a flat value was reshaped").output[0] = OUTPUT.to_owned();
+    let output = writer.nodes.last_mut().context("a graph without nodes cannot be written")?;
+    output.output[0] = OUTPUT.to_owned();
 
     let model = pb::ModelProto {
         ir_version: IR_VERSION,
@@ -82,8 +65,8 @@ pub fn write(graph: &Graph) -> Result<Vec<u8>> {
             name: "generator".to_owned(),
             node: writer.nodes,
             initializer: writer.initializers,
-            input: vec![value_info(INPUT, &[graph.latent_dim])],
-            output: vec![value_info(OUTPUT, &shape)],
+            input: vec![value_info(INPUT, &input.shape[1..])],
+            output: vec![value_info(OUTPUT, &graph.shape(graph.output())[1..])],
             ..Default::default()
         }),
         ..Default::default()
@@ -100,7 +83,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn op(&mut self, name: &str, op: &Op) {
+    fn op(&mut self, name: &str, op: &Op) -> Result<()> {
         match op {
             Op::Dense { weight, bias } => {
                 let inputs = self.weights(name, weight, bias.as_ref());
@@ -121,14 +104,16 @@ impl Writer {
                     .map(|(part, tensor)| self.initializer(&format!("{name}.{part}"), tensor));
                 self.node(name, "BatchNormalization", inputs.into(), vec![float("epsilon", *epsilon)]);
             }
-            Op::Activation(Activation::Relu) => self.node(name, "Relu", vec![], vec![]),
-            Op::Activation(Activation::LeakyRelu(slope)) => {
+            Op::Unary(Unary::Relu) => self.node(name, "Relu", vec![], vec![]),
+            Op::Unary(Unary::LeakyRelu(slope)) => {
                 self.node(name, "LeakyRelu", vec![], vec![float("alpha", *slope)]);
             }
-            Op::Activation(Activation::Tanh) => self.node(name, "Tanh", vec![], vec![]),
-            Op::Activation(Activation::Sigmoid) => self.node(name, "Sigmoid", vec![], vec![]),
-            Op::Reshape(shape) => self.reshape(name, *shape),
+            Op::Unary(Unary::Tanh) => self.node(name, "Tanh", vec![], vec![]),
+            Op::Unary(Unary::Sigmoid) => self.node(name, "Sigmoid", vec![], vec![]),
+            Op::Reshape(shape) => self.reshape(name, shape),
+            _ => bail!("{name}: this operation cannot be written"),
         }
+        Ok(())
     }
 
     /// Appends a node that reads the last value and `inputs`.
@@ -162,9 +147,9 @@ impl Writer {
         name.to_owned()
     }
 
-    fn reshape(&mut self, name: &str, [c, h, w]: [usize; 3]) {
+    fn reshape(&mut self, name: &str, shape: &[usize]) {
         // 0 copies the batch dimension, where -1 would lose its name in shape inference.
-        let shape = [0, c as i64, h as i64, w as i64];
+        let shape: Vec<i64> = shape.iter().enumerate().map(|(i, &v)| if i == 0 { 0 } else { v as i64 }).collect();
         let tensor = format!("{name}.shape");
         self.initializers.push(pb::TensorProto {
             dims: vec![shape.len() as i64],
@@ -174,10 +159,6 @@ impl Writer {
             ..Default::default()
         });
         self.node(name, "Reshape", vec![tensor], vec![]);
-    }
-
-    fn flatten(&mut self, name: &str) {
-        self.node(name, "Flatten", vec![], vec![int("axis", 1)]);
     }
 }
 

@@ -328,8 +328,8 @@ mod tests {
         let generator = Generator::new(&config.network, 1, &training_device());
         let graph = reestimate(generator, 8, 64, 3).graph();
         let (mut weight, mut mean, mut variance) = (None, None, None);
-        for node in graph.nodes {
-            match node.op {
+        for (_, node) in graph.nodes() {
+            match node.op.clone() {
                 crate::graph::Op::Dense { weight: w, .. } => weight = Some(w),
                 crate::graph::Op::BatchNorm { mean: m, variance: v, .. } if mean.is_none() => {
                     (mean, variance) = (Some(m), Some(v));

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use burn::tensor::Device;
 use pocketgan_runtime::{Model, dispatch, latent};
 
-use crate::graph::evaluate::evaluate;
+use crate::graph::evaluate::evaluate_latents;
 use crate::{checkpoint, export, grid};
 
 /// Options of `trainer sample`.
@@ -60,7 +60,7 @@ fn from_checkpoint(args: &Args) -> Result<(Vec<f32>, [usize; 3])> {
     let checkpoint = checkpoint::load(&args.model)?;
     let graph = checkpoint.ema_generator(&Device::flex())?.graph();
     let network = &checkpoint.config.network;
-    let images = evaluate(&graph, &latents(args, graph.latent_dim))?;
+    let images = evaluate_latents(&graph, &latents(args, graph.latent_dim()))?;
     Ok((images, [network.channels, network.size, network.size]))
 }
 

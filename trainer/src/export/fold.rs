@@ -1,57 +1,222 @@
 //! Rewrites a graph into fewer operations that compute the same.
 //!
-//! Batch normalization becomes part of the weights before it, and a transposed convolution over a single pixel, the
-//! first layer of many generators, becomes the dense layer that it is.
+//! Batch normalization, and any other scale and shift of channels, becomes part of the weights before it. A transposed
+//! convolution over a single pixel, the first layer of many generators, becomes the dense layer that it is. A reshape
+//! moves next to the dense layer whose result it is, so that both are one. What nobody reads is dropped.
 
 use anyhow::{Context, Result, bail};
 
-use crate::graph::{Conv2dGeometry, Graph, Node, Op, Tensor};
+use crate::graph::{Binary, Conv2dGeometry, Graph, Op, Tensor, Unary, Value};
 
 /// The graph without batch normalization.
 ///
 /// # Errors
-/// When a batch normalization does not follow a layer with weights.
+/// Never for a graph that was built by [`Graph::push`].
 pub fn fold(graph: &Graph) -> Result<Graph> {
-    let shapes = graph.shapes()?;
-    let mut nodes: Vec<Node> = Vec::with_capacity(graph.nodes.len());
-    let mut input = [graph.latent_dim, 1, 1];
-    for (node, shape) in graph.nodes.iter().zip(shapes) {
-        match &node.op {
-            Op::BatchNorm { gamma, beta, mean, variance, epsilon } => {
-                let scale: Vec<f64> = gamma
-                    .data
-                    .iter()
-                    .zip(&variance.data)
-                    .map(|(&g, &v)| f64::from(g) / (f64::from(v) + f64::from(*epsilon)).sqrt())
-                    .collect();
-                let shift: Vec<f64> = beta
-                    .data
-                    .iter()
-                    .zip(&mean.data)
-                    .zip(&scale)
-                    .map(|((&b, &m), s)| f64::from(b) - f64::from(m) * s)
-                    .collect();
-                let layer = nodes.iter_mut().rev().find(|n| !matches!(n.op, Op::Reshape(_)));
-                let layer =
-                    layer.with_context(|| format!("{}: nothing before it to fold into", node.name))?;
-                scale_outputs(&mut layer.op, &scale, &shift).with_context(|| {
-                    format!("{}: batch normalization after {} cannot be folded", node.name, layer.name)
-                })?;
-            }
-            Op::ConvTranspose2d { weight, bias, geometry }
-                if input[1..] == [1, 1] && geometry.groups == 1 =>
-            {
-                nodes.push(Node {
-                    name: node.name.clone(),
-                    op: dense_over_one_pixel(weight, bias.as_ref(), geometry, shape),
-                });
-                nodes.push(Node { name: format!("{}.reshape", node.name), op: Op::Reshape(shape) });
-            }
-            _ => nodes.push(node.clone()),
-        }
-        input = shape;
+    let mut readers = vec![0; graph.value_count()];
+    graph.nodes().flat_map(|(_, node)| &node.inputs).for_each(|input| readers[input.index()] += 1);
+    readers[graph.output().index()] += 1;
+
+    let inputs = (0..graph.inputs().len()).map(|i| graph.input(i));
+    let mut folder =
+        Folder { graph: Graph::new(graph.inputs().to_vec()), values: inputs.collect(), sole: vec![] };
+    for input in 0..graph.inputs().len() {
+        folder.mark(folder.values[input], readers[input] == 1);
     }
-    Ok(Graph { latent_dim: graph.latent_dim, nodes })
+    for (value, node) in graph.nodes() {
+        let inputs: Vec<Value> = node.inputs.iter().map(|input| folder.values[input.index()]).collect();
+        let new = folder.node(&node.name, &node.op, inputs)?;
+        folder.mark(new, readers[value.index()] == 1);
+        folder.values.push(new);
+    }
+    let output = folder.values[graph.output().index()];
+    prune(&folder.graph, output)
+}
+
+struct Folder {
+    graph: Graph,
+    /// What each value of the old graph became.
+    values: Vec<Value>,
+    /// Whether a value of the new graph has one reader.
+    sole: Vec<bool>,
+}
+
+impl Folder {
+    fn mark(&mut self, value: Value, sole: bool) {
+        // What the new graph adds between two nodes of the old one is read there alone.
+        self.sole.resize(self.graph.value_count(), true);
+        self.sole[value.index()] = sole;
+    }
+
+    fn push(&mut self, name: &str, op: Op, inputs: Vec<Value>) -> Result<Value> {
+        let value = self.graph.push(name, op, inputs)?;
+        self.mark(value, true);
+        Ok(value)
+    }
+
+    /// Appends what a node becomes.
+    fn node(&mut self, name: &str, op: &Op, inputs: Vec<Value>) -> Result<Value> {
+        match op {
+            Op::BatchNorm { gamma, beta, mean, variance, epsilon } => {
+                let deviation = |v: f32| (f64::from(v) + f64::from(*epsilon)).sqrt();
+                let scale: Vec<f64> =
+                    gamma.data.iter().zip(&variance.data).map(|(&g, &v)| f64::from(g) / deviation(v)).collect();
+                let moved = beta.data.iter().zip(&mean.data).zip(&scale);
+                let shift: Vec<f64> = moved.map(|((&b, &m), s)| f64::from(b) - f64::from(m) * s).collect();
+                if self.scale_channels(inputs[0], &scale, &shift)? {
+                    return Ok(inputs[0]);
+                }
+                let mut shape = vec![1; self.graph.shape(inputs[0]).len() - 1];
+                shape[0] = scale.len();
+                let mut constant = |part: &str, values: &[f64]| {
+                    let values = values.iter().map(|&v| v as f32).collect();
+                    self.push(&format!("{name}.{part}"), Op::Constant(Tensor::new(shape.clone(), values)), vec![])
+                };
+                let (scale, shift) = (constant("scale", &scale)?, constant("shift", &shift)?);
+                let scaled = self.push(&format!("{name}.scaled"), Op::Binary(Binary::Mul), vec![inputs[0], scale])?;
+                self.push(name, Op::Binary(Binary::Add), vec![scaled, shift])
+            }
+            Op::Binary(function @ (Binary::Add | Binary::Mul | Binary::Sub)) => {
+                self.scale_or_shift(name, *function, inputs)
+            }
+            Op::ConvTranspose2d { weight, bias, geometry } => {
+                let shape = op.output_shape(&[self.graph.shape(inputs[0])])?;
+                let &[batch, c, h, w] = self.graph.shape(inputs[0]) else { bail!("{name}: no picture") };
+                let pixels = shape[2] * shape[3];
+                if [h, w] != [1, 1] || geometry.groups != 1 || pixels > geometry.kernel_size.iter().product() {
+                    return self.push(name, op.clone(), inputs);
+                }
+                let vector = self.reshape(&format!("{name}.flatten"), &[batch, c], inputs[0])?;
+                let dense = dense_over_one_pixel(weight, bias.as_ref(), geometry, [shape[1], shape[2], shape[3]]);
+                let dense = self.push(name, dense, vec![vector])?;
+                self.push(&format!("{name}.reshape"), Op::Reshape(shape), vec![dense])
+            }
+            Op::Reshape(shape) => self.reshape(name, shape, inputs[0]),
+            _ => self.push(name, op.clone(), inputs),
+        }
+    }
+
+    /// A reshape directly after the dense layer, or the other reshape, that comes before it.
+    fn reshape(&mut self, name: &str, shape: &[usize], input: Value) -> Result<Value> {
+        if self.graph.shape(input) == shape {
+            return Ok(input);
+        }
+        let mut source = input;
+        let mut functions: Vec<(String, Unary)> = vec![];
+        while let Some(node) = self.graph.node(source)
+            && let Op::Unary(function) = node.op
+            && self.sole[source.index()]
+        {
+            functions.push((node.name.clone(), function));
+            source = node.inputs[0];
+        }
+        let node = self.graph.node(source).filter(|_| self.sole[source.index()]);
+        if !matches!(node.map(|n| &n.op), Some(Op::Dense { .. })) {
+            (source, functions) = (input, vec![]);
+        }
+        if let Some(node) = self.graph.node(source)
+            && matches!(node.op, Op::Reshape(_))
+        {
+            source = node.inputs[0];
+        }
+        let mut value = match self.graph.shape(source) == shape {
+            true => source,
+            false => self.push(name, Op::Reshape(shape.to_vec()), vec![source])?,
+        };
+        for (name, function) in functions.into_iter().rev() {
+            value = self.push(&name, Op::Unary(function), vec![value])?;
+        }
+        Ok(value)
+    }
+
+    /// A sum or product with one constant for each channel, as weights if it can be.
+    fn scale_or_shift(&mut self, name: &str, function: Binary, inputs: Vec<Value>) -> Result<Value> {
+        let constant = |value: Value| match self.graph.node(value).map(|node| &node.op) {
+            Some(Op::Constant(tensor)) => Some(tensor.clone()),
+            _ => None,
+        };
+        let operands = match (constant(inputs[0]), constant(inputs[1])) {
+            (None, Some(tensor)) => Some((inputs[0], tensor)),
+            (Some(tensor), None) if function != Binary::Sub => Some((inputs[1], tensor)),
+            _ => None,
+        };
+        if let Some((value, tensor)) = operands
+            && let Some(values) = self.per_channel(value, &tensor)
+        {
+            let (ones, zeros) = (vec![1.0; values.len()], vec![0.0; values.len()]);
+            let folded = match function {
+                Binary::Mul => self.scale_channels(value, &values, &zeros)?,
+                Binary::Add => self.scale_channels(value, &ones, &values)?,
+                _ => self.scale_channels(value, &ones, &values.iter().map(|v| -v).collect::<Vec<_>>())?,
+            };
+            if folded {
+                return Ok(value);
+            }
+        }
+        self.push(name, Op::Binary(function), inputs)
+    }
+
+    /// The constant as one number for each channel of the value: axis 1, or the last of what is not a picture.
+    fn per_channel(&self, value: Value, tensor: &Tensor) -> Option<Vec<f64>> {
+        let shape = self.graph.shape(value);
+        let axis = if shape.len() == 4 { 1 } else { shape.len().checked_sub(1)? };
+        let ahead = shape.len().checked_sub(tensor.shape.len())?;
+        let own = |i: usize| i.checked_sub(ahead).map_or(1, |i| tensor.shape[i]);
+        let fits = (0..shape.len()).all(|i| own(i) == 1 || i == axis && own(i) == shape[axis]);
+        let at = |i: usize| f64::from(tensor.data[i % tensor.data.len()]);
+        fits.then(|| (0..shape[axis]).map(at).collect())
+    }
+
+    /// Multiplies channel `n` by `scale[n]` and adds `shift[n]`, in the layer that computes the value; false if there is
+    /// none, or others read what is in between.
+    fn scale_channels(&mut self, value: Value, scale: &[f64], shift: &[f64]) -> Result<bool> {
+        let mut layer = value;
+        while self.sole[layer.index()]
+            && let Some(node) = self.graph.node(layer)
+            && matches!(node.op, Op::Reshape(_))
+        {
+            layer = node.inputs[0];
+        }
+        let (shape, whole) = (self.graph.shape(layer).to_vec(), self.graph.shape(value));
+        let Some(node) = self.graph.node(layer).filter(|_| self.sole[layer.index()]) else { return Ok(false) };
+        let fits = match &node.op {
+            // Vectors whose elements, a block for each channel, are the values of one picture.
+            Op::Dense { .. } if layer != value => {
+                shape.len() == 2 && whole.len() > 2 && whole[..1] == shape[..1] && whole[1] == scale.len()
+            }
+            Op::Dense { .. } => shape.last() == Some(&scale.len()),
+            Op::Conv2d { .. } | Op::ConvTranspose2d { .. } => {
+                whole.len() > 1 && whole[..2] == shape[..2] && shape[1] == scale.len()
+            }
+            _ => false,
+        };
+        if fits && let Some(op) = self.graph.op_mut(layer) {
+            scale_outputs(op, scale, shift)?;
+        }
+        Ok(fits)
+    }
+}
+
+/// The nodes that the output depends on.
+fn prune(graph: &Graph, output: Value) -> Result<Graph> {
+    let mut needed = vec![false; graph.value_count()];
+    needed[output.index()] = true;
+    for (value, node) in graph.nodes().rev() {
+        if needed[value.index()] {
+            node.inputs.iter().for_each(|input| needed[input.index()] = true);
+        }
+    }
+    let mut pruned = Graph::new(graph.inputs().to_vec());
+    let mut values: Vec<Option<Value>> = (0..graph.inputs().len()).map(|i| Some(pruned.input(i))).collect();
+    for (value, node) in graph.nodes() {
+        let inputs: Option<Vec<Value>> = node.inputs.iter().map(|input| values[input.index()]).collect();
+        values.push(match inputs {
+            Some(inputs) if needed[value.index()] => Some(pruned.push(&*node.name, node.op.clone(), inputs)?),
+            _ => None,
+        });
+    }
+    pruned.set_output(values[output.index()].context("the output is needed")?);
+    Ok(pruned)
 }
 
 /// Multiplies output channel `n` by `scale[n]` and adds `shift[n]`, in f64. A dense layer with more outputs than

@@ -1,254 +1,228 @@
-//! Turns a folded graph into layers of tap GEMMs over channels-last buffers.
+//! Turns a folded graph into steps over buffers.
+//!
+//! Layers with weights become tap GEMMs, with the activation that follows them; everything else that computes becomes
+//! a loop nest; what only looks at values in another way becomes another view of them and costs nothing.
 
-use anyhow::{Context, Result, bail};
-use pocketgan_format::{Activation as StoredActivation, Buffer, Step, Tap, TensorData};
+mod gemm;
+mod nest;
 
-use super::arena::Lifetime;
-use super::panels::{pack, pack_bias};
-use super::phases::{self, Phase};
-use super::quantize::WeightType;
-use crate::graph::{Activation, Conv2dGeometry, Graph, Op, Tensor};
+use std::collections::HashMap;
 
-/// Layers in order; layer `i` reads value `i` and writes value `i + 1`. Value 0 is the latent vector.
+use anyhow::{Context, Result};
+use pocketgan_format::Activation;
+
+use super::draft::Draft;
+use super::quantize::{WeightType, constant_type};
+use super::view::{Memory, View, natural_order};
+use crate::graph::{Graph, Node, Op, Tensor, Unary, Value};
+
+/// The steps of a graph, and where its inputs and its output lie.
 #[derive(Debug)]
-pub(crate) struct Layers<'g> {
-    latent_dim: usize,
-    layers: Vec<Layer<'g>>,
+pub(crate) struct Lowered {
+    pub(crate) draft: Draft,
+    pub(crate) inputs: Vec<View>,
+    pub(crate) output: View,
 }
 
-#[derive(Debug)]
-struct Layer<'g> {
-    name: &'g str,
-    kind: Kind<'g>,
-    bias: Option<&'g Tensor>,
-    activation: StoredActivation,
-    /// `[C, H, W]` of what is read and written. Buffers hold it as `[H, W, C]`.
-    input: [usize; 3],
-    output: [usize; 3],
-}
-
-#[derive(Debug)]
-enum Kind<'g> {
-    Dense(&'g Tensor),
-    Conv2d(&'g Tensor, &'g Conv2dGeometry),
-    ConvTranspose2d(&'g Tensor, &'g Conv2dGeometry),
-}
-
-/// Steps, and the tensors and taps they refer to.
-pub(crate) type Tables = (Vec<Step>, Vec<TensorData>, Vec<Tap>);
-
-/// Fuses activations and reshapes into the layer before them.
+/// Compiles a graph without batch normalization. Weights and large constants are stored as `weights` says.
 ///
-/// A reshape of a dense layer's output only renames its rows; any other reshape must lead into a dense layer, which
-/// reads the flattened value.
-pub(crate) fn lower(graph: &Graph) -> Result<Layers<'_>> {
-    let shapes = graph.shapes()?;
-    let mut layers: Vec<Layer> = Vec::new();
-    let mut shape = [graph.latent_dim, 1, 1];
-    for (node, output) in graph.nodes.iter().zip(shapes) {
-        let refuse = |why: &str| Err(anyhow::anyhow!("{}: {why}", node.name));
-        let (kind, bias) = match &node.op {
-            Op::Dense { weight, bias } => (Kind::Dense(weight), bias.as_ref()),
-            Op::Conv2d { weight, bias, geometry } => (Kind::Conv2d(weight, geometry), bias.as_ref()),
-            Op::ConvTranspose2d { weight, bias, geometry } => {
-                (Kind::ConvTranspose2d(weight, geometry), bias.as_ref())
-            }
-            Op::Activation(activation) => {
-                let Some(layer) = layers.last_mut() else {
-                    return refuse("an activation before the first layer cannot be exported");
-                };
-                if layer.activation != StoredActivation::Identity {
-                    return refuse("a second activation after one layer cannot be exported");
-                }
-                layer.activation = stored(*activation);
-                continue;
-            }
-            Op::Reshape(new) => {
-                if let Some(Layer { kind: Kind::Dense(_), output, .. }) = layers.last_mut() {
-                    *output = *new;
-                }
-                shape = *new;
-                continue;
-            }
-            Op::BatchNorm { .. } => return refuse("batch normalization was not folded"),
-        };
-        let stored_shape = layers.last().map_or([graph.latent_dim, 1, 1], |layer| layer.output);
-        let input = if matches!(kind, Kind::Dense(_)) { stored_shape } else { shape };
-        if input != stored_shape {
-            return refuse("a reshape before a convolution must follow a dense layer");
-        }
-        layers.push(Layer {
-            name: &node.name,
-            kind,
-            bias,
-            activation: StoredActivation::Identity,
-            input,
-            output,
-        });
-        shape = output;
+/// # Errors
+/// Names the node that exceeds a limit of the format.
+pub(crate) fn lower(graph: &Graph, weights: WeightType) -> Result<Lowered> {
+    let mut readers: Vec<Vec<Value>> = vec![vec![]; graph.value_count()];
+    for (value, node) in graph.nodes() {
+        node.inputs.iter().for_each(|input| readers[input.index()].push(value));
     }
-    match layers.last() {
-        None => bail!("the graph has no layer with weights"),
-        Some(last) if last.output != shape => {
-            bail!("{}: the final reshape must follow a dense layer", last.name)
+    let mut lowering = Lowering {
+        graph,
+        weights,
+        readers,
+        places: vec![None; graph.value_count()],
+        destinations: HashMap::new(),
+        draft: Draft::default(),
+    };
+    let inputs = lowering.inputs();
+    lowering.choose_destinations();
+    for (value, node) in graph.nodes() {
+        if lowering.places[value.index()].is_none() {
+            lowering.node(value, node).with_context(|| format!("lowering {}", node.name))?;
         }
-        Some(_) => Ok(Layers { latent_dim: graph.latent_dim, layers }),
     }
+    let output = lowering.output().context("lowering the output")?;
+    Ok(Lowered { draft: lowering.draft, inputs, output })
 }
 
-impl Layers<'_> {
-    /// The layers' names in order.
-    pub(crate) fn names(&self) -> Vec<String> {
-        self.layers.iter().map(|layer| layer.name.replace(',', " ")).collect()
-    }
-
-    /// When each value is alive; the picture to the end.
-    pub(crate) fn lifetimes(&self) -> Vec<Lifetime> {
-        let sizes =
-            core::iter::once(self.latent_dim).chain(self.layers.iter().map(|l| l.output.iter().product()));
-        sizes
-            .enumerate()
-            .map(|(i, values)| Lifetime { first: i, last: i + 1, bytes: values * size_of::<f32>() })
-            .collect()
-    }
-
-    /// Steps whose buffers lie at `offsets`, one for each value.
-    pub(crate) fn emit(&self, offsets: &[usize], weights: WeightType) -> Result<Tables> {
-        let mut emitter = Emitter { weights, tables: Tables::default() };
-        for (index, layer) in self.layers.iter().enumerate() {
-            emitter
-                .layer(index, layer, offsets[index], offsets[index + 1])
-                .with_context(|| format!("{}: the layer exceeds a limit of the format", layer.name))?;
-        }
-        Ok(emitter.tables)
-    }
-}
-
-struct Emitter {
+struct Lowering<'g> {
+    graph: &'g Graph,
     weights: WeightType,
-    tables: Tables,
+    /// The nodes that read each value.
+    readers: Vec<Vec<Value>>,
+    /// Where each value lies, once it is computed.
+    places: Vec<Option<View>>,
+    /// Where a value is to be written, so that a concatenation need not copy it.
+    destinations: HashMap<Value, View>,
+    draft: Draft,
 }
 
-impl Emitter {
-    fn layer(&mut self, index: usize, layer: &Layer<'_>, input: usize, output: usize) -> Result<()> {
-        let [in_c, in_h, in_w] = layer.input;
-        let [out_c, out_h, out_w] = layer.output;
-        let bias = |n: usize| layer.bias.map_or(0.0, |b| b.data[n]);
-        match layer.kind {
-            Kind::Dense(weight) => {
-                let (inputs, outputs) = (in_c * in_h * in_w, out_c * out_h * out_w);
-                let row = channels_first(layer.output);
-                let col = channels_first(layer.input);
-                let bias: Vec<f32> = (0..outputs).map(|n| bias(row(n))).collect();
-                let tensor =
-                    pack([outputs, 1, inputs], self.weights, |n, _, c| weight.data[row(n) * inputs + col(c)]);
-                let pixel = |offset, channels| buffer(offset, [channels, 1, 1], channels);
-                let buffers = (pixel(input, inputs)?, pixel(output, outputs)?);
-                let phase = phases::conv2d(&Conv2dGeometry::square(1, 1, 0), [1, 1]);
-                self.step(index, layer.activation, &phase, tensor, &bias, buffers)
-            }
-            Kind::Conv2d(weight, g) => {
-                let (ci, no) = (in_c / g.groups, out_c / g.groups);
-                let [kh, kw] = g.kernel_size;
-                let phase = phases::conv2d(g, [out_h, out_w]);
-                for group in 0..g.groups {
-                    let buffers = (
-                        buffer(input + 4 * group * ci, [ci, in_h, in_w], in_c)?,
-                        buffer(output + 4 * group * no, [no, out_h, out_w], out_c)?,
-                    );
-                    let bias: Vec<f32> = (0..no).map(|n| bias(group * no + n)).collect();
-                    let tensor = pack([no, phase.taps.len(), ci], self.weights, |n, tap, c| {
-                        let [ky, kx] = phase.taps[tap].kernel;
-                        weight.data[(((group * no + n) * ci + c) * kh + ky) * kw + kx]
-                    });
-                    self.step(index, layer.activation, &phase, tensor, &bias, buffers)?;
+impl Lowering<'_> {
+    /// Inputs are there before the first step.
+    fn inputs(&mut self) -> Vec<View> {
+        let graph = self.graph;
+        let inputs = graph.inputs().iter().enumerate().map(|(i, input)| {
+            let len = input.shape.iter().product();
+            let memory = self.draft.buffer(len);
+            self.draft.hold(memory, false);
+            let view = View::packed(memory, &input.shape, &natural_order(&input.shape));
+            self.places[graph.input(i).index()] = Some(view.clone());
+            view
+        });
+        inputs.collect()
+    }
+
+    /// Concatenations, the last first, hand their parts to those that compute them.
+    fn choose_destinations(&mut self) {
+        let graph = self.graph;
+        for (value, node) in graph.nodes().rev() {
+            let Op::Concat { axis } = node.op else { continue };
+            let whole = match self.destinations.get(&value) {
+                Some(view) => view.clone(),
+                None => self.allocate(graph.shape(value)),
+            };
+            self.destinations.insert(value, whole.clone());
+            let mut start = 0;
+            for &part in &node.inputs {
+                let len = graph.shape(part)[axis];
+                let computes = graph.node(part).is_some_and(|node| writes_strided(&node.op));
+                if computes {
+                    let slice = whole.slice(axis, start, 1, len);
+                    self.destinations.entry(part).or_insert(slice);
                 }
-                Ok(())
-            }
-            Kind::ConvTranspose2d(weight, g) => {
-                let (ci, no) = (in_c / g.groups, out_c / g.groups);
-                let [kh, kw] = g.kernel_size;
-                for phase in phases::conv_transpose2d(g, [out_h, out_w]) {
-                    for group in 0..g.groups {
-                        let buffers = (
-                            buffer(input + 4 * group * ci, [ci, in_h, in_w], in_c)?,
-                            buffer(output + 4 * group * no, [no, out_h, out_w], out_c)?,
-                        );
-                        let bias: Vec<f32> = (0..no).map(|n| bias(group * no + n)).collect();
-                        let tensor = pack([no, phase.taps.len().max(1), ci], self.weights, |n, tap, c| {
-                            phase.taps.get(tap).map_or(0.0, |t| {
-                                let [ky, kx] = t.kernel;
-                                weight.data[(((group * ci + c) * no + n) * kh + ky) * kw + kx]
-                            })
-                        });
-                        self.step(index, layer.activation, &phase, tensor, &bias, buffers)?;
-                    }
-                }
-                Ok(())
+                start += len;
             }
         }
     }
 
-    fn step(
-        &mut self,
-        layer: usize,
-        activation: StoredActivation,
-        phase: &Phase,
-        weights: TensorData,
-        bias: &[f32],
-        (input, output): (Buffer, Buffer),
-    ) -> Result<()> {
-        let (steps, tensors, taps) = &mut self.tables;
-        let first_tap = u32::try_from(taps.len())?;
-        for tap in &phase.taps {
-            taps.push([i16::try_from(tap.offset[0])?, i16::try_from(tap.offset[1])?]);
-        }
-        if phase.taps.is_empty() {
-            // The format wants a tap; its weights are zero.
-            taps.push([0, 0]);
-        }
-        let tensor = u32::try_from(tensors.len())?;
-        tensors.extend([weights, pack_bias(bias)]);
-        steps.push(Step {
-            activation,
-            layer: u16::try_from(layer)?,
-            first_tap,
-            tap_count: u32::try_from(taps.len())? - first_tap,
-            weights: tensor,
-            bias: tensor + 1,
-            input,
-            output,
-            rows: u16::try_from(phase.positions[0])?,
-            cols: u16::try_from(phase.positions[1])?,
-            in_step: [u8::try_from(phase.in_step[0])?, u8::try_from(phase.in_step[1])?],
-            out_step: [u8::try_from(phase.out_step[0])?, u8::try_from(phase.out_step[1])?],
-            out_offset: [u16::try_from(phase.out_offset[0])?, u16::try_from(phase.out_offset[1])?],
-        });
+    fn node(&mut self, value: Value, node: &Node) -> Result<()> {
+        let place = match &node.op {
+            Op::Constant(tensor) => self.constant(value, tensor),
+            Op::Dense { weight, bias } => return self.dense(value, node, weight, bias.as_ref()),
+            Op::Conv2d { .. } | Op::ConvTranspose2d { .. } => return self.convolution(value, node),
+            Op::BatchNorm { .. } => anyhow::bail!("batch normalization was not folded"),
+            Op::Reshape(shape) => match self.view(node.inputs[0])?.reshape(shape) {
+                Some(view) => view,
+                None if self.only_flattened_for_dense(value) => return Ok(()),
+                None => self.reshaped_copy(node, shape)?,
+            },
+            Op::Transpose(permutation) => self.view(node.inputs[0])?.transpose(permutation),
+            &Op::Slice { axis, start, step, len } => self.view(node.inputs[0])?.slice(axis, start, step, len),
+            Op::Broadcast(shape) => self.view(node.inputs[0])?.broadcast(shape),
+            &Op::Window { axis, size, stride, dilation } => {
+                self.view(node.inputs[0])?.window(axis, size, stride, dilation)
+            }
+            _ => self.compute(value, node)?,
+        };
+        self.places[value.index()] = Some(place);
         Ok(())
     }
-}
 
-/// Maps an index into `[H, W, C]` to the same value's index in `[C, H, W]`.
-fn channels_first([channels, height, width]: [usize; 3]) -> impl Fn(usize) -> usize {
-    let pixels = height * width;
-    move |i| (i % channels) * pixels + i / channels
-}
-
-fn buffer(offset: usize, [channels, height, width]: [usize; 3], pixel_stride: usize) -> Result<Buffer> {
-    Ok(Buffer {
-        offset: u32::try_from(offset)?,
-        height: u16::try_from(height)?,
-        width: u16::try_from(width)?,
-        channels: u16::try_from(channels)?,
-        pixel_stride: u16::try_from(pixel_stride)?,
-    })
-}
-
-fn stored(activation: Activation) -> StoredActivation {
-    match activation {
-        Activation::Relu => StoredActivation::Relu,
-        Activation::LeakyRelu(slope) => StoredActivation::LeakyRelu(slope),
-        Activation::Tanh => StoredActivation::Tanh,
-        Activation::Sigmoid => StoredActivation::Sigmoid,
+    /// Where a value lies that has been computed.
+    fn view(&self, value: Value) -> Result<View> {
+        self.places[value.index()].clone().context("a value is read before it is computed")
     }
+
+    fn constant(&mut self, value: Value, tensor: &Tensor) -> View {
+        let order: Vec<usize> = (0..tensor.shape.len()).collect();
+        let memory = match tensor.data[..] {
+            [number] => Memory::Scalar(number.to_bits()),
+            _ => self.draft.tensor(&tensor.data, constant_type(self.graph, value, self.weights)),
+        };
+        View::packed(memory, &tensor.shape, &order)
+    }
+
+    /// Memory of its own, in the natural order.
+    fn allocate(&mut self, shape: &[usize]) -> View {
+        self.allocate_in(shape, &natural_order(shape))
+    }
+
+    fn allocate_in(&mut self, shape: &[usize], order: &[usize]) -> View {
+        let memory = self.draft.buffer(shape.iter().product());
+        View::packed(memory, shape, order)
+    }
+
+    /// Where `value` is to be written by a step that reads `inputs`: its part of a concatenation, unless one of them
+    /// lies in the same buffer; else memory of its own.
+    fn destination(&mut self, value: Value, inputs: &[&View], order: &[usize]) -> View {
+        match self.destinations.get(&value) {
+            Some(view) if inputs.iter().all(|input| input.memory != view.memory) => view.clone(),
+            _ => self.allocate_in(self.graph.shape(value), order),
+        }
+    }
+
+    /// The value, or the activation that is the only reader of it and part of the same step.
+    fn fused(&self, value: Value) -> (Value, Activation) {
+        if let Some((reader, node)) = self.only_reader(value)
+            && let Op::Unary(function) = node.op
+            && let Some(activation) = stored(function)
+        {
+            return (reader, activation);
+        }
+        (value, Activation::Identity)
+    }
+
+    fn only_reader(&self, value: Value) -> Option<(Value, &Node)> {
+        match self.readers[value.index()][..] {
+            [reader] if value != self.graph.output() => Some((reader, self.graph.node(reader)?)),
+            _ => None,
+        }
+    }
+
+    /// Whether a reshape is read by dense layers alone that take it as one vector: they permute their weights instead.
+    fn only_flattened_for_dense(&self, value: Value) -> bool {
+        let Some(node) = self.graph.node(value) else { return false };
+        let Some(source) = self.places[node.inputs[0].index()].as_ref() else { return false };
+        let readers = &self.readers[value.index()];
+        let shape = self.graph.shape(value);
+        let vector = shape.iter().product::<usize>() == shape.last().copied().unwrap_or(0);
+        let dense = |&reader: &Value| matches!(self.graph.node(reader).map(|n| &n.op), Some(Op::Dense { .. }));
+        let packed = matches!(source.memory, Memory::Buffer(_)) && source.is_packed(&source.order());
+        vector && packed && value != self.graph.output() && readers.iter().all(dense)
+    }
+
+    /// The result, in the natural order and without gaps, as files state it.
+    fn output(&mut self) -> Result<View> {
+        let value = self.graph.output();
+        let mut view = self.view(value)?;
+        let order = natural_order(&view.shape);
+        if !matches!(view.memory, Memory::Buffer(_)) || !view.is_packed(&order) {
+            self.draft.layer("output");
+            view = self.copy(&view)?;
+        }
+        self.draft.hold(view.memory, true);
+        Ok(view)
+    }
+}
+
+/// Whether steps of this operation can write into a part of a wider buffer.
+fn writes_strided(op: &Op) -> bool {
+    !matches!(
+        op,
+        Op::Constant(_)
+            | Op::Dense { .. }
+            | Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Slice { .. }
+            | Op::Broadcast(_)
+            | Op::Window { .. }
+    )
+}
+
+/// The activations that a tap GEMM applies.
+fn stored(function: Unary) -> Option<Activation> {
+    Some(match function {
+        Unary::Relu => Activation::Relu,
+        Unary::LeakyRelu(slope) => Activation::LeakyRelu(slope),
+        Unary::Tanh => Activation::Tanh,
+        Unary::Sigmoid => Activation::Sigmoid,
+        _ => return None,
+    })
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use half::f16;
 
-use crate::graph::{Graph, Op, Tensor};
+use crate::graph::{Graph, Op, Tensor, Value};
 
 /// How weights are stored in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,26 +31,43 @@ pub struct Rounding {
     pub flushed: usize,
 }
 
-/// The graph with weights as the file stores them, and a report on each. Biases stay `f32`.
+/// The graph with weights as the file stores them, and a report on each. Biases stay `f32`, and so do constants that are
+/// neither tables nor matrices.
 ///
 /// # Errors
 /// Names a weight tensor with a value that is not finite, or too large for half precision.
 pub fn round_weights(graph: &Graph, weights: WeightType) -> Result<(Graph, Vec<Rounding>)> {
     let mut rounded = graph.clone();
+    let constants: Vec<WeightType> =
+        graph.nodes().map(|(value, _)| constant_type(graph, value, weights)).collect();
     let mut report = Vec::new();
-    for node in &mut rounded.nodes {
-        let (weight, bias) = match &mut node.op {
+    for ((name, op), constant_type) in rounded.ops_mut().zip(constants) {
+        match op {
             Op::Dense { weight, bias }
             | Op::Conv2d { weight, bias, .. }
-            | Op::ConvTranspose2d { weight, bias, .. } => (weight, bias),
-            Op::BatchNorm { .. } | Op::Activation(_) | Op::Reshape(_) => continue,
-        };
-        if bias.iter().flat_map(|b| &b.data).any(|v| !v.is_finite()) {
-            bail!("{}: a bias is not finite: the training diverged", node.name);
+            | Op::ConvTranspose2d { weight, bias, .. } => {
+                if bias.iter().flat_map(|b| &b.data).any(|v| !v.is_finite()) {
+                    bail!("{name}: a bias is not finite: the training diverged");
+                }
+                report.push(round(name, weight, weights)?);
+            }
+            Op::Constant(tensor) if constant_type == WeightType::F16 => {
+                report.push(round(name, tensor, constant_type)?);
+            }
+            _ => {}
         }
-        report.push(round(&node.name, weight, weights)?);
     }
     Ok((rounded, report))
+}
+
+/// How a constant is stored: tables that are gathered from and matrices as weights are, all else exactly.
+pub(crate) fn constant_type(graph: &Graph, value: Value, weights: WeightType) -> WeightType {
+    let is_weight = graph.nodes().any(|(_, node)| match node.op {
+        Op::Gather { .. } => node.inputs[0] == value,
+        Op::Contract { .. } => node.inputs.contains(&value),
+        _ => false,
+    });
+    if is_weight { weights } else { WeightType::F32 }
 }
 
 fn round(name: &str, tensor: &mut Tensor, weights: WeightType) -> Result<Rounding> {

@@ -135,14 +135,14 @@ mod tests {
     use core::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::graph::{Graph, Node, Op, Tensor};
+    use crate::graph::{Graph, Op, Tensor};
     use crate::onnx;
 
     /// A "classifier" of 2x2 pixels: their sum, and the first of them doubled.
     fn classifier() -> Result<Reference> {
         let weight = Tensor::new([2, 4], vec![1.0, 1.0, 1.0, 1.0, 2.0, 0.0, 0.0, 0.0]);
-        let nodes = vec![Node { name: "dense".into(), op: Op::Dense { weight, bias: None } }];
-        Reference::load(&onnx::write(&Graph { latent_dim: 4, nodes })?, None)
+        let dense = Op::Dense { weight, bias: None };
+        Reference::load(&onnx::write(&Graph::chain(4, [("dense".into(), dense)])?)?, None)
     }
 
     #[test]

@@ -7,7 +7,7 @@ use burn::tensor::activation::{relu, tanh};
 use burn::tensor::{Device, Tensor};
 
 use super::{NetworkConfig, initialized};
-use crate::graph::{self, Activation, Conv2dGeometry, Graph, Node, Op};
+use crate::graph::{self, Conv2dGeometry, Graph, Op, Unary};
 
 /// Dense to a small picture, then transposed convolutions k4 s2 p1 that double it, with batch norm and ReLU between
 /// them and tanh at the end.
@@ -60,13 +60,13 @@ impl Generator {
     pub fn graph(&self) -> Graph {
         let [latent_dim, features] = self.dense.weight.dims();
         let mut nodes = vec![];
-        let mut push = |name: String, op: Op| nodes.push(Node { name, op });
+        let mut push = |name: String, op: Op| nodes.push((name, op));
         // burn keeps the weight as [in, out].
         let weight = tensor(self.dense.weight.val().transpose());
         let bias = self.dense.bias.as_ref().map(|b| tensor(b.val()));
         push("dense".into(), Op::Dense { weight, bias });
         let area = self.base * self.base;
-        push("reshape".into(), Op::Reshape([features / area, self.base, self.base]));
+        push("reshape".into(), Op::Reshape(vec![1, features / area, self.base, self.base]));
         for (i, (norm, conv)) in self.norms.iter().zip(&self.convs).enumerate() {
             let batch_norm = Op::BatchNorm {
                 gamma: tensor(norm.gamma.val()),
@@ -76,7 +76,7 @@ impl Generator {
                 epsilon: norm.epsilon as f32,
             };
             push(format!("blocks.{i}.norm"), batch_norm);
-            push(format!("blocks.{i}.relu"), Op::Activation(Activation::Relu));
+            push(format!("blocks.{i}.relu"), Op::Unary(Unary::Relu));
             let conv = Op::ConvTranspose2d {
                 weight: tensor(conv.weight.val()),
                 bias: conv.bias.as_ref().map(|b| tensor(b.val())),
@@ -84,8 +84,8 @@ impl Generator {
             };
             push(format!("blocks.{i}.conv"), conv);
         }
-        push("tanh".into(), Op::Activation(Activation::Tanh));
-        Graph { latent_dim, nodes }
+        push("tanh".into(), Op::Unary(Unary::Tanh));
+        Graph::chain(latent_dim, nodes).expect("the network has these shapes")
     }
 
     /// Length of the latent vector.

@@ -1,0 +1,257 @@
+//! A program whose buffers have no place yet: steps, what they read and write, and for how long that is needed.
+
+use anyhow::{Context, Result, ensure};
+use half::f16;
+use pocketgan_format::{
+    Activation, Axis, Buffer, Combine, Function, NestStep, Operand, Step, Tap, TapGemmStep, TensorData,
+};
+
+use super::arena::{self, Lifetime};
+use super::panels::pack_bias;
+use super::phases::Phase;
+use super::quantize::WeightType;
+use super::view::{Memory, View};
+
+/// Steps in order, with arena offsets relative to the buffers they name.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    pub(crate) layers: Vec<String>,
+    pub(crate) tensors: Vec<TensorData>,
+    pub(crate) taps: Vec<Tap>,
+    pub(crate) axes: Vec<Axis>,
+    steps: Vec<(Step, Buffers)>,
+    buffers: Vec<Option<Lifetime>>,
+    lengths: Vec<usize>,
+}
+
+/// The buffers behind a step's operands.
+#[derive(Debug, Default)]
+struct Buffers {
+    reads: [Option<usize>; 2],
+    writes: usize,
+}
+
+/// A loop nest over `shape`, whose views all have that shape; the output's stride is 0 along `reduced` axes.
+pub(crate) struct Nest<'a> {
+    pub(crate) function: Function,
+    pub(crate) combine: Combine,
+    pub(crate) a: &'a View,
+    /// None for functions of one value.
+    pub(crate) b: Option<&'a View>,
+    pub(crate) out: &'a View,
+    pub(crate) reduced: &'a [usize],
+    /// Elements of the table, and values from one to the next, of a gather.
+    pub(crate) table: Option<(usize, isize)>,
+}
+
+impl Draft {
+    /// A new buffer of so many values.
+    pub(crate) fn buffer(&mut self, len: usize) -> Memory {
+        self.buffers.push(None);
+        self.lengths.push(len);
+        Memory::Buffer(self.lengths.len() - 1)
+    }
+
+    /// Steps from here on belong to a layer of this name.
+    pub(crate) fn layer(&mut self, name: &str) {
+        // Commas separate the names in the file.
+        self.layers.push(name.replace(',', " "));
+    }
+
+    /// Says that a buffer holds something from before the first step, or beyond the last.
+    pub(crate) fn hold(&mut self, memory: Memory, until_end: bool) {
+        if let Memory::Buffer(buffer) = memory {
+            self.touch(buffer, if until_end { self.steps.len() } else { 0 });
+        }
+    }
+
+    /// Adds values to the file, in rows of 8.
+    pub(crate) fn tensor(&mut self, values: &[f32], weights: WeightType) -> Memory {
+        let row = |values: &[f32]| core::array::from_fn(|lane| values.get(lane).copied().unwrap_or(0.0));
+        self.tensors.push(match weights {
+            WeightType::F16 => {
+                TensorData::F16(values.chunks(8).map(|values| row(values).map(f16::from_f32)).collect())
+            }
+            WeightType::F32 => TensorData::F32(values.chunks(8).map(row).collect()),
+        });
+        Memory::Tensor(self.tensors.len() - 1)
+    }
+
+    /// Appends a tap GEMM. The buffers' offsets are in bytes from the start of `input` and `output`.
+    pub(crate) fn gemm(
+        &mut self,
+        activation: Activation,
+        phase: &Phase,
+        weights: TensorData,
+        bias: &[f32],
+        [input, output]: [(Memory, Buffer); 2],
+    ) -> Result<()> {
+        let first_tap = u32::try_from(self.taps.len())?;
+        for tap in &phase.taps {
+            self.taps.push([i16::try_from(tap.offset[0])?, i16::try_from(tap.offset[1])?]);
+        }
+        if phase.taps.is_empty() {
+            // The format wants a tap; its weights are zero.
+            self.taps.push([0, 0]);
+        }
+        let tensor = u32::try_from(self.tensors.len())?;
+        self.tensors.extend([weights, pack_bias(bias)]);
+        let pair = |[a, b]: [usize; 2]| -> Result<[u8; 2]> { Ok([u8::try_from(a)?, u8::try_from(b)?]) };
+        let step = TapGemmStep {
+            activation,
+            layer: self.layer_index()?,
+            first_tap,
+            tap_count: u32::try_from(self.taps.len())? - first_tap,
+            weights: tensor,
+            bias: tensor + 1,
+            input: input.1,
+            output: output.1,
+            rows: u16::try_from(phase.positions[0])?,
+            cols: u16::try_from(phase.positions[1])?,
+            in_step: pair(phase.in_step).context("a stride exceeds 255")?,
+            out_step: pair(phase.out_step).context("a stride exceeds 255")?,
+            out_offset: [u16::try_from(phase.out_offset[0])?, u16::try_from(phase.out_offset[1])?],
+        };
+        let (Memory::Buffer(reads), Memory::Buffer(writes)) = (input.0, output.0) else {
+            anyhow::bail!("a tap GEMM works in the arena");
+        };
+        self.push(Step::TapGemm(step), Buffers { reads: [Some(reads), None], writes });
+        Ok(())
+    }
+
+    /// Appends a loop nest.
+    pub(crate) fn nest(&mut self, nest: &Nest<'_>) -> Result<()> {
+        let first_axis = u32::try_from(self.axes.len())?;
+        let (axes, reduced) = loops(nest)?;
+        let axis_count = u8::try_from(axes.len())?;
+        self.axes.extend(axes);
+        if let Some((extent, stride)) = nest.table {
+            self.axes.push(Axis {
+                extent: u32::try_from(extent)?,
+                a: i32::try_from(stride)?,
+                b: 0,
+                out: 0,
+            });
+        }
+        let (a, reads_a) = operand(nest.a)?;
+        let (b, reads_b) = nest.b.map_or(Ok((Operand::Scalar(0.0), None)), operand)?;
+        let Memory::Buffer(writes) = nest.out.memory else { anyhow::bail!("a loop nest writes to the arena") };
+        let step = NestStep {
+            function: nest.function,
+            combine: nest.combine,
+            layer: self.layer_index()?,
+            first_axis,
+            axis_count,
+            reduced,
+            a,
+            b,
+            output: u32::try_from(4 * nest.out.start)?,
+        };
+        self.push(Step::Nest(step), Buffers { reads: [reads_a, reads_b], writes });
+        Ok(())
+    }
+
+    /// Gives every buffer its place; returns the steps, the arena's size in bytes, and each buffer's offset.
+    pub(crate) fn place(&mut self) -> Result<(Vec<Step>, usize, Vec<usize>)> {
+        let lifetimes: Vec<Lifetime> =
+            self.buffers.iter().map(|l| l.unwrap_or(Lifetime { first: 0, last: 0, bytes: 0 })).collect();
+        let plan = arena::plan(&lifetimes);
+        let offset = |buffer: usize| u32::try_from(plan.offsets[buffer]).context("the arena exceeds 2^32 bytes");
+        let place = |operand: &mut Operand, buffer: Option<usize>| -> Result<()> {
+            if let (Operand::Arena { offset: relative }, Some(buffer)) = (operand, buffer) {
+                *relative += offset(buffer)?;
+            }
+            Ok(())
+        };
+        let mut steps = Vec::with_capacity(self.steps.len());
+        for (step, Buffers { reads, writes }) in core::mem::take(&mut self.steps) {
+            steps.push(match step {
+                Step::TapGemm(mut step) => {
+                    step.input.offset += offset(reads[0].context("a tap GEMM reads the arena")?)?;
+                    step.output.offset += offset(writes)?;
+                    Step::TapGemm(step)
+                }
+                Step::Nest(mut step) => {
+                    place(&mut step.a, reads[0])?;
+                    place(&mut step.b, reads[1])?;
+                    step.output += offset(writes)?;
+                    Step::Nest(step)
+                }
+            });
+        }
+        Ok((steps, plan.bytes, plan.offsets))
+    }
+
+    fn push(&mut self, step: Step, buffers: Buffers) {
+        let index = self.steps.len();
+        buffers.reads.into_iter().flatten().chain([buffers.writes]).for_each(|b| self.touch(b, index));
+        self.steps.push((step, buffers));
+    }
+
+    fn touch(&mut self, buffer: usize, step: usize) {
+        let bytes = size_of::<f32>() * self.lengths[buffer];
+        let lifetime = self.buffers[buffer].get_or_insert(Lifetime { first: step, last: step, bytes });
+        lifetime.first = lifetime.first.min(step);
+        lifetime.last = lifetime.last.max(step);
+    }
+
+    fn layer_index(&self) -> Result<u16> {
+        u16::try_from(self.layers.len().saturating_sub(1)).context("more than 65,535 layers")
+    }
+}
+
+fn operand(view: &View) -> Result<(Operand, Option<usize>)> {
+    Ok(match view.memory {
+        Memory::Buffer(buffer) => (Operand::Arena { offset: u32::try_from(4 * view.start)? }, Some(buffer)),
+        Memory::Tensor(index) => {
+            let start = u32::try_from(view.start)?;
+            (Operand::Tensor { index: u32::try_from(index)?, start }, None)
+        }
+        Memory::Scalar(bits) => (Operand::Scalar(f32::from_bits(bits)), None),
+    })
+}
+
+/// The loops of a nest, outer to inner: those that the output has in its order in memory, then the reduced ones in the
+/// order of what is read. Loops of one iteration vanish, and two that run through memory as one become one.
+fn loops(nest: &Nest<'_>) -> Result<(Vec<Axis>, u8)> {
+    let is_reduced = |axis: &usize| nest.reduced.contains(axis);
+    let outer = nest.out.order().into_iter().filter(|axis| !is_reduced(axis));
+    let inner = nest.a.order().into_iter().filter(is_reduced);
+    let mut merged: Vec<(Axis, bool)> = Vec::new();
+    for axis in outer.chain(inner) {
+        let stride = |view: &View| match view.memory {
+            Memory::Scalar(_) => Ok(0),
+            _ => i32::try_from(view.strides[axis]).context("a stride exceeds 31 bits"),
+        };
+        let next = Axis {
+            extent: u32::try_from(nest.a.shape[axis])?,
+            a: stride(nest.a)?,
+            b: nest.b.map_or(Ok(0), stride)?,
+            out: if is_reduced(&axis) { 0 } else { stride(nest.out)? },
+        };
+        if next.extent == 1 {
+            continue;
+        }
+        match merged.last_mut() {
+            Some((last, reduced)) if *reduced == is_reduced(&axis) && continues(last, &next) => {
+                *last = Axis { extent: last.extent * next.extent, ..next };
+            }
+            _ => merged.push((next, is_reduced(&axis))),
+        }
+    }
+    ensure!(merged.len() <= MAX_AXES, "{} loops that cannot be merged, the format allows {MAX_AXES}", merged.len());
+    let reduced = merged.iter().filter(|(_, reduced)| *reduced).count();
+    Ok((merged.into_iter().map(|(axis, _)| axis).collect(), u8::try_from(reduced)?))
+}
+
+/// Whether the outer loop goes on where the inner one ends.
+fn continues(outer: &Axis, inner: &Axis) -> bool {
+    let extent = i64::from(inner.extent);
+    [(outer.a, inner.a), (outer.b, inner.b), (outer.out, inner.out)]
+        .into_iter()
+        .all(|(outer, inner)| i64::from(outer) == i64::from(inner) * extent)
+        && u64::from(outer.extent) * u64::from(inner.extent) <= u64::from(u32::MAX)
+}
+
+/// Loops of one step.
+const MAX_AXES: usize = 8;

@@ -1,0 +1,225 @@
+//! Everything without weights: loop nests.
+
+use anyhow::{Result, bail};
+use pocketgan_format::{Combine, Function};
+
+use super::Lowering;
+use crate::export::draft::Nest;
+use crate::export::view::{Memory, View, natural_order};
+use crate::graph::{Binary, Node, Op, Reduction, Unary, Value};
+
+impl Lowering<'_> {
+    /// Computes a node by loop nests; returns where its value lies.
+    pub(super) fn compute(&mut self, value: Value, node: &Node) -> Result<View> {
+        self.draft.layer(&node.name);
+        let shape = self.graph.shape(value);
+        let read = node.inputs.iter().map(|&input| self.view(input)).collect::<Result<Vec<_>>>()?;
+        match &node.op {
+            Op::Unary(function) => {
+                let out = self.destination(value, &[&read[0]], &read[0].order());
+                let (function, slope) = unary(*function);
+                let slope = slope.map(|slope| scalar(slope, shape));
+                self.elementwise(function, &read[0], slope.as_ref(), &out)?;
+                Ok(out)
+            }
+            Op::Binary(function) => {
+                let [a, b] = [&read[0], &read[1]].map(|view| view.broadcast(shape));
+                let out = self.destination(value, &[&a, &b], &order_of(&[&read[0], &read[1]], shape));
+                self.elementwise(binary(*function), &a, Some(&b), &out)?;
+                Ok(out)
+            }
+            Op::Select => {
+                let [condition, a, b] = [&read[0], &read[1], &read[2]].map(|view| view.broadcast(shape));
+                let order = order_of(&[&read[2], &read[1], &read[0]], shape);
+                let out = self.destination(value, &[&condition, &a, &b], &order);
+                self.elementwise(Function::Identity, &b, None, &out)?;
+                self.elementwise(Function::Select, &condition, Some(&a), &out)?;
+                Ok(out)
+            }
+            Op::Reduce { reduction, axes } => {
+                let out = self.destination(value, &[&read[0]], &read[0].order());
+                self.draft.nest(&Nest {
+                    function: Function::Identity,
+                    combine: combine(*reduction),
+                    a: &read[0],
+                    b: None,
+                    out: &out.broadcast(&read[0].shape),
+                    reduced: axes,
+                    table: None,
+                })?;
+                Ok(out)
+            }
+            Op::Contract { a, b, out } => self.contract(value, [a, b, out], [&read[0], &read[1]]),
+            &Op::Concat { axis } => {
+                let whole = match self.destinations.get(&value) {
+                    Some(view) => view.clone(),
+                    None => self.allocate(shape),
+                };
+                let mut start = 0;
+                for (&input, part) in node.inputs.iter().zip(&read) {
+                    let slice = whole.slice(axis, start, 1, part.shape[axis]);
+                    start += part.shape[axis];
+                    if *part != slice {
+                        self.elementwise(Function::Identity, part, None, &slice)?;
+                    }
+                    let _ = input;
+                }
+                Ok(whole)
+            }
+            &Op::Gather { axis } => {
+                let out = self.allocate_in(shape, &(0..shape.len()).collect::<Vec<_>>());
+                let (values, indices) = (&read[0], &read[1]);
+                let count = indices.shape.len();
+                // The axes of the result: those before, those of the indices, those after.
+                let mut a = values.slice(axis, 0, 1, 1);
+                let (extents, strides) = (indices.shape.iter().copied(), core::iter::repeat_n(0, count));
+                a.shape.splice(axis..=axis, extents);
+                a.strides.splice(axis..=axis, strides);
+                let mut b = View { shape: shape.to_vec(), strides: vec![0; shape.len()], ..indices.clone() };
+                b.strides[axis..axis + count].copy_from_slice(&indices.strides);
+                self.draft.nest(&Nest {
+                    function: Function::Take,
+                    combine: Combine::Sum,
+                    a: &a,
+                    b: Some(&b),
+                    out: &out,
+                    reduced: &[],
+                    table: Some((values.shape[axis], values.strides[axis])),
+                })?;
+                Ok(out)
+            }
+            _ => bail!("it is no loop nest"),
+        }
+    }
+
+    /// A sum of products over the labels that the result lacks.
+    fn contract(&mut self, value: Value, labels: [&[usize]; 3], read: [&View; 2]) -> Result<View> {
+        let [a, b, out] = labels;
+        let mut all = out.to_vec();
+        for label in a.iter().chain(b) {
+            if !all.contains(label) {
+                all.push(*label);
+            }
+        }
+        let extent = |label: &usize| {
+            let of = |labels: &[usize], view: &View| labels.iter().position(|l| l == label).map(|i| view.shape[i]);
+            of(a, read[0]).or(of(b, read[1])).unwrap_or(1)
+        };
+        let extents: Vec<usize> = all.iter().map(extent).collect();
+        let spread = |labels: &[usize], view: &View| View {
+            shape: extents.clone(),
+            strides: all.iter().map(|l| labels.iter().position(|o| o == l).map_or(0, |i| view.strides[i])).collect(),
+            ..view.clone()
+        };
+        let result = self.allocate_in(self.graph.shape(value), &(0..out.len()).collect::<Vec<_>>());
+        let reduced: Vec<usize> = (out.len()..all.len()).collect();
+        self.draft.nest(&Nest {
+            function: Function::Mul,
+            combine: Combine::Sum,
+            a: &spread(a, read[0]),
+            b: Some(&spread(b, read[1])),
+            out: &spread(out, &result),
+            reduced: &reduced,
+            table: None,
+        })?;
+        Ok(result)
+    }
+
+    /// A reshape that no view expresses.
+    pub(super) fn reshaped_copy(&mut self, node: &Node, shape: &[usize]) -> Result<View> {
+        self.draft.layer(&node.name);
+        let view = self.view(node.inputs[0])?;
+        let copy = self.copy_in(&view, &(0..view.shape.len()).collect::<Vec<_>>())?;
+        match copy.reshape(shape) {
+            Some(view) => Ok(view),
+            None => bail!("a packed copy has any shape"),
+        }
+    }
+
+    /// A copy in the natural order.
+    pub(super) fn copy(&mut self, view: &View) -> Result<View> {
+        self.copy_in(view, &natural_order(&view.shape))
+    }
+
+    pub(super) fn copy_in(&mut self, view: &View, order: &[usize]) -> Result<View> {
+        let out = self.allocate_in(&view.shape, order);
+        self.elementwise(Function::Identity, view, None, &out)?;
+        Ok(out)
+    }
+
+    fn elementwise(&mut self, function: Function, a: &View, b: Option<&View>, out: &View) -> Result<()> {
+        self.draft.nest(&Nest { function, combine: Combine::Sum, a, b, out, reduced: &[], table: None })
+    }
+}
+
+/// The order in memory of the first view that has the shape, so that loops over it and the result run alike.
+fn order_of(views: &[&View], shape: &[usize]) -> Vec<usize> {
+    let whole = views.iter().find(|view| view.shape == shape && matches!(view.memory, Memory::Buffer(_)));
+    whole.map_or_else(|| natural_order(shape), |view| view.order())
+}
+
+fn scalar(number: f32, shape: &[usize]) -> View {
+    View {
+        memory: Memory::Scalar(number.to_bits()),
+        start: 0,
+        shape: shape.to_vec(),
+        strides: vec![0; shape.len()],
+    }
+}
+
+fn combine(reduction: Reduction) -> Combine {
+    match reduction {
+        Reduction::Sum => Combine::Sum,
+        Reduction::Product => Combine::Product,
+        Reduction::Max => Combine::Max,
+        Reduction::Min => Combine::Min,
+    }
+}
+
+/// The stored function, and its second operand where it has one.
+fn unary(function: Unary) -> (Function, Option<f32>) {
+    let function = match function {
+        Unary::LeakyRelu(slope) => return (Function::PRelu, Some(slope)),
+        Unary::Relu => Function::Relu,
+        Unary::Tanh => Function::Tanh,
+        Unary::Sigmoid => Function::Sigmoid,
+        Unary::Abs => Function::Abs,
+        Unary::Exp => Function::Exp,
+        Unary::Log => Function::Log,
+        Unary::Sqrt => Function::Sqrt,
+        Unary::Floor => Function::Floor,
+        Unary::Ceil => Function::Ceil,
+        Unary::Round => Function::Round,
+        Unary::Sign => Function::Sign,
+        Unary::Sin => Function::Sin,
+        Unary::Cos => Function::Cos,
+        Unary::Tan => Function::Tan,
+        Unary::Asin => Function::Asin,
+        Unary::Acos => Function::Acos,
+        Unary::Atan => Function::Atan,
+        Unary::Sinh => Function::Sinh,
+        Unary::Cosh => Function::Cosh,
+        Unary::Asinh => Function::Asinh,
+        Unary::Acosh => Function::Acosh,
+        Unary::Atanh => Function::Atanh,
+        Unary::Erf => Function::Erf,
+    };
+    (function, None)
+}
+
+fn binary(function: Binary) -> Function {
+    match function {
+        Binary::Add => Function::Add,
+        Binary::Sub => Function::Sub,
+        Binary::Mul => Function::Mul,
+        Binary::Div => Function::Div,
+        Binary::Max => Function::Max,
+        Binary::Min => Function::Min,
+        Binary::Pow => Function::Pow,
+        Binary::Rem => Function::Rem,
+        Binary::Less => Function::Less,
+        Binary::LessEqual => Function::LessEqual,
+        Binary::Equal => Function::Equal,
+        Binary::PRelu => Function::PRelu,
+    }
+}
