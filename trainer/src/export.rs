@@ -12,7 +12,7 @@ mod quantize;
 mod verify;
 
 use anyhow::{Context, Result};
-use pocketgan_format::{AlignedBytes, Program};
+use pocketgan_format::{AlignedBytes, Input, Program, Role};
 
 use crate::graph::Graph;
 
@@ -72,15 +72,19 @@ fn program(layers: &lower::Layers, graph: &Graph, options: &Options) -> Result<P
     let [channels, height, width] = *graph.shapes()?.last().context("the graph is empty")?;
     let extent = |v: usize| u32::try_from(v).context("an extent exceeds 32 bits");
     Ok(Program {
-        latent_dim: extent(graph.latent_dim)?,
+        inputs: vec![Input {
+            role: Role::Latent,
+            offset: extent(plan.offsets[0])?,
+            shape: [1, 1, extent(graph.latent_dim)?],
+        }],
         output_shape: [extent(height)?, extent(width)?, extent(channels)?],
         range: options.range,
         arena_bytes: extent(plan.bytes)?,
-        input_offset: extent(plan.offsets[0])?,
         output_offset: extent(plan.offsets[plan.offsets.len() - 1])?,
         steps,
         tensors,
         taps,
+        axes: Vec::new(),
         metadata: options.metadata.clone(),
     })
 }

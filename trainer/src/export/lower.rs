@@ -1,7 +1,7 @@
 //! Turns a folded graph into layers of tap GEMMs over channels-last buffers.
 
 use anyhow::{Context, Result, bail};
-use pocketgan_format::{Activation as StoredActivation, Buffer, Step, Tap, TensorData};
+use pocketgan_format::{Activation as StoredActivation, Buffer, Step, Tap, TapGemmStep, TensorData};
 
 use super::arena::Lifetime;
 use super::panels::{pack, pack_bias};
@@ -209,7 +209,7 @@ impl Emitter {
         }
         let tensor = u32::try_from(tensors.len())?;
         tensors.extend([weights, pack_bias(bias)]);
-        steps.push(Step {
+        steps.push(Step::TapGemm(TapGemmStep {
             activation,
             layer: u16::try_from(layer)?,
             first_tap,
@@ -223,7 +223,7 @@ impl Emitter {
             in_step: [u8::try_from(phase.in_step[0])?, u8::try_from(phase.in_step[1])?],
             out_step: [u8::try_from(phase.out_step[0])?, u8::try_from(phase.out_step[1])?],
             out_offset: [u16::try_from(phase.out_offset[0])?, u16::try_from(phase.out_offset[1])?],
-        });
+        }));
         Ok(())
     }
 }
