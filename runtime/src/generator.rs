@@ -1,5 +1,6 @@
-//! A model, an arena and kernels: latent vector in, picture out.
+//! A model, an arena and kernels: inputs in, picture out.
 
+use pocketgan_format::Role;
 use pocketgan_kernels::{Kernels, dispatch};
 
 use crate::{ArenaTooSmall, Image, Latent, Model};
@@ -47,30 +48,36 @@ impl<'m, 'a> Generator<'m, 'a> {
         self.kernels
     }
 
-    /// Draws the picture of `latent`. It lies in the arena until the next call.
+    /// The values of an input, channels last, in the arena. The picture is drawn over them, so that they are to be set
+    /// before every [`run`](Self::run).
     ///
     /// # Panics
-    /// When the latent vector has not [`Model::latent_dim`] values.
-    pub fn generate(&mut self, latent: Latent<'_>) -> Image<'_> {
-        latent.fill(&mut self.arena[self.model.input()]);
+    /// When `index` is not less than the number of [`Model::inputs`].
+    pub fn input(&mut self, index: usize) -> &mut [f32] {
+        let range = self.model.input(index).expect("the index is less than the number of inputs");
+        &mut self.arena[range]
+    }
+
+    /// Draws the picture of the inputs that were set. It lies in the arena until the next call.
+    pub fn run(&mut self) -> Image<'_> {
         for operation in self.model.operations() {
-            let (input, output) = borrow(self.arena, operation.input, operation.output);
-            (self.kernels.tap_gemm)(&operation.gemm, input, output);
+            operation.run(&self.kernels, self.arena);
         }
         let [height, width, channels] = self.model.output_shape();
         let values = &self.arena[self.model.output()];
         Image { height, width, channels, range: self.model.range(), values }
     }
-}
 
-/// The arena from `input` on and from `output` on, the earlier one ending where the later starts. The file's reader has
-/// checked that the two buffers do not overlap.
-fn borrow(arena: &mut [f32], input: usize, output: usize) -> (&[f32], &mut [f32]) {
-    if input < output {
-        let (before, after) = arena.split_at_mut(output);
-        (&before[input..], after)
-    } else {
-        let (before, after) = arena.split_at_mut(input);
-        (after, &mut before[output..])
+    /// Draws the picture of `latent`, for a model whose only input is a latent vector. It lies in the arena until the next
+    /// call.
+    ///
+    /// # Panics
+    /// When the model has other inputs, or the latent vector has not [`Model::latent_dim`] values.
+    pub fn generate(&mut self, latent: Latent<'_>) -> Image<'_> {
+        let mut inputs = self.model.inputs().map(|input| input.role);
+        let only_latent = (inputs.next(), inputs.next()) == (Some(Role::Latent), None);
+        assert!(only_latent, "the model has inputs besides a latent vector");
+        latent.fill(self.input(0));
+        self.run()
     }
 }

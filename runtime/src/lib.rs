@@ -27,12 +27,14 @@ mod generator;
 mod image;
 pub mod latent;
 mod model;
+mod operation;
 
 pub use error::{ArenaTooSmall, LoadError};
 pub use generator::Generator;
 pub use image::Image;
 pub use latent::Latent;
-pub use model::Model;
+pub use model::{Input, Model};
+pub use pocketgan_format::Role;
 pub use pocketgan_kernels::{Kernels, dispatch};
 
 /// Bytes of a file, compiled into the program at an address that [`Model::load`] accepts.

@@ -1,9 +1,11 @@
 //! The verified view of a file in flash or RAM.
 
-use pocketgan_format::{Activation, Buffer, File, Step, Tensor};
-use pocketgan_kernels::{self as kernels, Panels, Pixels, TapGemm};
+use core::ops::Range;
+
+use pocketgan_format::{File, Role};
 
 use crate::LoadError;
+use crate::operation::Operation;
 
 /// A generator, ready to run. Borrows the file; copies nothing.
 #[derive(Clone, Copy, Debug)]
@@ -11,11 +13,27 @@ pub struct Model<'a> {
     file: File<'a>,
 }
 
-/// One operation and where in the arena it reads and writes, counted in values.
-pub(crate) struct Operation<'a> {
-    pub(crate) gemm: TapGemm<'a>,
-    pub(crate) input: usize,
-    pub(crate) output: usize,
+/// What a model is given before every picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Input<'a> {
+    /// What the values are.
+    pub role: Role,
+    /// Height, width and channels; the values lie channels last.
+    pub shape: [usize; 3],
+    /// What whoever made the model called it; empty where that is not known.
+    pub name: &'a str,
+}
+
+impl Input<'_> {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it has no value; none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 impl<'a> Model<'a> {
@@ -37,7 +55,17 @@ impl<'a> Model<'a> {
         self.file.arena_bytes() / size_of::<f32>()
     }
 
-    /// Length of the latent vector.
+    /// What is to be set before every picture.
+    pub fn inputs(&self) -> impl ExactSizeIterator<Item = Input<'a>> + use<'a> {
+        let file = self.file;
+        file.inputs().enumerate().map(move |(index, input)| Input {
+            role: input.role,
+            shape: input.shape.map(|extent| extent as usize),
+            name: file.input_name(index).unwrap_or(""),
+        })
+    }
+
+    /// Length of the first latent vector; 0 for a model that has none.
     pub fn latent_dim(&self) -> usize {
         self.file.latent_dim()
     }
@@ -52,14 +80,15 @@ impl<'a> Model<'a> {
         self.file.range()
     }
 
-    /// Where the latent vector lies in the arena, in values.
-    pub(crate) fn input(&self) -> core::ops::Range<usize> {
-        let start = self.file.input_offset() / size_of::<f32>();
-        start..start + self.latent_dim()
+    /// Where an input lies in the arena, in values.
+    pub(crate) fn input(&self, index: usize) -> Option<Range<usize>> {
+        let input = self.file.inputs().nth(index)?;
+        let start = input.offset as usize / size_of::<f32>();
+        Some(start..start + input.len() as usize)
     }
 
     /// Where the picture lies in the arena, in values.
-    pub(crate) fn output(&self) -> core::ops::Range<usize> {
+    pub(crate) fn output(&self) -> Range<usize> {
         let start = self.file.output_offset() / size_of::<f32>();
         start..start + self.output_shape().iter().product::<usize>()
     }
@@ -67,45 +96,6 @@ impl<'a> Model<'a> {
     /// The operations in order.
     pub(crate) fn operations(&self) -> impl Iterator<Item = Operation<'a>> + use<'a> {
         let file = self.file;
-        file.steps().filter_map(move |step| operation(&file, &step))
-    }
-}
-
-/// `None` never happens: `File::parse` checked both tensors of every step.
-fn operation<'a>(file: &File<'a>, step: &Step) -> Option<Operation<'a>> {
-    let weights = match file.tensor(step.weights as usize)? {
-        Tensor::F16(rows) => Panels::F16(rows),
-        Tensor::F32(rows) => Panels::F32(rows),
-    };
-    let Tensor::F32(bias) = file.tensor(step.bias as usize)? else { return None };
-    let gemm = TapGemm {
-        taps: file.taps(step),
-        weights,
-        bias: bias.as_flattened(),
-        activation: match step.activation {
-            Activation::Identity => kernels::Activation::Identity,
-            Activation::Relu => kernels::Activation::Relu,
-            Activation::LeakyRelu(slope) => kernels::Activation::LeakyRelu(slope),
-            Activation::Tanh => kernels::Activation::Tanh,
-            Activation::Sigmoid => kernels::Activation::Sigmoid,
-        },
-        input: pixels(&step.input),
-        output: pixels(&step.output),
-        rows: step.rows.into(),
-        cols: step.cols.into(),
-        in_step: step.in_step.map(usize::from),
-        out_step: step.out_step.map(usize::from),
-        out_offset: step.out_offset.map(usize::from),
-    };
-    let index = |buffer: &Buffer| buffer.offset as usize / size_of::<f32>();
-    Some(Operation { gemm, input: index(&step.input), output: index(&step.output) })
-}
-
-fn pixels(buffer: &Buffer) -> Pixels {
-    Pixels {
-        height: buffer.height.into(),
-        width: buffer.width.into(),
-        channels: buffer.channels.into(),
-        pixel_stride: buffer.pixel_stride.into(),
+        file.steps().filter_map(move |step| Operation::new(&file, &step))
     }
 }

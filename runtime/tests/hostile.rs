@@ -1,7 +1,10 @@
 //! Files that are damaged or made to harm: an error or a picture, never a panic, a hang or a read out of bounds.
 
-use pocketgan_format::{Activation, AlignedBytes, Buffer, File, Program, Step, TensorData};
-use pocketgan_runtime::{Generator, Latent, Model};
+use pocketgan_format::{
+    Activation, AlignedBytes, Buffer, File, Input, Program, Role, Step, TapGemmStep, TensorData,
+};
+use pocketgan_runtime::latent::fill_normal;
+use pocketgan_runtime::{Generator, Model};
 use proptest::prelude::*;
 
 /// Two layers: dense 4 -> 2x2x8, then the four phases of a transposed convolution to 4x4x1.
@@ -15,7 +18,7 @@ fn small_program() -> Program {
         pixel_stride: channels,
     };
     let bias = |rows| TensorData::F32(vec![[0.125; 8]; rows]);
-    let dense = Step {
+    let dense = TapGemmStep {
         activation: Activation::LeakyRelu(0.2),
         layer: 0,
         first_tap: 0,
@@ -30,7 +33,7 @@ fn small_program() -> Program {
         out_step: [1, 1],
         out_offset: [0, 0],
     };
-    let phase = |i: u16| Step {
+    let phase = |i: u16| TapGemmStep {
         activation: Activation::Tanh,
         layer: 1,
         first_tap: 1,
@@ -46,13 +49,12 @@ fn small_program() -> Program {
         out_offset: [i / 2, i % 2],
     };
     Program {
-        latent_dim: 4,
+        inputs: vec![Input { role: Role::Latent, offset: 0, shape: [1, 1, 4] }],
         output_shape: [4, 4, 1],
         range: [-1.0, 1.0],
         arena_bytes: 64 + 4 * 32,
-        input_offset: 0,
         output_offset: 0,
-        steps: core::iter::once(dense).chain((0..4).map(phase)).collect(),
+        steps: core::iter::once(dense).chain((0..4).map(phase)).map(Step::TapGemm).collect(),
         tensors: vec![
             TensorData::F16((0..4 * 4).map(row).collect()),
             bias(4),
@@ -60,6 +62,7 @@ fn small_program() -> Program {
             bias(1),
         ],
         taps: vec![[0, 0], [0, 0], [0, -1], [-1, 0], [-1, -1]],
+        axes: vec![],
         metadata: vec![("name".into(), "small".into()), ("layers".into(), "dense,conv".into())],
     }
 }
@@ -88,7 +91,10 @@ fn draw(file: &[u8]) -> Option<Vec<f32>> {
     if model.file().macs() > 1 << 24 {
         return None;
     }
-    Some(generator.generate(Latent::from_seed(1)).values.to_vec())
+    for index in 0..model.inputs().len() {
+        fill_normal(1 + index as u64, generator.input(index));
+    }
+    Some(generator.run().values.to_vec())
 }
 
 fn tables_end(file: &[u8]) -> usize {
@@ -208,13 +214,19 @@ fn a_small_arena_is_refused_with_both_numbers() {
 #[test]
 fn programs_that_break_a_rule_are_not_written() {
     type Break = fn(&mut Program);
+    fn gemm(program: &mut Program, index: usize) -> &mut TapGemmStep {
+        match &mut program.steps[index] {
+            Step::TapGemm(step) => step,
+            step => panic!("{step:?}"),
+        }
+    }
     let breaks: [(&str, Break); 8] = [
-        ("overlap", |p| p.steps[0].output.offset = 8),
+        ("overlap", |p| gemm(p, 0).output.offset = 8),
         ("beyond the arena", |p| p.arena_bytes = 64),
-        ("outside the output", |p| p.steps[1].out_offset = [2, 2]),
-        ("weights of another size", |p| p.steps[1].tap_count = 3),
-        ("no such tensor", |p| p.steps[1].bias = 9),
-        ("half-precision bias", |p| p.steps[1].bias = 0),
+        ("outside the output", |p| gemm(p, 1).out_offset = [2, 2]),
+        ("weights of another size", |p| gemm(p, 1).tap_count = 3),
+        ("no such tensor", |p| gemm(p, 1).bias = 9),
+        ("half-precision bias", |p| gemm(p, 1).bias = 0),
         ("far tap", |p| p.taps[1] = [0, 4097]),
         ("black is white", |p| p.range = [1.0, 1.0]),
     ];

@@ -13,8 +13,8 @@ mod quantize;
 mod verify;
 mod view;
 
-use anyhow::{Context, Result, ensure};
-use pocketgan_format::{AlignedBytes, Input, Program, Role as StoredRole};
+use anyhow::{Context, Result};
+use pocketgan_format::{AlignedBytes, Input, Program, Role};
 
 use crate::graph::{Graph, Op, Role};
 
@@ -105,16 +105,20 @@ fn program(graph: &Graph, options: &Options) -> Result<Program> {
     metadata.push(("inputs".into(), names.join(",")));
     metadata.push(("layers".into(), lowered.draft.layers.join(",")));
     Ok(Program {
-        inputs,
-        output_shape: [height?, width?, channels?],
+        inputs: vec![Input {
+            role: Role::Latent,
+            offset: extent(plan.offsets[0])?,
+            shape: [1, 1, extent(graph.latent_dim)?],
+        }],
+        output_shape: [extent(height)?, extent(width)?, extent(channels)?],
         range: options.range,
-        arena_bytes: extent(arena_bytes)?,
-        output_offset: offset(&lowered.output)?,
+        arena_bytes: extent(plan.bytes)?,
+        output_offset: extent(plan.offsets[plan.offsets.len() - 1])?,
         steps,
-        tensors: lowered.draft.tensors,
-        taps: lowered.draft.taps,
-        axes: lowered.draft.axes,
-        metadata,
+        tensors,
+        taps,
+        axes: Vec::new(),
+        metadata: options.metadata.clone(),
     })
 }
 

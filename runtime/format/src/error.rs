@@ -34,6 +34,13 @@ pub enum FormatError {
         /// The field's name in FORMAT.md.
         field: &'static str,
     },
+    /// An input's field is outside what FORMAT.md allows.
+    Input {
+        /// Index of the input.
+        index: usize,
+        /// The field's name in FORMAT.md.
+        field: &'static str,
+    },
     /// A step's field is outside what FORMAT.md allows.
     Step {
         /// Index of the step.
@@ -74,6 +81,7 @@ impl fmt::Display for FormatError {
                 write!(f, "the file is damaged: its checksum is {stored:08x}, its bytes give {computed:08x}")
             }
             Self::Header { field } => write!(f, "header field {field} is not allowed"),
+            Self::Input { index, field } => write!(f, "input {index}: field {field} is not allowed"),
             Self::Step { index, field } => write!(f, "step {index}: field {field} is not allowed"),
             Self::Tensor { index } => write!(f, "tensor {index} does not lie inside the weights"),
             Self::Tap { index } => write!(f, "tap {index} is out of range"),

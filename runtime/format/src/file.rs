@@ -1,21 +1,25 @@
 //! The reader: one pass over the bytes, after which nothing about them can fail.
 
 use core::fmt;
+use core::ops::Range;
 
 use crate::layout::{
-    self, ALIGNMENT, HEADER_BYTES, MAGIC, MAX_ARENA_BYTES, MAX_FILE_BYTES, MAX_MACS, MAX_METADATA_BYTES,
-    MAX_STEPS, MAX_TAP_REACH, MAX_TAPS, MAX_TENSORS, PANEL, STEP_BYTES, Sections, TENSOR_BYTES, VERSION,
-    f32_at, header, u16_at, u32_at, u64_at,
+    self, ALIGNMENT, AXIS_BYTES, INPUT_BYTES, MAX_MACS, MAX_TAP_REACH, PANEL, STEP_BYTES, TENSOR_BYTES,
+    f32_at, header, u32_at, u64_at,
 };
-use crate::{Buffer, FormatError, Step, Tap, Tensor};
+use crate::{Axes, Buffer, FormatError, Input, NestStep, Role, Step, Tap, TapGemmStep, Tensor};
 
 /// A verified `.pgan` file, borrowed.
 #[derive(Clone, Copy)]
 pub struct File<'a> {
     bytes: &'a [u8],
+    inputs: &'a [u8],
+    steps: &'a [u8],
+    tensors: &'a [u8],
     taps: &'a [Tap],
+    axes: &'a [u8],
     metadata: &'a str,
-    sections: Sections,
+    weights: &'a [u8],
 }
 
 impl<'a> File<'a> {
@@ -25,26 +29,35 @@ impl<'a> File<'a> {
     /// # Errors
     /// The first thing that is wrong.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, FormatError> {
-        let (bytes, sections) = check_header(bytes)?;
-        let section = |from: usize, to: usize| bytes.get(from..to).unwrap_or(&[]);
-        let tap_bytes = u32_at(bytes, header::TAP_COUNT) as usize * layout::TAP_BYTES;
-        let metadata_bytes = u32_at(bytes, header::METADATA_BYTES) as usize;
-        let taps: &[Tap] = bytemuck::try_cast_slice(section(sections.taps, sections.taps + tap_bytes))
-            .map_err(|_| FormatError::Misaligned)?;
-        let metadata = core::str::from_utf8(section(sections.metadata, sections.metadata + metadata_bytes))
-            .map_err(|_| FormatError::Metadata)?;
-        let steps_end = sections.steps + u32_at(bytes, header::STEP_COUNT) as usize * STEP_BYTES;
-        let tensors_end = sections.tensors + u32_at(bytes, header::TENSOR_COUNT) as usize * TENSOR_BYTES;
-        let gaps = [
-            section(steps_end, sections.tensors),
-            section(tensors_end, sections.taps),
-            section(sections.taps + tap_bytes, sections.metadata),
-            section(sections.metadata + metadata_bytes, sections.weights),
+        let (bytes, sections) = crate::header::check(bytes)?;
+        let section = |range: Range<usize>| bytes.get(range).unwrap_or(&[]);
+        let used = [
+            &sections.inputs,
+            &sections.steps,
+            &sections.tensors,
+            &sections.taps,
+            &sections.axes,
+            &sections.metadata,
+            &sections.weights,
         ];
-        if gaps.iter().any(|gap| gap.iter().any(|&b| b != 0)) {
-            return Err(FormatError::Header { field: "padding" });
+        let mut end = layout::HEADER_BYTES;
+        for range in used {
+            if section(end..range.start).iter().any(|&byte| byte != 0) {
+                return Err(FormatError::Header { field: "padding" });
+            }
+            end = range.end;
         }
-        let file = Self { bytes, taps, metadata, sections };
+        let file = Self {
+            bytes,
+            inputs: section(sections.inputs),
+            steps: section(sections.steps),
+            tensors: section(sections.tensors),
+            taps: bytemuck::try_cast_slice(section(sections.taps)).map_err(|_| FormatError::Misaligned)?,
+            axes: section(sections.axes),
+            metadata: core::str::from_utf8(section(sections.metadata)).map_err(|_| FormatError::Metadata)?,
+            weights: section(sections.weights),
+        };
+        file.check_inputs()?;
         file.check_tensors()?;
         file.check_taps()?;
         file.check_steps()?;
@@ -53,7 +66,7 @@ impl<'a> File<'a> {
 
     /// Size of the file: what it takes in flash.
     pub fn flash_bytes(&self) -> usize {
-        self.sections.end
+        self.bytes.len()
     }
 
     /// Peak RAM of one picture.
@@ -61,9 +74,20 @@ impl<'a> File<'a> {
         self.u32(header::ARENA_BYTES) as usize
     }
 
-    /// Length of the latent vector.
+    /// What is put into the arena before every run.
+    pub fn inputs(&self) -> impl ExactSizeIterator<Item = Input> + Clone + use<'a> {
+        let records = self.inputs.chunks_exact(INPUT_BYTES);
+        records.map(|record| Input::decode(record).expect("parse decoded every input"))
+    }
+
+    /// The name of an input, if it has one.
+    pub fn input_name(&self, index: usize) -> Option<&'a str> {
+        self.get("inputs")?.split(',').nth(index).filter(|name| !name.is_empty())
+    }
+
+    /// Length of the first latent vector; 0 where there is none.
     pub fn latent_dim(&self) -> usize {
-        self.u32(header::LATENT_DIM) as usize
+        self.inputs().find(|input| input.role == Role::Latent).map_or(0, |input| input.len() as usize)
     }
 
     /// Height, width and channels of the picture.
@@ -74,11 +98,6 @@ impl<'a> File<'a> {
     /// The values that are black and white.
     pub fn range(&self) -> [f32; 2] {
         [f32_at(self.bytes, header::LOW), f32_at(self.bytes, header::HIGH)]
-    }
-
-    /// Arena offset of the latent vector, in bytes.
-    pub fn input_offset(&self) -> usize {
-        self.u32(header::INPUT) as usize
     }
 
     /// Arena offset of the picture, in bytes.
@@ -105,36 +124,47 @@ impl<'a> File<'a> {
 
     /// The steps in order.
     pub fn steps(&self) -> impl ExactSizeIterator<Item = Step> + Clone + use<'a> {
-        let file = *self;
-        (0..self.u32(header::STEP_COUNT) as usize)
-            .map(move |index| file.decode_step(index).expect("parse decoded every step"))
+        let records = self.steps.chunks_exact(STEP_BYTES);
+        records.map(|record| Step::decode(record).expect("parse decoded every step"))
     }
 
     /// Number of steps.
     pub fn step_count(&self) -> usize {
-        self.u32(header::STEP_COUNT) as usize
+        self.steps.len() / STEP_BYTES
+    }
+
+    /// Multiply-accumulates of one of this file's steps.
+    pub fn step_macs(&self, step: &Step) -> u64 {
+        match step {
+            Step::TapGemm(step) => step.macs(),
+            Step::Nest(step) => step.macs(&self.axes(step)),
+        }
     }
 
     /// The taps of one of this file's steps.
-    pub fn taps(&self, step: &Step) -> &'a [Tap] {
+    pub fn taps(&self, step: &TapGemmStep) -> &'a [Tap] {
         let first = step.first_tap as usize;
         self.taps.get(first..first + step.tap_count as usize).unwrap_or(&[])
     }
 
+    /// The axes of one of this file's steps.
+    pub fn axes(&self, step: &NestStep) -> Axes {
+        let records = self.axes.chunks_exact(AXIS_BYTES);
+        Axes::decode(records.skip(step.first_axis as usize).take(step.axis_count.into()))
+    }
+
     /// Number of tensors.
     pub fn tensor_count(&self) -> usize {
-        self.u32(header::TENSOR_COUNT) as usize
+        self.tensors.len() / TENSOR_BYTES
     }
 
     /// The tensor with this index; `None` past the last.
     pub fn tensor(&self, index: usize) -> Option<Tensor<'a>> {
-        if index >= self.tensor_count() {
-            return None;
-        }
-        let record = self.bytes.get(self.sections.tensors + index * TENSOR_BYTES..)?;
-        let start = self.sections.weights.checked_add(u32_at(record, 0) as usize)?;
+        let record = self.tensors.chunks_exact(TENSOR_BYTES).nth(index)?;
+        let start = u32_at(record, 0) as usize;
         let rows = u32_at(record, 4) as usize;
-        let take = |row_bytes: usize| self.bytes.get(start..start.checked_add(rows.checked_mul(row_bytes)?)?);
+        let take =
+            |row_bytes: usize| self.weights.get(start..start.checked_add(rows.checked_mul(row_bytes)?)?);
         match record.get(8)? {
             0 => bytemuck::try_cast_slice(take(2 * PANEL)?).ok().map(Tensor::F16),
             1 => bytemuck::try_cast_slice(take(4 * PANEL)?).ok().map(Tensor::F32),
@@ -156,20 +186,25 @@ impl<'a> File<'a> {
         u32_at(self.bytes, at)
     }
 
-    fn decode_step(&self, index: usize) -> Result<Step, &'static str> {
-        let start = self.sections.steps + index * STEP_BYTES;
-        Step::decode(self.bytes.get(start..start + STEP_BYTES).unwrap_or(&[]))
+    fn check_inputs(&self) -> Result<(), FormatError> {
+        for (index, record) in self.inputs.chunks_exact(INPUT_BYTES).enumerate() {
+            let refuse = |field| FormatError::Input { index, field };
+            let (start, end) = Input::decode(record).map_err(refuse)?.span();
+            // Those before are decoded already.
+            let apart = |other: Input| other.span().1 <= start || end <= other.span().0;
+            if end > self.arena_bytes() as u64 || !self.inputs().take(index).all(apart) {
+                return Err(refuse("offset"));
+            }
+        }
+        Ok(())
     }
 
     fn check_tensors(&self) -> Result<(), FormatError> {
-        for index in 0..self.tensor_count() {
-            let error = FormatError::Tensor { index };
-            let start = self.sections.tensors + index * TENSOR_BYTES;
-            let record = self.bytes.get(start..start + TENSOR_BYTES).ok_or(error)?;
+        for (index, record) in self.tensors.chunks_exact(TENSOR_BYTES).enumerate() {
             let aligned = (u32_at(record, 0) as usize).is_multiple_of(ALIGNMENT);
             let reserved_zero = record.iter().skip(9).all(|&b| b == 0);
             if !aligned || !reserved_zero || self.tensor(index).is_none() {
-                return Err(error);
+                return Err(FormatError::Tensor { index });
             }
         }
         Ok(())
@@ -184,17 +219,31 @@ impl<'a> File<'a> {
     }
 
     fn check_steps(&self) -> Result<(), FormatError> {
-        let mut macs = 0_u64;
+        let (mut macs, mut iterations) = (0_u64, 0_u64);
         let mut layer = 0;
-        for index in 0..self.step_count() {
-            let step = self.decode_step(index).map_err(|field| FormatError::Step { index, field })?;
-            self.check_step(&step).map_err(|field| FormatError::Step { index, field })?;
-            let first = index == 0 && step.layer != 0;
-            if first || step.layer < layer || step.layer - layer > 1 {
-                return Err(FormatError::Step { index, field: "layer" });
+        for (index, record) in self.steps.chunks_exact(STEP_BYTES).enumerate() {
+            let refuse = |field| FormatError::Step { index, field };
+            let step = Step::decode(record).map_err(refuse)?;
+            let first = index == 0 && step.layer() != 0;
+            if first || step.layer() < layer || step.layer() - layer > 1 {
+                return Err(refuse("layer"));
             }
-            layer = step.layer;
-            macs = macs.saturating_add(step.macs());
+            layer = step.layer();
+            match &step {
+                Step::TapGemm(step) => self.check_tap_gemm(step),
+                Step::Nest(step) => {
+                    let axes = self.axes(step);
+                    iterations = iterations.saturating_add(step.iterations(&axes));
+                    let tensor_len =
+                        |index: u32| self.tensor(index as usize).map(|t| (t.rows() * PANEL) as u64);
+                    step.check(&axes, self.arena_bytes() as u64 / 4, tensor_len)
+                }
+            }
+            .map_err(refuse)?;
+            macs = macs.saturating_add(self.step_macs(&step));
+            if iterations > MAX_MACS {
+                return Err(refuse("axes"));
+            }
         }
         if macs != self.macs() || macs > MAX_MACS {
             return Err(FormatError::Header { field: "macs" });
@@ -202,7 +251,7 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    fn check_step(&self, step: &Step) -> Result<(), &'static str> {
+    fn check_tap_gemm(&self, step: &TapGemmStep) -> Result<(), &'static str> {
         let taps_end = u64::from(step.first_tap) + u64::from(step.tap_count);
         if step.tap_count == 0 || taps_end > self.taps.len() as u64 {
             return Err("taps");
@@ -258,103 +307,4 @@ impl fmt::Debug for File<'_> {
             .field("steps", &self.step_count())
             .finish_non_exhaustive()
     }
-}
-
-/// Checks everything in the header, and the checksum; returns the file's own bytes.
-fn check_header(bytes: &[u8]) -> Result<(&[u8], Sections), FormatError> {
-    let truncated = |need: usize| FormatError::Truncated { need, have: bytes.len() };
-    if !bytes.starts_with(&MAGIC) {
-        return Err(FormatError::BadMagic);
-    }
-    if !bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) {
-        return Err(FormatError::Misaligned);
-    }
-    if bytes.len() < HEADER_BYTES {
-        return Err(truncated(HEADER_BYTES));
-    }
-    let version = u16_at(bytes, header::VERSION);
-    if version != VERSION {
-        return Err(FormatError::UnsupportedVersion { found: version });
-    }
-    let file_bytes = u32_at(bytes, header::FILE_BYTES);
-    if file_bytes > MAX_FILE_BYTES || (file_bytes as usize) < HEADER_BYTES {
-        return Err(FormatError::Header { field: "file_bytes" });
-    }
-    let bytes = bytes.get(..file_bytes as usize).ok_or(truncated(file_bytes as usize))?;
-    let stored = u32_at(bytes, header::CRC32);
-    let computed = crc32(bytes);
-    if stored != computed {
-        return Err(FormatError::Damaged { stored, computed });
-    }
-
-    let field = |field| Err(FormatError::Header { field });
-    let u32_field = |at| u32_at(bytes, at);
-    if usize::from(u16_at(bytes, header::HEADER_BYTES)) != HEADER_BYTES {
-        return field("header_bytes");
-    }
-    if bytes.iter().take(HEADER_BYTES).skip(header::RESERVED).any(|&b| b != 0) {
-        return field("reserved");
-    }
-    let counts = [
-        ("step_count", header::STEP_COUNT, 1, MAX_STEPS),
-        ("tensor_count", header::TENSOR_COUNT, 1, MAX_TENSORS),
-        ("tap_count", header::TAP_COUNT, 1, MAX_TAPS),
-        ("metadata_bytes", header::METADATA_BYTES, 0, MAX_METADATA_BYTES),
-        ("weights_bytes", header::WEIGHTS_BYTES, 0, MAX_FILE_BYTES),
-        ("latent_dim", header::LATENT_DIM, 1, u32::from(u16::MAX)),
-        ("height", header::HEIGHT, 1, u32::from(u16::MAX)),
-        ("width", header::WIDTH, 1, u32::from(u16::MAX)),
-        ("arena_bytes", header::ARENA_BYTES, 4, MAX_ARENA_BYTES),
-        ("finetune_arena_bytes", header::FINETUNE_ARENA_BYTES, 0, 0),
-    ];
-    for (name, at, least, most) in counts {
-        if !(least..=most).contains(&u32_field(at)) {
-            return field(name);
-        }
-    }
-    if !matches!(u32_field(header::CHANNELS), 1 | 3) {
-        return field("channels");
-    }
-    let (low, high) = (f32_at(bytes, header::LOW), f32_at(bytes, header::HIGH));
-    if !low.is_finite() || !high.is_finite() || low >= high {
-        return field("low, high");
-    }
-    let arena = u64::from(u32_field(header::ARENA_BYTES));
-    let latent_bytes = 4 * u64::from(u32_field(header::LATENT_DIM));
-    let picture = [header::HEIGHT, header::WIDTH, header::CHANNELS].map(|at| u64::from(u32_field(at)));
-    let picture_bytes = 4 * picture.iter().product::<u64>();
-    for (name, at, len) in [("input", header::INPUT, latent_bytes), ("output", header::OUTPUT, picture_bytes)]
-    {
-        let offset = u32_field(at);
-        if !offset.is_multiple_of(4) || u64::from(offset) + len > arena {
-            return field(name);
-        }
-    }
-    if !arena.is_multiple_of(4) {
-        return field("arena_bytes");
-    }
-    let weights_bytes = u32_field(header::WEIGHTS_BYTES);
-    if !(weights_bytes as usize).is_multiple_of(ALIGNMENT) {
-        return field("weights_bytes");
-    }
-    let sections = Sections::new(
-        u32_field(header::STEP_COUNT),
-        u32_field(header::TENSOR_COUNT),
-        u32_field(header::TAP_COUNT),
-        u32_field(header::METADATA_BYTES),
-        weights_bytes,
-    );
-    if sections.end != bytes.len() {
-        return field("file_bytes");
-    }
-    Ok((bytes, sections))
-}
-
-/// The checksum of FORMAT.md: everything but the field that holds it.
-pub(crate) fn crc32(bytes: &[u8]) -> u32 {
-    const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
-    let mut digest = CRC.digest();
-    digest.update(bytes.get(..header::CRC32).unwrap_or(&[]));
-    digest.update(bytes.get(header::SHA256..).unwrap_or(&[]));
-    digest.finalize()
 }

@@ -1,24 +1,33 @@
 //! Positions and sizes of FORMAT.md as constants, and little-endian field access.
 
+use core::ops::Range;
+
 /// The format's version.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// The file's address is a multiple of this.
 pub const ALIGNMENT: usize = 16;
 /// Values in a row of weights.
 pub const PANEL: usize = 8;
 /// Largest arena a file may ask for.
 pub const MAX_ARENA_BYTES: u32 = 1 << 30;
-/// Most multiply-accumulates of one picture.
+/// Most axes that a loop nest iterates.
+pub const MAX_AXES: usize = 8;
+/// Most multiply-accumulates of one picture, and most iterations of its loop nests.
 pub const MAX_MACS: u64 = 1 << 36;
 
 pub(crate) const MAGIC: [u8; 4] = *b"PGAN";
 pub(crate) const HEADER_BYTES: usize = 160;
+pub(crate) const INPUT_BYTES: usize = 32;
 pub(crate) const STEP_BYTES: usize = 64;
 pub(crate) const TENSOR_BYTES: usize = 16;
 pub(crate) const TAP_BYTES: usize = 4;
+pub(crate) const AXIS_BYTES: usize = 16;
+pub(crate) const MAX_INPUTS: u32 = 16;
 pub(crate) const MAX_STEPS: u32 = 4096;
 pub(crate) const MAX_TENSORS: u32 = 8192;
 pub(crate) const MAX_TAPS: u32 = 65536;
+pub(crate) const MAX_AXIS_COUNT: u32 = 65536;
+pub(crate) const MAX_EXTENT: u32 = 65535;
 pub(crate) const MAX_METADATA_BYTES: u32 = 65536;
 pub(crate) const MAX_FILE_BYTES: u32 = (1 << 31) - 1;
 pub(crate) const MAX_TAP_REACH: u16 = 4096;
@@ -30,7 +39,7 @@ pub(crate) mod header {
     pub(crate) const FILE_BYTES: usize = 8;
     pub(crate) const CRC32: usize = 12;
     pub(crate) const SHA256: usize = 16;
-    pub(crate) const LATENT_DIM: usize = 48;
+    pub(crate) const INPUT_COUNT: usize = 48;
     pub(crate) const HEIGHT: usize = 52;
     pub(crate) const WIDTH: usize = 56;
     pub(crate) const CHANNELS: usize = 60;
@@ -38,7 +47,7 @@ pub(crate) mod header {
     pub(crate) const HIGH: usize = 68;
     pub(crate) const ARENA_BYTES: usize = 72;
     pub(crate) const FINETUNE_ARENA_BYTES: usize = 76;
-    pub(crate) const INPUT: usize = 80;
+    pub(crate) const AXIS_COUNT: usize = 80;
     pub(crate) const OUTPUT: usize = 84;
     pub(crate) const MACS: usize = 88;
     pub(crate) const STEP_COUNT: usize = 96;
@@ -51,29 +60,53 @@ pub(crate) mod header {
 
 /// The bytes that the SHA-256 covers start here.
 #[cfg(feature = "sha256")]
-pub(crate) const DIGESTED: usize = header::LATENT_DIM;
+pub(crate) const DIGESTED: usize = header::INPUT_COUNT;
 
-/// Start of each section, and the end of the file.
+/// How long each section is.
 #[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts {
+    pub(crate) inputs: u32,
+    pub(crate) steps: u32,
+    pub(crate) tensors: u32,
+    pub(crate) taps: u32,
+    pub(crate) axes: u32,
+    pub(crate) metadata_bytes: u32,
+    pub(crate) weights_bytes: u32,
+}
+
+/// Where each section lies, and the end of the file.
+#[derive(Clone, Debug)]
 pub(crate) struct Sections {
-    pub(crate) steps: usize,
-    pub(crate) tensors: usize,
-    pub(crate) taps: usize,
-    pub(crate) metadata: usize,
-    pub(crate) weights: usize,
+    pub(crate) inputs: Range<usize>,
+    pub(crate) steps: Range<usize>,
+    pub(crate) tensors: Range<usize>,
+    pub(crate) taps: Range<usize>,
+    pub(crate) axes: Range<usize>,
+    pub(crate) metadata: Range<usize>,
+    pub(crate) weights: Range<usize>,
     pub(crate) end: usize,
 }
 
-impl Sections {
+impl Counts {
     /// The counts are within their limits, so that nothing overflows 32 bits.
-    pub(crate) fn new(steps: u32, tensors: u32, taps: u32, metadata_bytes: u32, weights_bytes: u32) -> Self {
-        let after = |start: usize, count: u32, each: usize| pad(start + count as usize * each);
-        let tensors_at = after(HEADER_BYTES, steps, STEP_BYTES);
-        let taps_at = after(tensors_at, tensors, TENSOR_BYTES);
-        let metadata = after(taps_at, taps, TAP_BYTES);
-        let weights = after(metadata, metadata_bytes, 1);
-        let end = weights + weights_bytes as usize;
-        Self { steps: HEADER_BYTES, tensors: tensors_at, taps: taps_at, metadata, weights, end }
+    pub(crate) fn sections(&self) -> Sections {
+        let mut end = HEADER_BYTES;
+        let mut next = |count: u32, each: usize| {
+            let start = end;
+            let used = start + count as usize * each;
+            end = pad(used);
+            start..used
+        };
+        Sections {
+            inputs: next(self.inputs, INPUT_BYTES),
+            steps: next(self.steps, STEP_BYTES),
+            tensors: next(self.tensors, TENSOR_BYTES),
+            taps: next(self.taps, TAP_BYTES),
+            axes: next(self.axes, AXIS_BYTES),
+            metadata: next(self.metadata_bytes, 1),
+            weights: next(self.weights_bytes, 1),
+            end,
+        }
     }
 }
 

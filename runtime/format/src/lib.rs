@@ -13,14 +13,19 @@ compile_error!("a .pgan file is little-endian and used in place");
 
 mod error;
 mod file;
+mod header;
+mod input;
 mod layout;
+mod nest;
 mod step;
 #[cfg(feature = "alloc")]
 mod writer;
 
 pub use error::FormatError;
 pub use file::File;
-pub use layout::{ALIGNMENT, MAX_ARENA_BYTES, MAX_MACS, PANEL, VERSION};
-pub use step::{Activation, Buffer, Step, Tap, Tensor};
+pub use input::{Input, Role};
+pub use layout::{ALIGNMENT, MAX_ARENA_BYTES, MAX_AXES, MAX_MACS, PANEL, VERSION};
+pub use nest::{Axes, Axis, Combine, Function, NestStep, Operand};
+pub use step::{Activation, Buffer, Step, Tap, TapGemmStep, Tensor};
 #[cfg(feature = "alloc")]
 pub use writer::{AlignedBytes, Program, TensorData};

@@ -2,8 +2,8 @@
 
 use half::f16;
 
-use crate::PANEL;
 use crate::layout::{STEP_BYTES, f32_at, u16_at, u32_at};
+use crate::{NestStep, PANEL};
 
 /// Rows down and columns to the right: `[dy, dx]`.
 pub type Tap = [i16; 2];
@@ -38,9 +38,18 @@ pub struct Buffer {
     pub pixel_stride: u16,
 }
 
+/// One operation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Step {
+    /// Dense, convolution, and each phase of a transposed convolution.
+    TapGemm(TapGemmStep),
+    /// Everything else.
+    Nest(NestStep),
+}
+
 /// One tap GEMM; see FORMAT.md.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step {
+pub struct TapGemmStep {
     /// Applied last.
     pub activation: Activation,
     /// Which layer of the network this is a part of.
@@ -79,6 +88,34 @@ pub enum Tensor<'a> {
 }
 
 pub(crate) const KIND_TAP_GEMM: u8 = 1;
+pub(crate) const KIND_NEST: u8 = 2;
+
+impl Step {
+    /// Which layer of the network this is a part of.
+    pub fn layer(&self) -> u16 {
+        match self {
+            Self::TapGemm(step) => step.layer,
+            Self::Nest(step) => step.layer,
+        }
+    }
+
+    /// Reads one record; `Err` names the field that has no meaning.
+    pub(crate) fn decode(record: &[u8]) -> Result<Self, &'static str> {
+        match record.first() {
+            Some(&KIND_NEST) => NestStep::decode(record).map(Self::Nest),
+            _ => TapGemmStep::decode(record).map(Self::TapGemm),
+        }
+    }
+
+    /// The record of this step.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn encode(&self) -> [u8; STEP_BYTES] {
+        match self {
+            Self::TapGemm(step) => step.encode(),
+            Self::Nest(step) => step.encode(),
+        }
+    }
+}
 
 impl Buffer {
     /// Values from the first to the last that belong to the buffer.
@@ -103,7 +140,7 @@ impl Buffer {
     }
 }
 
-impl Step {
+impl TapGemmStep {
     /// Multiply-accumulates, those of taps that fall outside included.
     pub fn macs(&self) -> u64 {
         let positions = u64::from(self.rows) * u64::from(self.cols);

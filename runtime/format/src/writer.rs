@@ -8,22 +8,20 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use sha2::{Digest, Sha256};
 
-use crate::layout::{ALIGNMENT, HEADER_BYTES, MAGIC, PANEL, Sections, VERSION, header, pad};
-use crate::{File, FormatError, Step, Tap};
+use crate::layout::{ALIGNMENT, Counts, HEADER_BYTES, MAGIC, PANEL, VERSION, header, pad};
+use crate::{Axis, File, FormatError, Input, Step, Tap};
 
 /// Everything a file says, before it is bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
-    /// Length of the latent vector.
-    pub latent_dim: u32,
+    /// What is put into the arena before every run.
+    pub inputs: Vec<Input>,
     /// Height, width and channels of the picture.
     pub output_shape: [u32; 3],
     /// The values that are black and white.
     pub range: [f32; 2],
     /// Peak RAM of one picture.
     pub arena_bytes: u32,
-    /// Arena offset of the latent vector, in bytes.
-    pub input_offset: u32,
     /// Arena offset of the picture, in bytes.
     pub output_offset: u32,
     /// The steps in order.
@@ -32,6 +30,8 @@ pub struct Program {
     pub tensors: Vec<TensorData>,
     /// What the steps refer to by index.
     pub taps: Vec<Tap>,
+    /// What the steps refer to by index.
+    pub axes: Vec<Axis>,
     /// Keys without `=`, values without a newline.
     pub metadata: Vec<(String, String)>,
 }
@@ -68,69 +68,79 @@ impl Program {
         }
         let weights_bytes: usize = self.tensors.iter().map(|t| pad(t.byte_len())).sum();
         let count = |n: usize, field| u32::try_from(n).map_err(|_| FormatError::Header { field });
-        let counts = [
-            count(self.steps.len(), "step_count")?,
-            count(self.tensors.len(), "tensor_count")?,
-            count(self.taps.len(), "tap_count")?,
-            count(metadata.len(), "metadata_bytes")?,
-            count(weights_bytes, "weights_bytes")?,
-        ];
-        let [steps, tensors, taps, metadata_bytes, weights] = counts;
-        let sections = Sections::new(steps, tensors, taps, metadata_bytes, weights);
+        let counts = Counts {
+            inputs: count(self.inputs.len(), "input_count")?,
+            steps: count(self.steps.len(), "step_count")?,
+            tensors: count(self.tensors.len(), "tensor_count")?,
+            taps: count(self.taps.len(), "tap_count")?,
+            axes: count(self.axes.len(), "axis_count")?,
+            metadata_bytes: count(metadata.len(), "metadata_bytes")?,
+            weights_bytes: count(weights_bytes, "weights_bytes")?,
+        };
+        let sections = counts.sections();
         let file_bytes = count(sections.end, "file_bytes")?;
 
         let mut file = AlignedBytes::zeroed(sections.end);
         let bytes = file.as_mut_slice();
-        self.put_header(bytes, file_bytes, counts);
-        for (i, step) in self.steps.iter().enumerate() {
-            let record = step.encode();
-            put(bytes, sections.steps + i * record.len(), &record);
-        }
+        self.put_header(bytes, file_bytes, &counts);
+        put_each(&mut bytes[sections.inputs], self.inputs.iter().map(Input::encode));
+        put_each(&mut bytes[sections.steps], self.steps.iter().map(Step::encode));
+        put_each(&mut bytes[sections.axes], self.axes.iter().map(Axis::encode));
         let mut offset = 0;
         for (i, tensor) in self.tensors.iter().enumerate() {
-            let at = sections.tensors + i * crate::layout::TENSOR_BYTES;
+            let at = sections.tensors.start + i * crate::layout::TENSOR_BYTES;
             put(bytes, at, &count(offset, "weights_bytes")?.to_le_bytes());
             put(bytes, at + 4, &count(tensor.rows(), "tensor rows")?.to_le_bytes());
             put(bytes, at + 8, &[u8::from(matches!(tensor, TensorData::F32(_)))]);
-            tensor.put(&mut bytes[sections.weights + offset..]);
+            tensor.put(&mut bytes[sections.weights.start + offset..]);
             offset += pad(tensor.byte_len());
         }
-        put(bytes, sections.taps, bytemuck::cast_slice(&self.taps));
-        put(bytes, sections.metadata, metadata.as_bytes());
+        put(bytes, sections.taps.start, bytemuck::cast_slice(&self.taps));
+        put(bytes, sections.metadata.start, metadata.as_bytes());
         let digest = Sha256::digest(&bytes[crate::layout::DIGESTED..]);
         put(bytes, header::SHA256, &digest);
-        let crc = crate::file::crc32(bytes);
+        let crc = crate::header::crc32(bytes);
         put(bytes, header::CRC32, &crc.to_le_bytes());
         File::parse(&file)?;
         Ok(file)
     }
 
-    fn put_header(&self, bytes: &mut [u8], file_bytes: u32, counts: [u32; 5]) {
+    fn step_macs(&self, step: &Step) -> u64 {
+        match step {
+            Step::TapGemm(step) => step.macs(),
+            Step::Nest(step) => {
+                let first = step.first_axis as usize;
+                let axes = self.axes.get(first..first + usize::from(step.axis_count));
+                axes.map_or(0, |axes| step.macs(axes))
+            }
+        }
+    }
+
+    fn put_header(&self, bytes: &mut [u8], file_bytes: u32, counts: &Counts) {
         let [height, width, channels] = self.output_shape;
-        let [steps, tensors, taps, metadata, weights] = counts;
         put(bytes, 0, &MAGIC);
         put(bytes, header::VERSION, &VERSION.to_le_bytes());
         put(bytes, header::HEADER_BYTES, &(HEADER_BYTES as u16).to_le_bytes());
         for (at, value) in [
             (header::FILE_BYTES, file_bytes),
-            (header::LATENT_DIM, self.latent_dim),
+            (header::INPUT_COUNT, counts.inputs),
             (header::HEIGHT, height),
             (header::WIDTH, width),
             (header::CHANNELS, channels),
             (header::LOW, self.range[0].to_bits()),
             (header::HIGH, self.range[1].to_bits()),
             (header::ARENA_BYTES, self.arena_bytes),
-            (header::INPUT, self.input_offset),
+            (header::AXIS_COUNT, counts.axes),
             (header::OUTPUT, self.output_offset),
-            (header::STEP_COUNT, steps),
-            (header::TENSOR_COUNT, tensors),
-            (header::TAP_COUNT, taps),
-            (header::METADATA_BYTES, metadata),
-            (header::WEIGHTS_BYTES, weights),
+            (header::STEP_COUNT, counts.steps),
+            (header::TENSOR_COUNT, counts.tensors),
+            (header::TAP_COUNT, counts.taps),
+            (header::METADATA_BYTES, counts.metadata_bytes),
+            (header::WEIGHTS_BYTES, counts.weights_bytes),
         ] {
             put(bytes, at, &value.to_le_bytes());
         }
-        let macs = self.steps.iter().fold(0_u64, |sum, step| sum.saturating_add(step.macs()));
+        let macs = self.steps.iter().fold(0_u64, |sum, step| sum.saturating_add(self.step_macs(step)));
         put(bytes, header::MACS, &macs.to_le_bytes());
     }
 }
@@ -193,4 +203,10 @@ impl Deref for AlignedBytes {
 
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     bytes[at..at + value.len()].copy_from_slice(value);
+}
+
+fn put_each<const N: usize>(section: &mut [u8], records: impl Iterator<Item = [u8; N]>) {
+    for (bytes, record) in section.chunks_exact_mut(N).zip(records) {
+        bytes.copy_from_slice(&record);
+    }
 }

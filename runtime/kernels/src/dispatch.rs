@@ -2,7 +2,7 @@
 //!
 //! In: the CPU. Out: function pointers. Firmware that names one implementation links no other.
 
-use crate::{TapGemmFn, arch, portable, reference};
+use crate::{NestFn, TapGemmFn, arch, portable, reference};
 
 /// One implementation of every operation.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,8 @@ pub struct Kernels {
     pub name: &'static str,
     /// Dense, convolution, and each phase of a transposed convolution.
     pub tap_gemm: TapGemmFn,
+    /// Everything else.
+    pub nest: NestFn,
 }
 
 /// The fastest implementation that this CPU has.

@@ -1,7 +1,7 @@
 //! All arithmetic of pocketgan, and all of its `unsafe`.
 //!
-//! In: slices of activations and panels of weights. Out: slices of activations. Nothing here allocates, and nothing
-//! here knows the file, the arena or the network.
+//! Two operations: the tap GEMM carries the work, the loop nest does all else. In: slices of activations and weights. Out:
+//! slices of activations. Nothing here allocates, and nothing here knows the file or the network.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -13,7 +13,9 @@ mod arch;
 pub mod dispatch;
 #[allow(dead_code, reason = "a target may have no implementation in `arch`")]
 mod dots;
+mod function;
 mod half_float;
+mod nest;
 #[cfg(any(test, feature = "std"))]
 pub mod peak;
 mod portable;
@@ -29,5 +31,7 @@ pub mod testing;
 mod tiled;
 
 pub use dispatch::Kernels;
+pub use function::Function;
 pub use half_float::f16_to_f32;
+pub use nest::{Axis, Combine, MAX_AXES, Nest, NestFn, Operand};
 pub use tap_gemm::{Activation, PANEL, Panels, Pixels, Tap, TapGemm, TapGemmFn};

@@ -6,7 +6,7 @@
 use crate::{Kernels, PANEL, Panels, TapGemm, f16_to_f32};
 
 /// The implementation for every target.
-pub(crate) const KERNELS: Kernels = Kernels { name: "portable", tap_gemm };
+pub(crate) const KERNELS: Kernels = Kernels { name: "portable", tap_gemm, nest: crate::reference::nest };
 
 fn tap_gemm(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]) {
     op.check(input.len(), output.len());

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use pocketgan_format::{Activation, Buffer, File, Step};
+use pocketgan_format::{Activation, Axis, Buffer, File, NestStep, Operand, Step, TapGemmStep};
 use pocketgan_runtime::Model;
 use serde_json::json;
 
@@ -43,36 +43,48 @@ pub fn run(args: Args) -> Result<()> {
         hex(&file.sha256()),
         if file.verify_sha256() { "" } else { "  DOES NOT MATCH" }
     );
-    println!("  latent vector: {} values; picture: {height}x{width}x{channels}\n", file.latent_dim());
+    for input in model.inputs() {
+        let role = format!("{:?}", input.role).to_lowercase();
+        println!("  input: {role} {} {}", extents(input.shape), input.name);
+    }
+    println!("  picture: {height}x{width}x{channels}\n");
     println!(
-        "{:>4}  {:<20} {:>14} {:>14} {:>5} {:<10} {:>13} {:>10} {:>9} {:>9}",
+        "{:>4}  {:<20} {:>14} {:>14} {:>5} {:<14} {:>13} {:>10} {:>9} {:>9}",
         "step",
         "layer",
         "reads HxWxC",
         "writes HxWxC",
         "taps",
-        "then",
+        "function",
         "MACs",
         "bytes",
         "arena in",
         "arena out"
     );
     for (index, step) in file.steps().enumerate() {
+        let row = Row::new(file, &step);
         println!(
-            "{index:>4}  {:<20} {:>14} {:>14} {:>5} {:<10} {:>13} {:>10} {:>9} {:>9}",
-            layers.get(usize::from(step.layer)).unwrap_or(&""),
-            shape(&step.input),
-            written(&step),
-            step.tap_count,
-            activation(step.activation),
-            grouped(step.macs()),
-            grouped(bytes_of(file, &step) as u64),
-            step.input.offset,
-            step.output.offset,
+            "{index:>4}  {:<20} {:>14} {:>14} {:>5} {:<14} {:>13} {:>10} {:>9} {:>9}",
+            layers.get(usize::from(step.layer())).unwrap_or(&""),
+            row.reads,
+            row.writes,
+            row.taps.map_or("-".into(), |taps| taps.to_string()),
+            row.function,
+            grouped(file.step_macs(&step)),
+            grouped(row.bytes as u64),
+            row.arena_in.map_or("-".into(), |offset| offset.to_string()),
+            row.arena_out,
         );
+        if let Step::Nest(step) = &step {
+            for (name, view) in views(file, step) {
+                println!("{:>28} = {view}", name);
+            }
+        }
     }
-    let peak =
-        file.steps().max_by_key(alive_bytes).map(|step| layers.get(usize::from(step.layer)).unwrap_or(&""));
+    let peak = file
+        .steps()
+        .max_by_key(|step| Row::new(file, step).alive)
+        .map(|step| layers.get(usize::from(step.layer())).unwrap_or(&""));
     println!("\nMACs         {:>14}", grouped(file.macs()));
     println!("flash bytes  {:>14}", grouped(file.flash_bytes() as u64));
     println!("arena bytes  {:>14}  (peak in {})", grouped(file.arena_bytes() as u64), peak.unwrap_or(&""));
@@ -83,35 +95,150 @@ fn to_json(file: &File<'_>, layers: &[&str]) -> serde_json::Value {
     let steps: Vec<_> = file
         .steps()
         .map(|step| {
+            let row = Row::new(file, &step);
+            let mut json = json!({
+                "layer": layers.get(usize::from(step.layer())), "reads": row.reads, "writes": row.writes,
+                "macs": file.step_macs(&step), "bytes": row.bytes, "arena_in": row.arena_in, "arena_out": row.arena_out,
+            });
+            match &step {
+                Step::TapGemm(step) => {
+                    json["taps"] = json!(file.taps(step));
+                    json["activation"] = json!(row.function);
+                }
+                Step::Nest(step) => {
+                    json["function"] = json!(row.function);
+                    for (name, view) in views(file, step) {
+                        json[name] = json!(view);
+                    }
+                }
+            }
+            json
+        })
+        .collect();
+    let inputs: Vec<_> = file
+        .inputs()
+        .enumerate()
+        .map(|(index, input)| {
             json!({
-                "layer": layers.get(usize::from(step.layer)), "reads": shape(&step.input), "writes": written(&step),
-                "taps": file.taps(&step), "activation": activation(step.activation), "macs": step.macs(),
-                "bytes": bytes_of(file, &step), "arena_in": step.input.offset, "arena_out": step.output.offset,
+                "name": file.input_name(index), "role": format!("{:?}", input.role).to_lowercase(),
+                "shape": input.shape, "arena": input.offset,
             })
         })
         .collect();
     json!({
-        "sha256": hex(&file.sha256()), "latent_dim": file.latent_dim(), "output_shape": file.output_shape(),
-        "range": file.range(), "macs": file.macs(), "flash_bytes": file.flash_bytes(),
-        "arena_bytes": file.arena_bytes(), "metadata": file.metadata(), "steps": steps,
+        "sha256": hex(&file.sha256()), "latent_dim": file.latent_dim(), "inputs": inputs,
+        "output_shape": file.output_shape(), "range": file.range(), "macs": file.macs(),
+        "flash_bytes": file.flash_bytes(), "arena_bytes": file.arena_bytes(), "metadata": file.metadata(),
+        "steps": steps,
     })
 }
 
-/// Weights and biases.
-fn bytes_of(file: &File<'_>, step: &Step) -> usize {
-    [step.weights, step.bias].iter().filter_map(|&i| file.tensor(i as usize)).map(|t| t.bytes()).sum()
+/// What the table says of a step of either kind.
+struct Row {
+    reads: String,
+    writes: String,
+    taps: Option<u32>,
+    function: String,
+    /// Weights and biases, or tensors that are operands.
+    bytes: usize,
+    arena_in: Option<u32>,
+    arena_out: u32,
+    /// Values of the arena that are read or written.
+    alive: usize,
 }
 
-fn alive_bytes(step: &Step) -> usize {
-    step.input.len() + step.output.len()
+impl Row {
+    fn new(file: &File<'_>, step: &Step) -> Self {
+        match step {
+            Step::TapGemm(step) => Self::tap_gemm(file, step),
+            Step::Nest(step) => Self::nest(file, step),
+        }
+    }
+
+    fn tap_gemm(file: &File<'_>, step: &TapGemmStep) -> Self {
+        let tensors = [step.weights, step.bias];
+        Self {
+            reads: shape(&step.input),
+            writes: format!("{}x{}x{}", step.rows, step.cols, step.output.channels),
+            taps: Some(step.tap_count),
+            function: activation(step.activation).to_owned(),
+            bytes: tensors.iter().map(|&index| tensor_bytes(file, index)).sum(),
+            arena_in: Some(step.input.offset),
+            arena_out: step.output.offset,
+            alive: step.input.len() + step.output.len(),
+        }
+    }
+
+    /// `reads` has every axis that is iterated, `writes` those that are kept.
+    fn nest(file: &File<'_>, step: &NestStep) -> Self {
+        let axes = file.axes(step);
+        let iterated = step.iterated(&axes);
+        let kept = &iterated[..iterated.len() - usize::from(step.reduced)];
+        let mut function = format!("{:?}", step.function).to_lowercase();
+        if step.reduced > 0 {
+            function.push_str(&format!(" {:?}", step.combine).to_lowercase());
+        }
+        let named = |stride: fn(&Axis) -> i32| -> usize {
+            axes.iter().filter(|axis| stride(axis) != 0).map(|axis| axis.extent as usize).product()
+        };
+        let (mut bytes, mut arena_in, mut alive) = (0, None, named(|axis| axis.out));
+        let strides: [fn(&Axis) -> i32; 2] = [|axis| axis.a, |axis| axis.b];
+        for (operand, stride) in [step.a, step.b].into_iter().zip(strides) {
+            match operand {
+                Operand::Arena { offset } => {
+                    arena_in = arena_in.or(Some(offset));
+                    alive += named(stride);
+                }
+                Operand::Tensor { index, .. } => bytes += tensor_bytes(file, index),
+                Operand::Scalar(_) => {}
+            }
+        }
+        Self {
+            reads: extents(iterated.iter().map(|axis| axis.extent)),
+            writes: extents(kept.iter().map(|axis| axis.extent)),
+            taps: None,
+            function,
+            bytes,
+            arena_in,
+            arena_out: step.output,
+            alive,
+        }
+    }
+}
+
+/// Where a loop nest reads and writes: start, and a stride in values for each axis.
+fn views(file: &File<'_>, step: &NestStep) -> Vec<(&'static str, String)> {
+    let axes = file.axes(step);
+    let strides = |stride: fn(&Axis) -> i32| -> String {
+        axes.iter().map(|axis| stride(axis).to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let view = |operand: Operand, stride| match operand {
+        Operand::Arena { offset } => format!("arena {offset}, strides {}", strides(stride)),
+        Operand::Tensor { index, start } => {
+            format!("tensor {index} from {start}, strides {}", strides(stride))
+        }
+        Operand::Scalar(value) => format!("{value}"),
+    };
+    let mut views = vec![("a", view(step.a, |axis| axis.a))];
+    if !step.function.is_unary() {
+        views.push(("b", view(step.b, |axis| axis.b)));
+    }
+    views.push(("out", view(Operand::Arena { offset: step.output }, |axis| axis.out)));
+    views
+}
+
+fn tensor_bytes(file: &File<'_>, index: u32) -> usize {
+    file.tensor(index as usize).map_or(0, |tensor| tensor.bytes())
 }
 
 fn shape(buffer: &Buffer) -> String {
-    format!("{}x{}x{}", buffer.height, buffer.width, buffer.channels)
+    extents([buffer.height, buffer.width, buffer.channels])
 }
 
-fn written(step: &Step) -> String {
-    format!("{}x{}x{}", step.rows, step.cols, step.output.channels)
+/// `28x28x1`; `1` without an axis.
+fn extents<T: ToString>(extents: impl IntoIterator<Item = T>) -> String {
+    let extents: Vec<String> = extents.into_iter().map(|extent| extent.to_string()).collect();
+    if extents.is_empty() { "1".to_owned() } else { extents.join("x") }
 }
 
 fn activation(activation: Activation) -> &'static str {

@@ -9,7 +9,7 @@ use super::has;
 use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
 use crate::simd::{InnerLoop, Simd};
 use crate::tiled::{self, Tiling};
-use crate::{Kernels, TapGemm};
+use crate::{Kernels, TapGemm, TapGemmFn, portable};
 
 /// The implementation for CPUs with AVX2, FMA and F16C.
 pub(in crate::arch) fn avx2() -> Option<Kernels> {
@@ -17,7 +17,8 @@ pub(in crate::arch) fn avx2() -> Option<Kernels> {
         return None;
     }
     // SAFETY: the three features were established above, and a CPU does not lose one.
-    Some(Kernels { name: "avx2", tap_gemm: |op, input, output| unsafe { tap_gemm(op, input, output) } })
+    let tap_gemm: TapGemmFn = |op, input, output| unsafe { tap_gemm(op, input, output) };
+    Some(Kernels { name: "avx2", tap_gemm, nest: portable::KERNELS.nest })
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

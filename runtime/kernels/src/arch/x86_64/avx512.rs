@@ -10,7 +10,7 @@ use super::has;
 use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
 use crate::simd::{InnerLoop, Simd};
 use crate::tiled::{self, Tiling};
-use crate::{Kernels, TapGemm};
+use crate::{Kernels, TapGemm, TapGemmFn, portable};
 
 /// The implementation for CPUs with AVX-512F and VL (and AVX2, FMA and F16C, which all of them have).
 pub(in crate::arch) fn avx512() -> Option<Kernels> {
@@ -18,7 +18,8 @@ pub(in crate::arch) fn avx512() -> Option<Kernels> {
         return None;
     }
     // SAFETY: the features were established above, and a CPU does not lose one.
-    Some(Kernels { name: "avx512", tap_gemm: |op, input, output| unsafe { tap_gemm(op, input, output) } })
+    let tap_gemm: TapGemmFn = |op, input, output| unsafe { tap_gemm(op, input, output) };
+    Some(Kernels { name: "avx512", tap_gemm, nest: portable::KERNELS.nest })
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]

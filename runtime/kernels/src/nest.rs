@@ -1,0 +1,198 @@
+//! The operation for everything that is no sum over taps: a strided loop nest.
+//!
+//! `out[o] = combine over the reduced axes of function(a[o, r], b[o, r])`, where each of the three views adds, for every
+//! axis, position times stride to its start. Transposing, slicing, broadcasting, joining, pooling, normalising and matrix
+//! products are all of this form.
+
+use half::f16;
+
+use crate::Function;
+
+/// Most axes that are iterated.
+pub const MAX_AXES: usize = 8;
+
+/// One axis of a loop nest. A stride of zero repeats; a negative one runs backwards.
+///
+/// # Units
+/// Strides are counted in values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Axis {
+    /// Positions, at least 1.
+    pub extent: u32,
+    /// Stride of the first operand.
+    pub a: i32,
+    /// Stride of the second operand.
+    pub b: i32,
+    /// Stride of the result; zero for a reduced axis.
+    pub out: i32,
+}
+
+/// Where an operand is read.
+#[derive(Clone, Copy, Debug)]
+pub enum Operand<'a> {
+    /// In the arena, from this index on.
+    Arena(usize),
+    /// In single precision, from this index on.
+    F32(&'a [f32], usize),
+    /// In half precision, from this index on; arithmetic is `f32`.
+    F16(&'a [f16], usize),
+    /// One value for all positions; strides do not matter.
+    Scalar(f32),
+}
+
+/// How the values of the reduced axes become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Combine {
+    /// `x + y`
+    Sum,
+    /// `x * y`
+    Product,
+    /// The larger; NaN if either is.
+    Max,
+    /// The smaller; NaN if either is.
+    Min,
+}
+
+/// One loop nest. Everything but the arena, in which its result and, perhaps, its operands lie.
+///
+/// # Shapes
+/// `axes`: from the outermost to the innermost, the last `reduced` of them reduced. For [`Function::Take`] one more
+/// follows, which is not iterated: its extent is the table's length and its stride `a` leads from one entry to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Nest<'a> {
+    /// Applied to each pair of values.
+    pub function: Function,
+    /// Joins the function's values; without reduced axes there is nothing to join.
+    pub combine: Combine,
+    /// Extents and strides.
+    pub axes: &'a [Axis],
+    /// How many of the iterated axes are reduced, counted from the innermost.
+    pub reduced: usize,
+    /// The first operand.
+    pub a: Operand<'a>,
+    /// The second operand; `Scalar(0.0)` for a function of one.
+    pub b: Operand<'a>,
+    /// Index in the arena of the result's first value.
+    pub out: usize,
+}
+
+/// An implementation of [`Nest`]. All implementations panic under the same conditions, see [`Nest::check`].
+pub type NestFn = fn(nest: &Nest<'_>, arena: &mut [f32]);
+
+impl<'a> Nest<'a> {
+    /// The axes that are iterated: all but the table of [`Function::Take`].
+    #[inline]
+    pub fn iterated(&self) -> &'a [Axis] {
+        match self.axes.split_last() {
+            Some((_, iterated)) if self.function == Function::Take => iterated,
+            _ => self.axes,
+        }
+    }
+
+    /// Checks the operation against the length of its arena. Every implementation calls it first.
+    ///
+    /// After it, every index that starts and strides name lies inside what it indexes; so do the sums over some of the
+    /// axes alone, since each axis adds a range that contains zero.
+    ///
+    /// # Panics
+    /// - When there are more than [`MAX_AXES`] axes, or more reduced ones than axes; when an extent is zero; when a
+    ///   reduced axis moves the result.
+    /// - When a view leaves the arena or its values.
+    /// - When the result's range of indices meets that of an operand in the arena; unless the two are the same view of
+    ///   values that all differ, nothing is reduced, and the function is not [`Function::Take`].
+    /// - When [`Function::Take`] has no table, or its table moves `b` or the result; when it or [`Function::Select`]
+    ///   reduces.
+    /// - When a function of one operand has a `b` other than `Scalar(0.0)`.
+    pub fn check(&self, arena_len: usize) {
+        let function = self.function;
+        let iterated = self.iterated();
+        assert!(iterated.len() <= MAX_AXES, "{} axes", iterated.len());
+        assert!(self.axes.iter().all(|axis| axis.extent > 0), "an extent is zero");
+        assert!(self.reduced <= iterated.len(), "{} of {} axes reduced", self.reduced, iterated.len());
+        let (_, reduced) = iterated.split_at(iterated.len() - self.reduced);
+        assert!(reduced.iter().all(|axis| axis.out == 0), "a reduced axis moves the result");
+        if function == Function::Take {
+            let table = self.axes.last();
+            assert!(table.is_some_and(|table| table.b == 0 && table.out == 0), "the table is {table:?}");
+        }
+        if matches!(function, Function::Take | Function::Select) {
+            assert!(self.reduced == 0, "{function:?} reduces");
+        }
+        if function.is_unary() {
+            assert!(
+                matches!(self.b, Operand::Scalar(b) if b.to_bits() == 0),
+                "{function:?} has a second operand"
+            );
+        }
+        let out = self.range(self.out, arena_len, |axis| axis.out);
+        let strides: [fn(&Axis) -> i32; 2] = [|axis| axis.a, |axis| axis.b];
+        for (operand, stride) in [self.a, self.b].into_iter().zip(strides) {
+            match operand {
+                Operand::Arena(start) => {
+                    let range = self.range(start, arena_len, stride);
+                    let apart = range[1] < out[0] || out[1] < range[0];
+                    assert!(apart || self.is_in_place(start, stride), "the result overlaps an operand");
+                }
+                Operand::F32(values, start) => drop(self.range(start, values.len(), stride)),
+                Operand::F16(values, start) => drop(self.range(start, values.len(), stride)),
+                Operand::Scalar(_) => {}
+            }
+        }
+    }
+
+    /// The least and the greatest index of a view.
+    ///
+    /// # Panics
+    /// When it leaves `0..len`.
+    fn range(&self, start: usize, len: usize, stride: impl Fn(&Axis) -> i32) -> [usize; 2] {
+        let reach = |sign: i64| {
+            self.axes.iter().fold(0_i64, |sum, axis| {
+                // Below 2^63 each; sums that saturate lie outside anyway.
+                let last = i64::from(axis.extent - 1) * i64::from(stride(axis));
+                sum.saturating_add(if last.signum() == sign { last } else { 0 })
+            })
+        };
+        let bound = |sign| usize::try_from(i64::try_from(start).ok()?.checked_add(reach(sign))?).ok();
+        match [bound(-1), bound(1)] {
+            [Some(least), Some(greatest)] if greatest < len => [least, greatest],
+            bounds => panic!("a view reaches {bounds:?} of {len} values"),
+        }
+    }
+
+    /// Whether a view is the result's, so that each value is read before it is written, and never again.
+    fn is_in_place(&self, start: usize, stride: impl Fn(&Axis) -> i32) -> bool {
+        let same = |axis: &Axis| axis.extent == 1 || stride(axis) == axis.out;
+        self.function != Function::Take
+            && self.reduced == 0
+            && start == self.out
+            && self.axes.iter().all(same)
+            && self.writes_each_once()
+    }
+
+    /// Whether the result's view is seen to name no value twice: every stride is longer than all shorter ones reach
+    /// together. True of every slice of an array, whatever the order of its axes.
+    pub(crate) fn writes_each_once(&self) -> bool {
+        let kept = &self.iterated()[..self.iterated().len() - self.reduced];
+        kept.iter().enumerate().filter(|(_, axis)| axis.extent > 1).all(|(i, axis)| {
+            let key = |i: usize, axis: &Axis| (axis.out.unsigned_abs(), i);
+            let shorter = kept.iter().enumerate().filter(|&(j, other)| key(j, other) < key(i, axis));
+            let reach = shorter.fold(0_u64, |sum, (_, other)| {
+                sum.saturating_add(u64::from(other.out.unsigned_abs()) * u64::from(other.extent - 1))
+            });
+            u64::from(axis.out.unsigned_abs()) > reach
+        })
+    }
+}
+
+impl Combine {
+    /// `x`, which came first, joined with `y`.
+    #[inline(always)]
+    pub fn apply(self, x: f32, y: f32) -> f32 {
+        match self {
+            Self::Sum => x + y,
+            Self::Product => x * y,
+            Self::Max => crate::function::max(x, y),
+            Self::Min => crate::function::min(x, y),
+        }
+    }
+}
