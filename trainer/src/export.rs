@@ -13,8 +13,8 @@ mod quantize;
 mod verify;
 mod view;
 
-use anyhow::{Context, Result};
-use pocketgan_format::{AlignedBytes, Input, Program, Role};
+use anyhow::{Context, Result, ensure};
+use pocketgan_format::{AlignedBytes, Input, Program, Role as StoredRole};
 
 use crate::graph::{Graph, Op, Role};
 
@@ -90,13 +90,14 @@ fn program(graph: &Graph, options: &Options) -> Result<Program> {
     };
     let inputs = graph.inputs().iter().zip(&lowered.inputs).map(|(input, view)| {
         let [height, width, channels] = stored_shape(&input.shape)?.map(extent);
+        let shape = [height?, width?, channels?];
         let role = match input.role {
             Role::Latent => StoredRole::Latent,
             Role::Image => StoredRole::Image,
             Role::Label => StoredRole::Label,
             Role::Values => StoredRole::Values,
         };
-        Ok(Input { offset: offset(view)?, role, height: height?, width: width?, channels: channels? })
+        Ok(Input { role, offset: offset(view)?, shape })
     });
     let inputs = inputs.collect::<Result<Vec<_>>>()?;
     let [height, width, channels] = stored_shape(graph.shape(graph.output()))?.map(extent);
@@ -105,20 +106,16 @@ fn program(graph: &Graph, options: &Options) -> Result<Program> {
     metadata.push(("inputs".into(), names.join(",")));
     metadata.push(("layers".into(), lowered.draft.layers.join(",")));
     Ok(Program {
-        inputs: vec![Input {
-            role: Role::Latent,
-            offset: extent(plan.offsets[0])?,
-            shape: [1, 1, extent(graph.latent_dim)?],
-        }],
-        output_shape: [extent(height)?, extent(width)?, extent(channels)?],
+        inputs,
+        output_shape: [height?, width?, channels?],
         range: options.range,
-        arena_bytes: extent(plan.bytes)?,
-        output_offset: extent(plan.offsets[plan.offsets.len() - 1])?,
+        arena_bytes: extent(arena_bytes)?,
+        output_offset: offset(&lowered.output)?,
         steps,
-        tensors,
-        taps,
-        axes: Vec::new(),
-        metadata: options.metadata.clone(),
+        tensors: lowered.draft.tensors,
+        taps: lowered.draft.taps,
+        axes: lowered.draft.axes,
+        metadata,
     })
 }
 
@@ -131,6 +128,9 @@ fn stored_shape(shape: &[usize]) -> Result<[usize; 3]> {
         [channels] => [1, 1, channels],
         [] => [1, 1, 1],
     };
-    ensure!(stored.iter().all(|&extent| extent <= usize::from(u16::MAX)), "a tensor {shape:?} has an extent beyond 65,535");
+    ensure!(
+        stored.iter().all(|&extent| extent <= usize::from(u16::MAX)),
+        "a tensor {shape:?} has an extent beyond 65,535"
+    );
     Ok(stored)
 }

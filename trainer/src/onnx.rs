@@ -38,7 +38,9 @@ const OLDEST_IR_VERSION: i64 = 3;
 /// # Errors
 /// When the graph is inconsistent or two nodes share a name.
 pub fn write(graph: &Graph) -> Result<Vec<u8>> {
-    let [input] = graph.inputs() else { bail!("{} inputs: only a chain from one can be written", graph.inputs().len()) };
+    let [input] = graph.inputs() else {
+        bail!("{} inputs: only a chain from one can be written", graph.inputs().len())
+    };
     let mut names = HashSet::from([INPUT, OUTPUT]);
     let mut writer = Writer { value: INPUT.to_owned(), ..Writer::default() };
     let mut last = graph.input(0);
@@ -149,7 +151,8 @@ impl Writer {
 
     fn reshape(&mut self, name: &str, shape: &[usize]) {
         // 0 copies the batch dimension, where -1 would lose its name in shape inference.
-        let shape: Vec<i64> = shape.iter().enumerate().map(|(i, &v)| if i == 0 { 0 } else { v as i64 }).collect();
+        let shape: Vec<i64> =
+            shape.iter().enumerate().map(|(i, &v)| if i == 0 { 0 } else { v as i64 }).collect();
         let tensor = format!("{name}.shape");
         self.initializers.push(pb::TensorProto {
             dims: vec![shape.len() as i64],

@@ -126,16 +126,13 @@ impl Draft {
         let axis_count = u8::try_from(axes.len())?;
         self.axes.extend(axes);
         if let Some((extent, stride)) = nest.table {
-            self.axes.push(Axis {
-                extent: u32::try_from(extent)?,
-                a: i32::try_from(stride)?,
-                b: 0,
-                out: 0,
-            });
+            self.axes.push(Axis { extent: u32::try_from(extent)?, a: i32::try_from(stride)?, b: 0, out: 0 });
         }
         let (a, reads_a) = operand(nest.a)?;
         let (b, reads_b) = nest.b.map_or(Ok((Operand::Scalar(0.0), None)), operand)?;
-        let Memory::Buffer(writes) = nest.out.memory else { anyhow::bail!("a loop nest writes to the arena") };
+        let Memory::Buffer(writes) = nest.out.memory else {
+            anyhow::bail!("a loop nest writes to the arena")
+        };
         let step = NestStep {
             function: nest.function,
             combine: nest.combine,
@@ -156,7 +153,8 @@ impl Draft {
         let lifetimes: Vec<Lifetime> =
             self.buffers.iter().map(|l| l.unwrap_or(Lifetime { first: 0, last: 0, bytes: 0 })).collect();
         let plan = arena::plan(&lifetimes);
-        let offset = |buffer: usize| u32::try_from(plan.offsets[buffer]).context("the arena exceeds 2^32 bytes");
+        let offset =
+            |buffer: usize| u32::try_from(plan.offsets[buffer]).context("the arena exceeds 2^32 bytes");
         let place = |operand: &mut Operand, buffer: Option<usize>| -> Result<()> {
             if let (Operand::Arena { offset: relative }, Some(buffer)) = (operand, buffer) {
                 *relative += offset(buffer)?;
@@ -239,7 +237,11 @@ fn loops(nest: &Nest<'_>) -> Result<(Vec<Axis>, u8)> {
             _ => merged.push((next, is_reduced(&axis))),
         }
     }
-    ensure!(merged.len() <= MAX_AXES, "{} loops that cannot be merged, the format allows {MAX_AXES}", merged.len());
+    ensure!(
+        merged.len() <= MAX_AXES,
+        "{} loops that cannot be merged, the format allows {MAX_AXES}",
+        merged.len()
+    );
     let reduced = merged.iter().filter(|(_, reduced)| *reduced).count();
     Ok((merged.into_iter().map(|(axis, _)| axis).collect(), u8::try_from(reduced)?))
 }

@@ -59,8 +59,12 @@ impl Folder {
         match op {
             Op::BatchNorm { gamma, beta, mean, variance, epsilon } => {
                 let deviation = |v: f32| (f64::from(v) + f64::from(*epsilon)).sqrt();
-                let scale: Vec<f64> =
-                    gamma.data.iter().zip(&variance.data).map(|(&g, &v)| f64::from(g) / deviation(v)).collect();
+                let scale: Vec<f64> = gamma
+                    .data
+                    .iter()
+                    .zip(&variance.data)
+                    .map(|(&g, &v)| f64::from(g) / deviation(v))
+                    .collect();
                 let moved = beta.data.iter().zip(&mean.data).zip(&scale);
                 let shift: Vec<f64> = moved.map(|((&b, &m), s)| f64::from(b) - f64::from(m) * s).collect();
                 if self.scale_channels(inputs[0], &scale, &shift)? {
@@ -70,10 +74,15 @@ impl Folder {
                 shape[0] = scale.len();
                 let mut constant = |part: &str, values: &[f64]| {
                     let values = values.iter().map(|&v| v as f32).collect();
-                    self.push(&format!("{name}.{part}"), Op::Constant(Tensor::new(shape.clone(), values)), vec![])
+                    self.push(
+                        &format!("{name}.{part}"),
+                        Op::Constant(Tensor::new(shape.clone(), values)),
+                        vec![],
+                    )
                 };
                 let (scale, shift) = (constant("scale", &scale)?, constant("shift", &shift)?);
-                let scaled = self.push(&format!("{name}.scaled"), Op::Binary(Binary::Mul), vec![inputs[0], scale])?;
+                let scaled =
+                    self.push(&format!("{name}.scaled"), Op::Binary(Binary::Mul), vec![inputs[0], scale])?;
                 self.push(name, Op::Binary(Binary::Add), vec![scaled, shift])
             }
             Op::Binary(function @ (Binary::Add | Binary::Mul | Binary::Sub)) => {
@@ -83,11 +92,13 @@ impl Folder {
                 let shape = op.output_shape(&[self.graph.shape(inputs[0])])?;
                 let &[batch, c, h, w] = self.graph.shape(inputs[0]) else { bail!("{name}: no picture") };
                 let pixels = shape[2] * shape[3];
-                if [h, w] != [1, 1] || geometry.groups != 1 || pixels > geometry.kernel_size.iter().product() {
+                if [h, w] != [1, 1] || geometry.groups != 1 || pixels > geometry.kernel_size.iter().product()
+                {
                     return self.push(name, op.clone(), inputs);
                 }
                 let vector = self.reshape(&format!("{name}.flatten"), &[batch, c], inputs[0])?;
-                let dense = dense_over_one_pixel(weight, bias.as_ref(), geometry, [shape[1], shape[2], shape[3]]);
+                let dense =
+                    dense_over_one_pixel(weight, bias.as_ref(), geometry, [shape[1], shape[2], shape[3]]);
                 let dense = self.push(name, dense, vec![vector])?;
                 self.push(&format!("{name}.reshape"), Op::Reshape(shape), vec![dense])
             }
@@ -178,7 +189,9 @@ impl Folder {
             layer = node.inputs[0];
         }
         let (shape, whole) = (self.graph.shape(layer).to_vec(), self.graph.shape(value));
-        let Some(node) = self.graph.node(layer).filter(|_| self.sole[layer.index()]) else { return Ok(false) };
+        let Some(node) = self.graph.node(layer).filter(|_| self.sole[layer.index()]) else {
+            return Ok(false);
+        };
         let fits = match &node.op {
             // Vectors whose elements, a block for each channel, are the values of one picture.
             Op::Dense { .. } if layer != value => {
@@ -211,7 +224,9 @@ fn prune(graph: &Graph, output: Value) -> Result<Graph> {
     for (value, node) in graph.nodes() {
         let inputs: Option<Vec<Value>> = node.inputs.iter().map(|input| values[input.index()]).collect();
         values.push(match inputs {
-            Some(inputs) if needed[value.index()] => Some(pruned.push(&*node.name, node.op.clone(), inputs)?),
+            Some(inputs) if needed[value.index()] => {
+                Some(pruned.push(&*node.name, node.op.clone(), inputs)?)
+            }
             _ => None,
         });
     }

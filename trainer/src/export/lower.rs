@@ -3,8 +3,8 @@
 //! Layers with weights become tap GEMMs, with the activation that follows them; everything else that computes becomes
 //! a loop nest; what only looks at values in another way becomes another view of them and costs nothing.
 
-use anyhow::{Context, Result, bail};
-use pocketgan_format::{Activation as StoredActivation, Buffer, Step, Tap, TapGemmStep, TensorData};
+mod gemm;
+mod nest;
 
 use std::collections::HashMap;
 
@@ -102,41 +102,26 @@ impl Lowering<'_> {
         }
     }
 
-    fn step(
-        &mut self,
-        layer: usize,
-        activation: StoredActivation,
-        phase: &Phase,
-        weights: TensorData,
-        bias: &[f32],
-        (input, output): (Buffer, Buffer),
-    ) -> Result<()> {
-        let (steps, tensors, taps) = &mut self.tables;
-        let first_tap = u32::try_from(taps.len())?;
-        for tap in &phase.taps {
-            taps.push([i16::try_from(tap.offset[0])?, i16::try_from(tap.offset[1])?]);
-        }
-        if phase.taps.is_empty() {
-            // The format wants a tap; its weights are zero.
-            taps.push([0, 0]);
-        }
-        let tensor = u32::try_from(tensors.len())?;
-        tensors.extend([weights, pack_bias(bias)]);
-        steps.push(Step::TapGemm(TapGemmStep {
-            activation,
-            layer: u16::try_from(layer)?,
-            first_tap,
-            tap_count: u32::try_from(taps.len())? - first_tap,
-            weights: tensor,
-            bias: tensor + 1,
-            input,
-            output,
-            rows: u16::try_from(phase.positions[0])?,
-            cols: u16::try_from(phase.positions[1])?,
-            in_step: [u8::try_from(phase.in_step[0])?, u8::try_from(phase.in_step[1])?],
-            out_step: [u8::try_from(phase.out_step[0])?, u8::try_from(phase.out_step[1])?],
-            out_offset: [u16::try_from(phase.out_offset[0])?, u16::try_from(phase.out_offset[1])?],
-        }));
+    fn node(&mut self, value: Value, node: &Node) -> Result<()> {
+        let place = match &node.op {
+            Op::Constant(tensor) => self.constant(value, tensor),
+            Op::Dense { weight, bias } => return self.dense(value, node, weight, bias.as_ref()),
+            Op::Conv2d { .. } | Op::ConvTranspose2d { .. } => return self.convolution(value, node),
+            Op::BatchNorm { .. } => anyhow::bail!("batch normalization was not folded"),
+            Op::Reshape(shape) => match self.view(node.inputs[0])?.reshape(shape) {
+                Some(view) => view,
+                None if self.only_flattened_for_dense(value) => return Ok(()),
+                None => self.reshaped_copy(node, shape)?,
+            },
+            Op::Transpose(permutation) => self.view(node.inputs[0])?.transpose(permutation),
+            &Op::Slice { axis, start, step, len } => self.view(node.inputs[0])?.slice(axis, start, step, len),
+            Op::Broadcast(shape) => self.view(node.inputs[0])?.broadcast(shape),
+            &Op::Window { axis, size, stride, dilation } => {
+                self.view(node.inputs[0])?.window(axis, size, stride, dilation)
+            }
+            _ => self.compute(value, node)?,
+        };
+        self.places[value.index()] = Some(place);
         Ok(())
     }
 
@@ -198,7 +183,8 @@ impl Lowering<'_> {
         let readers = &self.readers[value.index()];
         let shape = self.graph.shape(value);
         let vector = shape.iter().product::<usize>() == shape.last().copied().unwrap_or(0);
-        let dense = |&reader: &Value| matches!(self.graph.node(reader).map(|n| &n.op), Some(Op::Dense { .. }));
+        let dense =
+            |&reader: &Value| matches!(self.graph.node(reader).map(|n| &n.op), Some(Op::Dense { .. }));
         let packed = matches!(source.memory, Memory::Buffer(_)) && source.is_packed(&source.order());
         vector && packed && value != self.graph.output() && readers.iter().all(dense)
     }

@@ -4,7 +4,6 @@ use anyhow::{Context, Result, ensure};
 use pocketgan_runtime::{Generator, Kernels, Latent, Model, dispatch, latent};
 use rayon::prelude::*;
 
-
 use crate::graph::evaluate::evaluate;
 use crate::graph::{Graph, Role};
 
@@ -36,13 +35,13 @@ pub(crate) fn verify(rounded: &Graph, file: &[u8]) -> Result<Parity> {
     let model = Model::load(file).context("the file just written does not load")?;
     let count = VERIFY_SEEDS.min(MANY_MACS / model.file().macs().max(1)).max(1);
     let inputs: Vec<_> = (0..count).map(|seed| test_inputs(rounded, model.range(), seed)).collect();
-    let slices = |inputs: &[Vec<f32>]| inputs.iter().map(|values| &values[..]).collect::<Vec<_>>();
     let expected: Vec<f32> = inputs
         .par_iter()
         .map(|inputs| evaluate(rounded, &slices(inputs)))
         .collect::<Result<Vec<_>>>()?
         .concat();
-    let largest = expected.iter().fold(1.0_f32, |most, v| if v.is_finite() { most.max(v.abs()) } else { most });
+    let largest =
+        expected.iter().fold(1.0_f32, |most, v| if v.is_finite() { most.max(v.abs()) } else { most });
     let mut worst = Parity::default();
     for kernels in dispatch::available().into_iter().flatten() {
         let drawn = inputs.iter().map(|inputs| run(rounded, &model, kernels, &slices(inputs)));
@@ -59,6 +58,10 @@ pub(crate) fn verify(rounded: &Graph, file: &[u8]) -> Result<Parity> {
         }
     }
     Ok(worst)
+}
+
+fn slices(inputs: &[Vec<f32>]) -> Vec<&[f32]> {
+    inputs.iter().map(|values| &values[..]).collect()
 }
 
 /// Inputs to try a graph with: for each its values, row-major. Latent vectors are those of the seed, pictures are noise in

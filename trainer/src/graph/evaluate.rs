@@ -93,7 +93,8 @@ fn apply(op: &Op, read: &[&[f64]], shapes: &[&[usize]], shape: &[usize]) -> Vec<
                 labels.iter().map(|l| own.iter().position(|o| o == l).map_or(0, |i| strides[i])).collect()
             };
             let extent = |label: &usize| {
-                let own = |i: usize, own: &[usize]| own.iter().position(|l| l == label).map(|axis| shapes[i][axis]);
+                let own =
+                    |i: usize, own: &[usize]| own.iter().position(|l| l == label).map(|axis| shapes[i][axis]);
                 own(0, a).or(own(1, b)).unwrap_or(1)
             };
             let extents: Vec<usize> = labels.iter().map(extent).collect();
@@ -153,8 +154,20 @@ impl Unary {
     /// The function's value at `x`.
     pub fn apply(self, x: f64) -> f64 {
         match self {
-            Self::Relu => if x < 0.0 { 0.0 } else { x },
-            Self::LeakyRelu(slope) => if x > 0.0 { x } else { f64::from(slope) * x },
+            Self::Relu => {
+                if x < 0.0 {
+                    0.0
+                } else {
+                    x
+                }
+            }
+            Self::LeakyRelu(slope) => {
+                if x > 0.0 {
+                    x
+                } else {
+                    f64::from(slope) * x
+                }
+            }
             Self::Tanh => x.tanh(),
             Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
             Self::Abs => x.abs(),
@@ -164,7 +177,13 @@ impl Unary {
             Self::Floor => x.floor(),
             Self::Ceil => x.ceil(),
             Self::Round => x.round_ties_even(),
-            Self::Sign => if x == 0.0 || x.is_nan() { x } else { x.signum() },
+            Self::Sign => {
+                if x == 0.0 || x.is_nan() {
+                    x
+                } else {
+                    x.signum()
+                }
+            }
             Self::Sin => x.sin(),
             Self::Cos => x.cos(),
             Self::Tan => x.tan(),
@@ -190,14 +209,32 @@ impl Binary {
             Self::Sub => a - b,
             Self::Mul => a * b,
             Self::Div => a / b,
-            Self::Max => if a.is_nan() || a > b { a } else { b },
-            Self::Min => if a.is_nan() || a < b { a } else { b },
+            Self::Max => {
+                if a.is_nan() || a > b {
+                    a
+                } else {
+                    b
+                }
+            }
+            Self::Min => {
+                if a.is_nan() || a < b {
+                    a
+                } else {
+                    b
+                }
+            }
             Self::Pow => a.powf(b),
             Self::Rem => a % b,
             Self::Less => truth(a < b),
             Self::LessEqual => truth(a <= b),
             Self::Equal => truth(a == b),
-            Self::PRelu => if a > 0.0 { a } else { b * a },
+            Self::PRelu => {
+                if a > 0.0 {
+                    a
+                } else {
+                    b * a
+                }
+            }
         }
     }
 }
@@ -228,7 +265,8 @@ pub(crate) fn row_major(shape: &[usize]) -> Vec<isize> {
 
 /// Strides with which a row-major tensor of `shape` is read under the shape `to`.
 fn broadcast_strides(shape: &[usize], to: &[usize]) -> Vec<isize> {
-    let own = shape.iter().zip(row_major(shape)).map(|(&extent, stride)| if extent == 1 { 0 } else { stride });
+    let own =
+        shape.iter().zip(row_major(shape)).map(|(&extent, stride)| if extent == 1 { 0 } else { stride });
     core::iter::repeat_n(0, to.len() - shape.len()).chain(own).collect()
 }
 
@@ -266,4 +304,3 @@ fn walk<const N: usize>(shape: &[usize], strides: [&[isize]; N], mut visit: impl
         }
     }
 }
-

@@ -49,7 +49,8 @@ impl Op {
             }
             (Op::Contract { a, b, out }, [x, y]) => contract(a, b, out, x, y),
             (Op::Reshape(shape), [x]) => {
-                let count = |shape: &[usize]| shape.iter().try_fold(1_usize, |n, &extent| n.checked_mul(extent));
+                let count =
+                    |shape: &[usize]| shape.iter().try_fold(1_usize, |n, &extent| n.checked_mul(extent));
                 ensure!(count(x) == count(shape), "reshape {x:?} to {shape:?}");
                 Ok(shape.clone())
             }
@@ -78,7 +79,8 @@ impl Op {
                 let extent = shape.get_mut(axis).with_context(|| format!("axis {axis} of {x:?}"))?;
                 ensure!(size > 0 && stride > 0 && dilation > 0, "window, stride and dilation start at 1");
                 let span = (size - 1).checked_mul(dilation).filter(|span| span < extent);
-                let span = span.with_context(|| format!("a window of {size} exceeds axis {axis} of {x:?}"))?;
+                let span =
+                    span.with_context(|| format!("a window of {size} exceeds axis {axis} of {x:?}"))?;
                 *extent = (*extent - 1 - span) / stride + 1;
                 shape.push(size);
                 Ok(shape)

@@ -52,7 +52,11 @@ fn pairs_are_broadcast() {
         (Binary::PRelu, [1.0, 1.0, 1.0, -0.0, -4.0, 8.0]),
         (Binary::Max, [1.0, 2.0, 1.0, 0.0, 2.0, -2.0]),
     ] {
-        assert_eq!(apply(Op::Binary(function), &[x, y]).unwrap(), (vec![2, 3], values.to_vec()), "{function:?}");
+        assert_eq!(
+            apply(Op::Binary(function), &[x, y]).unwrap(),
+            (vec![2, 3], values.to_vec()),
+            "{function:?}"
+        );
     }
     let condition: (&[usize], &[f32]) = (&[3], &[0.0, 1.0, 0.0]);
     assert_eq!(apply(Op::Select, &[condition, x, y]).unwrap().1, [0.0, 1.0, -4.0, 0.0, -2.0, -4.0]);

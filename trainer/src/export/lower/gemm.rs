@@ -23,8 +23,9 @@ impl Lowering<'_> {
         self.draft.layer(&node.name);
         let (input, column) = self.dense_input(node, [vectors, k])?;
         let (done, output, row, activation) = self.dense_output(value, vectors);
-        let tensor =
-            pack([n, 1, k], self.weights, |i, _, c| weight.data[row(i) * k + column.as_ref().map_or(c, |p| p[c])]);
+        let tensor = pack([n, 1, k], self.weights, |i, _, c| {
+            weight.data[row(i) * k + column.as_ref().map_or(c, |p| p[c])]
+        });
         let bias: Vec<f32> = (0..n).map(|i| bias.map_or(0.0, |b| b.data[row(i)])).collect();
         let phase = phases::conv2d(&Conv2dGeometry::square(1, 1, 0), [1, vectors]);
         let buffers = [
@@ -131,12 +132,13 @@ impl Lowering<'_> {
                     for phase in phases::conv_transpose2d(g, [write.height, write.width]) {
                         for group in 0..g.groups {
                             let (ci, no) = (read.channels / g.groups, write.channels / g.groups);
-                            let tensor = pack([no, phase.taps.len().max(1), ci], self.weights, |n, tap, c| {
-                                phase.taps.get(tap).map_or(0.0, |t| {
-                                    let [ky, kx] = t.kernel;
-                                    weight.data[(((group * ci + c) * no + n) * kh + ky) * kw + kx]
-                                })
-                            });
+                            let tensor =
+                                pack([no, phase.taps.len().max(1), ci], self.weights, |n, tap, c| {
+                                    phase.taps.get(tap).map_or(0.0, |t| {
+                                        let [ky, kx] = t.kernel;
+                                        weight.data[(((group * ci + c) * no + n) * kh + ky) * kw + kx]
+                                    })
+                                });
                             let buffers = [read.group(group, g.groups)?, write.group(group, g.groups)?];
                             let bias = group_bias(bias.as_ref(), group, no);
                             self.draft.gemm(activation, &phase, tensor, &bias, buffers)?;

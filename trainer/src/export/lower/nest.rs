@@ -102,13 +102,17 @@ impl Lowering<'_> {
             }
         }
         let extent = |label: &usize| {
-            let of = |labels: &[usize], view: &View| labels.iter().position(|l| l == label).map(|i| view.shape[i]);
+            let of =
+                |labels: &[usize], view: &View| labels.iter().position(|l| l == label).map(|i| view.shape[i]);
             of(a, read[0]).or(of(b, read[1])).unwrap_or(1)
         };
         let extents: Vec<usize> = all.iter().map(extent).collect();
         let spread = |labels: &[usize], view: &View| View {
             shape: extents.clone(),
-            strides: all.iter().map(|l| labels.iter().position(|o| o == l).map_or(0, |i| view.strides[i])).collect(),
+            strides: all
+                .iter()
+                .map(|l| labels.iter().position(|o| o == l).map_or(0, |i| view.strides[i]))
+                .collect(),
             ..view.clone()
         };
         let result = self.allocate_in(self.graph.shape(value), &(0..out.len()).collect::<Vec<_>>());
