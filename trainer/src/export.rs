@@ -10,6 +10,8 @@ mod lower;
 mod panels;
 pub mod phases;
 mod quantize;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod view;
 

@@ -16,6 +16,8 @@ use super::view::{Memory, View};
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     pub(crate) layers: Vec<String>,
+    /// Name of the layer that the next step begins.
+    next_layer: Option<String>,
     pub(crate) tensors: Vec<TensorData>,
     pub(crate) taps: Vec<Tap>,
     pub(crate) axes: Vec<Axis>,
@@ -55,7 +57,12 @@ impl Draft {
     /// Steps from here on belong to a layer of this name.
     pub(crate) fn layer(&mut self, name: &str) {
         // Commas separate the names in the file.
-        self.layers.push(name.replace(',', " "));
+        self.next_layer = Some(name.replace(',', " "));
+    }
+
+    /// Whether nothing is computed yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.steps.is_empty()
     }
 
     /// Says that a buffer holds something from before the first step, or beyond the last.
@@ -99,7 +106,7 @@ impl Draft {
         let pair = |[a, b]: [usize; 2]| -> Result<[u8; 2]> { Ok([u8::try_from(a)?, u8::try_from(b)?]) };
         let step = TapGemmStep {
             activation,
-            layer: self.layer_index()?,
+            layer: 0,
             first_tap,
             tap_count: u32::try_from(self.taps.len())? - first_tap,
             weights: tensor,
@@ -115,19 +122,18 @@ impl Draft {
         let (Memory::Buffer(reads), Memory::Buffer(writes)) = (input.0, output.0) else {
             anyhow::bail!("a tap GEMM works in the arena");
         };
-        self.push(Step::TapGemm(step), Buffers { reads: [Some(reads), None], writes });
-        Ok(())
+        self.push(Step::TapGemm(step), Buffers { reads: [Some(reads), None], writes })
     }
 
     /// Appends a loop nest.
     pub(crate) fn nest(&mut self, nest: &Nest<'_>) -> Result<()> {
         let first_axis = u32::try_from(self.axes.len())?;
-        let (axes, reduced) = loops(nest)?;
+        let (mut axes, reduced) = loops(nest)?;
+        if let Some((extent, stride)) = nest.table {
+            axes.push(Axis { extent: u32::try_from(extent)?, a: i32::try_from(stride)?, b: 0, out: 0 });
+        }
         let axis_count = u8::try_from(axes.len())?;
         self.axes.extend(axes);
-        if let Some((extent, stride)) = nest.table {
-            self.axes.push(Axis { extent: u32::try_from(extent)?, a: i32::try_from(stride)?, b: 0, out: 0 });
-        }
         let (a, reads_a) = operand(nest.a)?;
         let (b, reads_b) = nest.b.map_or(Ok((Operand::Scalar(0.0), None)), operand)?;
         let Memory::Buffer(writes) = nest.out.memory else {
@@ -136,7 +142,7 @@ impl Draft {
         let step = NestStep {
             function: nest.function,
             combine: nest.combine,
-            layer: self.layer_index()?,
+            layer: 0,
             first_axis,
             axis_count,
             reduced,
@@ -144,8 +150,7 @@ impl Draft {
             b,
             output: u32::try_from(4 * nest.out.start)?,
         };
-        self.push(Step::Nest(step), Buffers { reads: [reads_a, reads_b], writes });
-        Ok(())
+        self.push(Step::Nest(step), Buffers { reads: [reads_a, reads_b], writes })
     }
 
     /// Gives every buffer its place; returns the steps, the arena's size in bytes, and each buffer's offset.
@@ -180,10 +185,17 @@ impl Draft {
         Ok((steps, plan.bytes, plan.offsets))
     }
 
-    fn push(&mut self, step: Step, buffers: Buffers) {
+    fn push(&mut self, mut step: Step, buffers: Buffers) -> Result<()> {
+        self.layers.extend(self.next_layer.take());
+        let last = u16::try_from(self.layers.len().saturating_sub(1)).context("more than 65,535 layers")?;
+        match &mut step {
+            Step::TapGemm(step) => step.layer = last,
+            Step::Nest(step) => step.layer = last,
+        }
         let index = self.steps.len();
         buffers.reads.into_iter().flatten().chain([buffers.writes]).for_each(|b| self.touch(b, index));
         self.steps.push((step, buffers));
+        Ok(())
     }
 
     fn touch(&mut self, buffer: usize, step: usize) {
@@ -191,10 +203,6 @@ impl Draft {
         let lifetime = self.buffers[buffer].get_or_insert(Lifetime { first: step, last: step, bytes });
         lifetime.first = lifetime.first.min(step);
         lifetime.last = lifetime.last.max(step);
-    }
-
-    fn layer_index(&self) -> Result<u16> {
-        u16::try_from(self.layers.len().saturating_sub(1)).context("more than 65,535 layers")
     }
 }
 

@@ -194,7 +194,7 @@ impl Lowering<'_> {
         let value = self.graph.output();
         let mut view = self.view(value)?;
         let order = natural_order(&view.shape);
-        if !matches!(view.memory, Memory::Buffer(_)) || !view.is_packed(&order) {
+        if self.draft.is_empty() || !matches!(view.memory, Memory::Buffer(_)) || !view.is_packed(&order) {
             self.draft.layer("output");
             view = self.copy(&view)?;
         }

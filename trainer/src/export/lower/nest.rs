@@ -56,13 +56,16 @@ impl Lowering<'_> {
                     None => self.allocate(shape),
                 };
                 let mut start = 0;
-                for (&input, part) in node.inputs.iter().zip(&read) {
+                for part in &read {
                     let slice = whole.slice(axis, start, 1, part.shape[axis]);
                     start += part.shape[axis];
-                    if *part != slice {
-                        self.elementwise(Function::Identity, part, None, &slice)?;
+                    if *part == slice {
+                        continue;
                     }
-                    let _ = input;
+                    // A part that already lies elsewhere in the same buffer is taken out first.
+                    let beside = part.memory == whole.memory;
+                    let part = if beside { self.copy(part)? } else { part.clone() };
+                    self.elementwise(Function::Identity, &part, None, &slice)?;
                 }
                 Ok(whole)
             }
