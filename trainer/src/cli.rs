@@ -4,6 +4,7 @@ pub mod bench;
 pub mod demo;
 pub mod eval;
 pub mod export;
+pub mod inputs;
 pub mod inspect;
 pub mod progress;
 pub mod sample;

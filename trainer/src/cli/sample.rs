@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
-use pocketgan_runtime::{Model, dispatch, latent};
+use pocketgan_runtime::{Generator, Model, latent};
 
+use super::inputs::InputArgs;
 use crate::graph::evaluate::evaluate_latents;
-use crate::{checkpoint, export, grid};
+use crate::{checkpoint, grid};
 
 /// Options of `trainer sample`.
 #[derive(Debug, clap::Args)]
@@ -22,13 +23,18 @@ pub struct Args {
     /// Seed of the first image; each further one has the next
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Number of images
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    count: u32,
+    /// Number of images; without it 64, or one for each picture of a model that reads pictures and nothing random
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    count: Option<u32>,
     /// Images in a row
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
     columns: u32,
+    #[command(flatten)]
+    inputs: InputArgs,
 }
+
+/// Images drawn where nothing says how many.
+const COUNT: usize = 64;
 
 /// Draws images.
 ///
@@ -52,8 +58,26 @@ fn from_file(args: &Args) -> Result<(Vec<f32>, [usize; 3])> {
     let bytes = super::open(&args.model)?;
     let model = Model::load(&bytes).with_context(|| format!("loading {}", args.model.display()))?;
     let [height, width, channels] = model.output_shape();
-    let latents = latents(args, model.latent_dim());
-    Ok((export::draw(&model, dispatch::best(), &latents)?, [channels, height, width]))
+    ensure!([1, 3].contains(&channels), "the model computes {height}x{width}x{channels} values, no picture");
+    let inputs = args.inputs.prepare(&model)?;
+    let count = match (args.count, inputs.has_latent()) {
+        (Some(count), _) => count as usize,
+        (None, true) => COUNT,
+        (None, false) => inputs.picture_count().max(args.columns as usize),
+    };
+    let mut arena = vec![0.0; model.arena_len()];
+    let mut generator = Generator::new(&model, &mut arena)?;
+    let [black, white] = model.range();
+    let mut images = Vec::with_capacity(count * height * width * channels);
+    for i in 0..count {
+        let image =
+            inputs.draw(&mut generator, args.seed.wrapping_add(i as u64), i, i % args.columns as usize);
+        for channel in 0..channels {
+            let values = image.values.iter().skip(channel).step_by(channels);
+            images.extend(values.map(|v| (v - black) / (white - black) * 2.0 - 1.0));
+        }
+    }
+    Ok((images, [channels, height, width]))
 }
 
 fn from_checkpoint(args: &Args) -> Result<(Vec<f32>, [usize; 3])> {
@@ -64,9 +88,10 @@ fn from_checkpoint(args: &Args) -> Result<(Vec<f32>, [usize; 3])> {
     Ok((images, [network.channels, network.size, network.size]))
 }
 
-/// Image `i` has the seed `--seed + i`, for a checkpoint and for the file made of it.
+/// Image `i` has the seed `--seed + i`, as for the file made of the checkpoint.
 fn latents(args: &Args, latent_dim: usize) -> Vec<f32> {
-    let mut latents = vec![0.0; args.count as usize * latent_dim];
+    let count = args.count.map_or(COUNT, |count| count as usize);
+    let mut latents = vec![0.0; count * latent_dim];
     for (i, z) in latents.chunks_exact_mut(latent_dim).enumerate() {
         latent::fill_normal(args.seed.wrapping_add(i as u64), z);
     }

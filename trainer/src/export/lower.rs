@@ -158,6 +158,40 @@ impl Lowering<'_> {
         }
     }
 
+    /// As [`destination`](Self::destination) for a step that computes each value from those at the same place: over what
+    /// it reads, where nobody reads that again.
+    fn destination_in_place(&mut self, value: Value, inputs: &[&View], order: &[usize]) -> View {
+        let shape = self.graph.shape(value);
+        let alone = |view: &View| inputs.iter().all(|other| other.memory != view.memory || *other == view);
+        let over = inputs.iter().find(|view| {
+            let whole = view.shape == shape && view.is_packed(&view.order());
+            whole && alone(view) && self.is_last_reader(value, view.memory)
+        });
+        match over {
+            Some(&view) if !self.destinations.contains_key(&value) => view.clone(),
+            _ => self.destination(value, inputs, order),
+        }
+    }
+
+    /// Whether the node that computes `value` is the last to read a buffer of one owner.
+    fn is_last_reader(&self, value: Value, memory: Memory) -> bool {
+        let graph = self.graph;
+        let values = (0..graph.inputs().len()).map(|i| graph.input(i)).chain(graph.nodes().map(|(v, _)| v));
+        let lies_there =
+            |v: &Value| match (&self.places[v.index()], graph.node(*v).map(|n| (&n.op, &n.inputs))) {
+                (Some(view), _) => view.memory == memory,
+                // A reshape left to dense layers, which read what it reads.
+                (None, Some((Op::Reshape(_), source))) => {
+                    self.places[source[0].index()].as_ref().is_some_and(|view| view.memory == memory)
+                }
+                _ => false,
+            };
+        let shared = self.destinations.values().any(|view| view.memory == memory);
+        let is_read_later =
+            |v: Value| v == graph.output() || self.readers[v.index()].iter().any(|&reader| reader > value);
+        matches!(memory, Memory::Buffer(_)) && !shared && !values.filter(lies_there).any(is_read_later)
+    }
+
     /// The value, or the activation that is the only reader of it and part of the same step.
     fn fused(&self, value: Value) -> (Value, Activation) {
         if let Some((reader, node)) = self.only_reader(value)

@@ -245,6 +245,33 @@ fn attention_and_embeddings() {
 }
 
 #[test]
+fn a_residual_block_adds_in_place() {
+    let mut b = Builder::new(&[&[1, 4, 8, 8]]);
+    let x = b.graph.input(0);
+    let skip = b.same_conv(x, 4);
+    let norm = b.norm(skip);
+    let bent = b.unary(Unary::Exp, norm);
+    let y = b.same_conv(bent, 4);
+    let sum = b.binary(Binary::Add, y, skip);
+    let sum = b.unary(Unary::Abs, sum);
+    b.graph.set_output(sum);
+    let file = export(&b.graph, &Options::default()).expect("it can be exported").file;
+    let file = pocketgan_format::File::parse(&file).expect("verified");
+    // The skip, what the second convolution reads, and what it writes: nothing else lives at any time.
+    assert_eq!(file.arena_bytes(), 3 * 4 * 4 * 8 * 8);
+}
+
+#[test]
+fn a_square_and_its_transpose_are_not_added_in_place() {
+    let mut b = Builder::new(&[&[3, 3]]);
+    let x = b.graph.input(0);
+    let turned = b.push(Op::Transpose(vec![1, 0]), &[x]);
+    let sum = b.binary(Binary::Add, x, turned);
+    let doubled = b.binary(Binary::Mul, sum, sum);
+    b.check(doubled);
+}
+
+#[test]
 fn outputs_that_nothing_computes() {
     let b = Builder::new(&[&[1, 2, 3, 3]]);
     let x = b.graph.input(0);

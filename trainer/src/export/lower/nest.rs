@@ -16,7 +16,7 @@ impl Lowering<'_> {
         let read = node.inputs.iter().map(|&input| self.view(input)).collect::<Result<Vec<_>>>()?;
         match &node.op {
             Op::Unary(function) => {
-                let out = self.destination(value, &[&read[0]], &read[0].order());
+                let out = self.destination_in_place(value, &[&read[0]], &read[0].order());
                 let (function, slope) = unary(*function);
                 let slope = slope.map(|slope| scalar(slope, shape));
                 self.elementwise(function, &read[0], slope.as_ref(), &out)?;
@@ -24,15 +24,23 @@ impl Lowering<'_> {
             }
             Op::Binary(function) => {
                 let [a, b] = [&read[0], &read[1]].map(|view| view.broadcast(shape));
-                let out = self.destination(value, &[&a, &b], &order_of(&[&read[0], &read[1]], shape));
+                let out =
+                    self.destination_in_place(value, &[&a, &b], &order_of(&[&read[0], &read[1]], shape));
                 self.elementwise(binary(*function), &a, Some(&b), &out)?;
                 Ok(out)
             }
             Op::Select => {
                 let [condition, a, b] = [&read[0], &read[1], &read[2]].map(|view| view.broadcast(shape));
                 let order = order_of(&[&read[2], &read[1], &read[0]], shape);
-                let out = self.destination(value, &[&condition, &a, &b], &order);
-                self.elementwise(Function::Identity, &b, None, &out)?;
+                // The value chosen where the condition is 0 is there before the other.
+                let apart = [&condition, &a].into_iter().all(|view| view.memory != b.memory);
+                let out = match apart {
+                    true => self.destination_in_place(value, &[&b], &order),
+                    false => self.destination(value, &[&condition, &a, &b], &order),
+                };
+                if out != b {
+                    self.elementwise(Function::Identity, &b, None, &out)?;
+                }
                 self.elementwise(Function::Select, &condition, Some(&a), &out)?;
                 Ok(out)
             }
