@@ -76,7 +76,10 @@ pub struct Nest<'a> {
     pub out: usize,
 }
 
-/// An implementation of [`Nest`]. All implementations panic under the same conditions, see [`Nest::check`].
+/// An implementation of [`Nest`]. All implementations give the same bits, those of [`reference::nest`], except that
+/// a NaN may be another; and all panic under the same conditions, see [`Nest::check`].
+///
+/// [`reference::nest`]: crate::reference::nest
 pub type NestFn = fn(nest: &Nest<'_>, arena: &mut [f32]);
 
 impl<'a> Nest<'a> {

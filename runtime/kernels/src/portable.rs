@@ -3,10 +3,12 @@
 //! Adds in the order that [`reference`](crate::reference) defines, so it gives the same bits, and is its fast form where
 //! those bits are wanted. Uses less than 256 bytes of stack.
 
+mod nest;
+
 use crate::{Kernels, PANEL, Panels, TapGemm, f16_to_f32};
 
 /// The implementation for every target.
-pub(crate) const KERNELS: Kernels = Kernels { name: "portable", tap_gemm, nest: crate::reference::nest };
+pub(crate) const KERNELS: Kernels = Kernels { name: "portable", tap_gemm, nest: nest::nest };
 
 fn tap_gemm(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]) {
     op.check(input.len(), output.len());

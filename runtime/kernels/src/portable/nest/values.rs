@@ -1,0 +1,141 @@
+//! Runs of values: read, computed, combined, written.
+
+use super::RUN;
+use crate::{Combine, Function, Operand, f16_to_f32};
+
+/// An operand, and room for a run that does not lie in memory as such.
+pub(super) struct Reader<'a> {
+    operand: Operand<'a>,
+    buffer: [f32; RUN],
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(operand: Operand<'a>) -> Self {
+        // What a scalar reads, in runs of any length.
+        let fill = if let Operand::Scalar(value) = operand { value } else { 0.0 };
+        Self { operand, buffer: [fill; RUN] }
+    }
+
+    /// A run of at most [`RUN`] values.
+    #[inline(always)]
+    pub(super) fn read<'s>(
+        &'s mut self,
+        arena: &'s [f32],
+        start: usize,
+        stride: i32,
+        len: usize,
+    ) -> &'s [f32] {
+        match self.operand {
+            Operand::Arena(_) => gather(arena, start, stride, &mut self.buffer[..len]),
+            Operand::F32(values, _) => gather(values, start, stride, &mut self.buffer[..len]),
+            Operand::F16(values, _) => {
+                spread(values, start, stride, &mut self.buffer[..len], f16_to_f32);
+                &self.buffer[..len]
+            }
+            Operand::Scalar(_) => &self.buffer[..len],
+        }
+    }
+}
+
+/// The run itself where it is contiguous, else copied to `buffer`.
+#[inline(always)]
+fn gather<'s>(values: &'s [f32], start: usize, stride: i32, buffer: &'s mut [f32]) -> &'s [f32] {
+    if stride == 1 {
+        return &values[start..][..buffer.len()];
+    }
+    spread(values, start, stride, buffer, |value| value);
+    buffer
+}
+
+/// Copies a run to `buffer`.
+#[inline(always)]
+fn spread<T: Copy>(values: &[T], start: usize, stride: i32, buffer: &mut [f32], to_f32: impl Fn(T) -> f32) {
+    match stride {
+        0 => buffer.fill(to_f32(values[start])),
+        1 => buffer.iter_mut().zip(&values[start..]).for_each(|(slot, &value)| *slot = to_f32(value)),
+        2.. => {
+            let strided = values[start..].iter().step_by(stride as usize);
+            buffer.iter_mut().zip(strided).for_each(|(slot, &value)| *slot = to_f32(value));
+        }
+        _ => {
+            let backwards = values[..=start].iter().rev().step_by(stride.unsigned_abs() as usize);
+            buffer.iter_mut().zip(backwards).for_each(|(slot, &value)| *slot = to_f32(value));
+        }
+    }
+}
+
+/// Writes a run.
+#[inline(always)]
+pub(super) fn store(run: &[f32], arena: &mut [f32], start: usize, stride: i32) {
+    match stride {
+        1 => arena[start..][..run.len()].copy_from_slice(run),
+        2.. => {
+            let strided = arena[start..].iter_mut().step_by(stride as usize);
+            strided.zip(run).for_each(|(slot, &value)| *slot = value);
+        }
+        // The last of those that are written to one place stays.
+        0 => arena[start] = run[run.len() - 1],
+        _ => {
+            let backwards = arena[..=start].iter_mut().rev().step_by(stride.unsigned_abs() as usize);
+            backwards.zip(run).for_each(|(slot, &value)| *slot = value);
+        }
+    }
+}
+
+/// `out = function(a, b)`, choosing the function once.
+#[inline]
+pub(super) fn apply(function: Function, a: &[f32], b: &[f32], out: &mut [f32]) {
+    macro_rules! each {
+        ($($name:ident)*) => {
+            match function {
+                $(Function::$name => {
+                    for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                        *out = Function::$name.apply(a, b);
+                    }
+                })*
+            }
+        };
+    }
+    each!(Identity Relu Tanh Sigmoid Abs Exp Log Sqrt Floor Ceil Round Sign Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh
+        Acosh Atanh Erf Add Sub Mul Div Max Min Pow Rem Less LessEqual Equal PRelu Select Take)
+}
+
+/// `sums = combine(sums, values)`, value by value.
+#[inline]
+pub(super) fn combine(combine: Combine, sums: &mut [f32], values: &[f32]) {
+    macro_rules! each {
+        ($($name:ident)*) => {
+            match combine {
+                $(Combine::$name => {
+                    for (sum, &value) in sums.iter_mut().zip(values) {
+                        *sum = Combine::$name.apply(*sum, value);
+                    }
+                })*
+            }
+        };
+    }
+    each!(Sum Product Max Min)
+}
+
+/// `sum` combined with one value after the other.
+#[inline]
+pub(super) fn fold(combine: Combine, sum: f32, values: &[f32]) -> f32 {
+    macro_rules! each {
+        ($($name:ident)*) => {
+            match combine {
+                $(Combine::$name => values.iter().fold(sum, |sum, &value| Combine::$name.apply(sum, value)),)*
+            }
+        };
+    }
+    each!(Sum Product Max Min)
+}
+
+/// What changes no value that it is combined with: even a negative zero survives the sum with one.
+pub(super) fn identity(combine: Combine) -> f32 {
+    match combine {
+        Combine::Sum => -0.0,
+        Combine::Product => 1.0,
+        Combine::Max => f32::NEG_INFINITY,
+        Combine::Min => f32::INFINITY,
+    }
+}
