@@ -5,26 +5,36 @@
 
 mod nest;
 
-use crate::{Kernels, PANEL, Panels, TapGemm, f16_to_f32};
+use half::f16;
+
+use crate::half_float::Element;
+use crate::{Kernels, PANEL, Panels, TapGemm};
 
 /// The implementation for every target.
-pub(crate) const KERNELS: Kernels = Kernels { name: "portable", tap_gemm, nest: nest::nest };
+pub(crate) const KERNELS: Kernels = Kernels { name: "portable", tap_gemm, tap_gemm_f16, nest: nest::nest };
 
 fn tap_gemm(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]) {
+    any(op, input, output);
+}
+
+fn tap_gemm_f16(op: &TapGemm<'_>, input: &[f16], output: &mut [f16]) {
+    any(op, input, output);
+}
+
+fn any<A: Element>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
     op.check(input.len(), output.len());
     // One instance for each storage: firmware pays for both only if it can meet both.
     match op.weights {
-        Panels::F16(weights) => run(op, weights, f16_to_f32, input, output),
-        Panels::F32(weights) => run(op, weights, |w| w, input, output),
+        Panels::F16(weights) => run(op, weights, input, output),
+        Panels::F32(weights) => run(op, weights, input, output),
     }
 }
 
-fn run<W: Copy>(
+fn run<W: Element, A: Element>(
     op: &TapGemm<'_>,
     weights: &[[W; PANEL]],
-    to_f32: impl Fn(W) -> f32 + Copy,
-    input: &[f32],
-    output: &mut [f32],
+    input: &[A],
+    output: &mut [A],
 ) {
     let (c, n) = (op.input.channels, op.output.channels);
     let panel_rows = op.taps.len() * c;
@@ -38,12 +48,13 @@ fn run<W: Copy>(
                 for (t, tap) in op.taps.iter().enumerate() {
                     if let Some(pixel) = op.input_start(row, col, *tap) {
                         let weights = &weights[t * c..][..c];
-                        add_products(&mut sums, &input[pixel..][..c], weights, to_f32);
+                        add_products(&mut sums, &input[pixel..][..c], weights);
                     }
                 }
                 op.activation.apply_all(&mut sums);
                 let start = op.output_start(row, col) + panel * PANEL;
-                output[start..][..lanes].copy_from_slice(&sums[..lanes]);
+                let pixel = &mut output[start..][..lanes];
+                pixel.iter_mut().zip(sums).for_each(|(value, sum)| *value = A::from_f32(sum));
             }
         }
     }
@@ -51,15 +62,11 @@ fn run<W: Copy>(
 
 /// `sums += pixel * weights`, one channel after the other.
 #[inline]
-fn add_products<W: Copy>(
-    sums: &mut [f32; PANEL],
-    pixel: &[f32],
-    weights: &[[W; PANEL]],
-    to_f32: impl Fn(W) -> f32,
-) {
-    for (&x, row) in pixel.iter().zip(weights) {
-        for (sum, &w) in sums.iter_mut().zip(row) {
-            *sum += x * to_f32(w);
+fn add_products<W: Element, A: Element>(sums: &mut [f32; PANEL], pixel: &[A], weights: &[[W; PANEL]]) {
+    for (x, row) in pixel.iter().zip(weights) {
+        let x = x.to_f32();
+        for (sum, w) in sums.iter_mut().zip(row) {
+            *sum += x * w.to_f32();
         }
     }
 }

@@ -56,6 +56,9 @@ fn or_skip(kernels: Option<Kernels>) -> Option<Kernels> {
 /// Marks values that no operation may write: a NaN with a payload of its own.
 const UNTOUCHED: f32 = f32::from_bits(0x7fc5_eed5);
 
+/// Marks halves that no operation may write.
+const UNTOUCHED_F16: half::f16 = half::f16::from_bits(0x7ead);
+
 /// A linear congruential generator: enough for tests, and no dependency.
 ///
 /// # Source

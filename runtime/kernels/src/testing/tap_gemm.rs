@@ -7,7 +7,7 @@ use std::vec::Vec;
 
 use half::f16;
 
-use super::{Random, UNTOUCHED, or_skip};
+use super::{Random, UNTOUCHED, UNTOUCHED_F16, or_skip};
 use crate::{Activation, Kernels, PANEL, Panels, Pixels, Tap, TapGemm, f16_to_f32, reference};
 
 /// Three hundred operations of small random sizes.
@@ -209,14 +209,27 @@ fn compare(kernels: Kernels, sizes: &Sizes, random: &mut Random) {
     let mut size = vec![UNTOUCHED; output.len()];
     reference::tap_gemm(&absolute, &absolute_input, &mut size);
 
-    for (i, (&ours, &theirs)) in output.iter().zip(&expected).enumerate() {
+    // The same with activations in half precision, where each side also rounds what it writes.
+    let input: Vec<f16> = input.iter().map(|&x| f16::from_f32(x)).collect();
+    let mut expected_f16 = vec![UNTOUCHED_F16; expected.len()];
+    let mut output_f16 = expected_f16.clone();
+    reference::tap_gemm_f16(&op, &input, &mut expected_f16);
+    (kernels.tap_gemm_f16)(&op, &input, &mut output_f16);
+
+    for i in 0..output.len() {
         let context = || std::format!("{} at {i}, POCKETGAN_SEED={seed}, {sizes:?}, {op:?}", kernels.name);
-        if theirs.to_bits() == UNTOUCHED.to_bits() {
-            assert_eq!(ours.to_bits(), UNTOUCHED.to_bits(), "value not to be written: {}", context());
-        } else {
-            let atol = tolerance(op.activation, depth + 1, size[i]);
-            assert!((ours - theirs).abs() <= atol, "{ours} instead of {theirs} +- {atol}: {}", context());
+        if expected[i].to_bits() == UNTOUCHED.to_bits() {
+            assert_eq!(output[i].to_bits(), UNTOUCHED.to_bits(), "value not to be written: {}", context());
+            assert_eq!(output_f16[i].to_bits(), UNTOUCHED_F16.to_bits(), "half not to be written: {}", context());
+            continue;
         }
+        let atol = tolerance(op.activation, depth + 1, size[i]);
+        let (ours, theirs) = (output[i], expected[i]);
+        assert!((ours - theirs).abs() <= atol, "{ours} instead of {theirs} +- {atol}: {}", context());
+        let (ours, theirs) = (output_f16[i].to_f32(), expected_f16[i].to_f32());
+        // Half an epsilon (2^-11) of each side, or half a subnormal's 2^-24; inputs grew by 2^-11 at most.
+        let atol = 1.001 * atol + ours.abs().max(theirs.abs()) * 2f32.powi(-10) + 2f32.powi(-24);
+        assert!((ours - theirs).abs() <= atol, "half {ours} instead of {theirs} +- {atol}: {}", context());
     }
 }
 
