@@ -2,7 +2,7 @@
 
 use core::ops::Deref;
 
-use crate::layout::{AXIS_BYTES, MAX_AXES, f32_at, u16_at, u32_at};
+use crate::layout::{MAX_AXES, f32_at, u16_at, u32_at};
 use crate::step::KIND_NEST;
 
 /// One axis of a loop nest; strides in values.
@@ -213,7 +213,7 @@ impl Axis {
     }
 
     #[cfg(feature = "alloc")]
-    pub(crate) fn encode(&self) -> [u8; AXIS_BYTES] {
+    pub(crate) fn encode(&self) -> [u8; crate::layout::AXIS_BYTES] {
         let words = [self.extent, self.a.cast_unsigned(), self.b.cast_unsigned(), self.out.cast_unsigned()];
         bytemuck::cast(words.map(u32::to_le))
     }
