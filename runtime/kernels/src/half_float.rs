@@ -20,7 +20,7 @@ pub fn f16_to_f32(half: f16) -> f32 {
     f32::from_bits(bits | sign)
 }
 
-/// The half nearest to `value`, ties to even; infinite from 65,520 on.
+/// The half nearest to `value`, ties to even; infinite from 65,520 on. Every NaN becomes the same.
 ///
 /// # Source
 /// Giesen 2012, "float_to_half_fast3_rtne": additions that let the hardware round.
@@ -29,9 +29,12 @@ pub fn f32_to_f16(value: f32) -> f16 {
     let bits = value.to_bits();
     let sign = (bits >> 16) & 0x8000;
     let magnitude = bits & 0x7fff_ffff;
+    if magnitude > 0x7f80_0000 {
+        return f16::NAN;
+    }
     let rounded = if magnitude >= 0x4780_0000 {
-        // 65,536 and beyond, infinity, NaN.
-        if magnitude > 0x7f80_0000 { 0x7e00 } else { 0x7c00 }
+        // 65,536 and beyond, and infinity.
+        0x7c00
     } else if magnitude < MIN_NORMAL.to_bits() {
         // Next to 0.5 the last bit of an `f32` is 2^-24, as that of a subnormal half.
         (f32::from_bits(magnitude) + 0.5).to_bits() - 0.5_f32.to_bits()
@@ -46,8 +49,6 @@ pub fn f32_to_f16(value: f32) -> f16 {
 
 /// What activations and weights are stored as; arithmetic is `f32`.
 pub(crate) trait Element: Copy {
-    /// Zero.
-    const ZERO: Self;
     /// Exact.
     fn to_f32(self) -> f32;
     /// The nearest.
@@ -55,8 +56,6 @@ pub(crate) trait Element: Copy {
 }
 
 impl Element for f32 {
-    const ZERO: Self = 0.0;
-
     #[inline(always)]
     fn to_f32(self) -> f32 {
         self
@@ -69,8 +68,6 @@ impl Element for f32 {
 }
 
 impl Element for f16 {
-    const ZERO: Self = Self::ZERO;
-
     #[inline(always)]
     fn to_f32(self) -> f32 {
         f16_to_f32(self)

@@ -32,6 +32,8 @@ pub struct Axis {
 pub enum Operand<'a> {
     /// In the arena, from this index on.
     Arena(usize),
+    /// In the arena in half precision, from this half on: two lie in each word, the first in its low bits.
+    ArenaF16(usize),
     /// In single precision, from this index on.
     F32(&'a [f32], usize),
     /// In half precision, from this index on; arithmetic is `f32`.
@@ -74,6 +76,9 @@ pub struct Nest<'a> {
     pub b: Operand<'a>,
     /// Index in the arena of the result's first value.
     pub out: usize,
+    /// Whether the result is stored in half precision; `out` and its strides then count halves, as
+    /// [`Operand::ArenaF16`] does. Each value is rounded once, when it is written.
+    pub out_f16: bool,
 }
 
 /// An implementation of [`Nest`]. All implementations give the same bits, those of [`reference::nest`], except that
@@ -127,14 +132,21 @@ impl<'a> Nest<'a> {
                 "{function:?} has a second operand"
             );
         }
-        let out = self.range(self.out, arena_len, |axis| axis.out);
+        let words = |[least, greatest]: [usize; 2], halves: bool| match halves {
+            true => [least / 2, greatest / 2],
+            false => [least, greatest],
+        };
+        let len = |halves: bool| if halves { arena_len.saturating_mul(2) } else { arena_len };
+        let out = words(self.range(self.out, len(self.out_f16), |axis| axis.out), self.out_f16);
         let strides: [fn(&Axis) -> i32; 2] = [|axis| axis.a, |axis| axis.b];
         for (operand, stride) in [self.a, self.b].into_iter().zip(strides) {
             match operand {
-                Operand::Arena(start) => {
-                    let range = self.range(start, arena_len, stride);
+                Operand::Arena(start) | Operand::ArenaF16(start) => {
+                    let halves = matches!(operand, Operand::ArenaF16(_));
+                    let range = words(self.range(start, len(halves), stride), halves);
                     let apart = range[1] < out[0] || out[1] < range[0];
-                    assert!(apart || self.is_in_place(start, stride), "the result overlaps an operand");
+                    let in_place = halves == self.out_f16 && self.is_in_place(start, stride);
+                    assert!(apart || in_place, "the result overlaps an operand");
                 }
                 Operand::F32(values, start) => drop(self.range(start, values.len(), stride)),
                 Operand::F16(values, start) => drop(self.range(start, values.len(), stride)),

@@ -23,7 +23,7 @@ pub(crate) fn nest(nest: &Nest<'_>, arena: &mut [f32]) {
         match nest.function {
             Function::Take => runs.take(&loops, arena),
             Function::Select => runs.select(&loops, arena),
-            Function::Identity if loops.inner().a == 1 && loops.inner().out == 1 => runs.copy(&loops, arena),
+            Function::Identity if is_copy(nest, &loops) => runs.copy(&loops, arena),
             _ => runs.map(&loops, arena),
         }
     } else if !matrix::product(nest, &loops, arena) {
@@ -33,6 +33,12 @@ pub(crate) fn nest(nest: &Nest<'_>, arena: &mut [f32]) {
             runs.reduce_along(&loops, arena);
         }
     }
+}
+
+/// Whether the nest moves contiguous values as they are.
+fn is_copy(nest: &Nest<'_>, loops: &Loops) -> bool {
+    let contiguous = loops.inner().a == 1 && loops.inner().out == 1 && !nest.out_f16;
+    contiguous && !matches!(nest.a, Operand::Scalar(_) | Operand::ArenaF16(_))
 }
 
 /// A nest, and what lies on the stack meanwhile.
@@ -59,7 +65,7 @@ impl Runs<'_> {
         let inner = loops.inner();
         loops.for_each_run(|at, len| {
             self.values(inner, at, len, arena);
-            store(&self.result[..len], arena, at.out, inner.out);
+            store(self.nest, &self.result[..len], arena, at.out, inner.out);
         });
     }
 
@@ -74,8 +80,8 @@ impl Runs<'_> {
                     *out = f16_to_f32(value);
                 }
             }
-            // A scalar has no stride.
-            Operand::Scalar(value) => arena[at.out..][..len].fill(value),
+            // A scalar has no stride, and halves are spread.
+            Operand::Scalar(_) | Operand::ArenaF16(_) => {}
         });
     }
 
@@ -88,7 +94,7 @@ impl Runs<'_> {
             let mut out = at.out;
             for (i, &value) in self.result[..len].iter().enumerate() {
                 if chosen >> i & 1 == 1 {
-                    arena[out] = value;
+                    store(self.nest, &[value], arena, out, 0);
                 }
                 out = out.wrapping_add_signed(inner.out as isize);
             }
@@ -111,7 +117,7 @@ impl Runs<'_> {
                     start = start.wrapping_add_signed(inner.a as isize);
                 }
             }
-            store(&self.result[..len], arena, at.out, inner.out);
+            store(self.nest, &self.result[..len], arena, at.out, inner.out);
         });
     }
 
@@ -137,7 +143,7 @@ impl Runs<'_> {
                     break;
                 }
             }
-            store(sums, arena, start.out, inner.out);
+            store(self.nest, sums, arena, start.out, inner.out);
         });
     }
 
@@ -155,7 +161,7 @@ impl Runs<'_> {
                     break;
                 }
             }
-            arena[start.out] = sum;
+            store(self.nest, &[sum], arena, start.out, 0);
         });
     }
 }

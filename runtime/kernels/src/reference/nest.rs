@@ -1,6 +1,7 @@
 //! The definition of the loop nest.
 
 use crate::function::entry;
+use crate::half_float::{half_at, set_half};
 use crate::{Axis, Function, MAX_AXES, Nest, Operand, f16_to_f32};
 
 /// The loop nest in its defined order: the positions of the axes that are kept in row-major order, each written before
@@ -22,7 +23,10 @@ pub fn nest(nest: &Nest<'_>, arena: &mut [f32]) {
         }
         let out = index(nest.out, axes, position, |axis| axis.out);
         if nest.function != Function::Select || read(nest, &nest.a, position, |axis| axis.a, arena) != 0.0 {
-            arena[out] = value;
+            match nest.out_f16 {
+                true => set_half(arena, out, value),
+                false => arena[out] = value,
+            }
         }
         if !advance(&axes[..kept], &mut position[..kept]) {
             return;
@@ -39,6 +43,7 @@ fn term(nest: &Nest<'_>, position: &[u32], arena: &[f32]) -> f32 {
             let to_entry = |start: usize| (start as i64 + skip) as usize;
             let a = match nest.a {
                 Operand::Arena(start) => Operand::Arena(to_entry(start)),
+                Operand::ArenaF16(start) => Operand::ArenaF16(to_entry(start)),
                 Operand::F32(values, start) => Operand::F32(values, to_entry(start)),
                 Operand::F16(values, start) => Operand::F16(values, to_entry(start)),
                 Operand::Scalar(value) => Operand::Scalar(value),
@@ -60,6 +65,7 @@ fn read(
     let at = |start| index(start, nest.iterated(), position, stride);
     match *operand {
         Operand::Arena(start) => arena[at(start)],
+        Operand::ArenaF16(start) => half_at(arena, at(start)),
         Operand::F32(values, start) => values[at(start)],
         Operand::F16(values, start) => f16_to_f32(values[at(start)]),
         Operand::Scalar(value) => value,
@@ -99,7 +105,7 @@ mod tests {
         mut arena: [f32; N],
     ) -> [f32; N] {
         let axes = axes.map(|[extent, a, b, out]| Axis { extent: extent as u32, a, b, out });
-        nest(&Nest { function, combine, axes: &axes, reduced, a, b, out }, &mut arena);
+        nest(&Nest { function, combine, axes: &axes, reduced, a, b, out, out_f16: false }, &mut arena);
         arena
     }
 

@@ -88,6 +88,7 @@ fn products(random: &mut Random) -> Vec<Nest<'static>> {
                         a: Operand::Arena(0),
                         b: Operand::Arena(2500),
                         out: 5000,
+                        out_f16: false,
                     });
                 }
             }
@@ -119,6 +120,7 @@ pub fn broken_promises(kernels: Option<Kernels>) {
         a: Operand::Arena(0),
         b: Operand::Arena(12),
         out: 16,
+        out_f16: false,
     };
     assert!(!panics(&sound, 20), "the sound nest runs");
     assert!(panics(&sound, 19), "short arena");
@@ -263,8 +265,47 @@ fn compare(kernels: Kernels, function: Function, mut extents: Vec<u32>, random: 
         a: a_place.operand(&a_values, &a_halves),
         b: if function.is_unary() { Operand::Scalar(0.0) } else { b_place.operand(&b_values, &b_halves) },
         out: out_start,
+        out_f16: false,
     };
-    same_bits(kernels, &nest, arena, &std::format!("POCKETGAN_SEED={seed}"));
+    let context = std::format!("POCKETGAN_SEED={seed}");
+    same_bits(kernels, &nest, arena.clone(), &context);
+
+    // The same with the arena, or parts of it, in half precision: each index then is one of a half, and views that lie
+    // apart in values lie apart in halves, but may share a word where they meet; so each part starts at a word.
+    let halves = |operand: Operand<'_>| matches!(operand, Operand::Arena(start) if start != out_start || !in_place);
+    let in_arena = [nest.a, nest.b].map(halves);
+    let half = |operand| match operand {
+        Operand::Arena(start) => Operand::ArenaF16(2 * start),
+        other => other,
+    };
+    let doubled: Vec<Axis> = axes
+        .iter()
+        .map(|axis| Axis {
+            a: if in_arena[0] { 2 * axis.a } else { axis.a },
+            b: if in_arena[1] { 2 * axis.b } else { axis.b },
+            ..*axis
+        })
+        .collect();
+    let mixed = Nest {
+        axes: &doubled,
+        a: if in_arena[0] { half(nest.a) } else { nest.a },
+        b: if in_arena[1] { half(nest.b) } else { nest.b },
+        ..nest
+    };
+    same_bits(kernels, &mixed, arena.clone(), &context);
+    let all = [nest.a, nest.b].map(|operand| matches!(operand, Operand::Arena(_)));
+    let doubled: Vec<Axis> = axes
+        .iter()
+        .map(|axis| Axis {
+            a: if all[0] { 2 * axis.a } else { axis.a },
+            b: if all[1] { 2 * axis.b } else { axis.b },
+            out: 2 * axis.out,
+            ..*axis
+        })
+        .collect();
+    let out = 2 * nest.out;
+    let stored = Nest { axes: &doubled, a: half(nest.a), b: half(nest.b), out, out_f16: true, ..nest };
+    same_bits(kernels, &stored, arena, &context);
 }
 
 /// Runs the implementation and the reference on the same arena.

@@ -4,7 +4,7 @@
 //! result, so that the order of additions is the defined one.
 
 use super::loops::{Loops, Place, advance, for_each};
-use super::values::{Reader, store};
+use super::values::Reader;
 use super::{RUN, SHORT};
 use crate::{Axis, Combine, Function, MAX_AXES, Nest};
 
@@ -12,7 +12,7 @@ use crate::{Axis, Combine, Function, MAX_AXES, Nest};
 pub(super) fn product(nest: &Nest<'_>, loops: &Loops, arena: &mut [f32]) -> bool {
     let inner = loops.inner();
     let products = nest.function == Function::Mul && nest.combine == Combine::Sum;
-    if !products || (inner.extent as usize) < SHORT || !nest.writes_each_once() {
+    if !products || nest.out_f16 || (inner.extent as usize) < SHORT || !nest.writes_each_once() {
         return false;
     }
     if inner.a == 0 {
@@ -126,7 +126,11 @@ fn add_row(
             *sum += x * y;
         }
     }
-    store(&sums[..lanes], arena, at.out, inner.out);
+    let mut out = at.out;
+    for &sum in &sums[..lanes] {
+        arena[out] = sum;
+        out = out.wrapping_add_signed(inner.out as isize);
+    }
 }
 
 /// Columns of a tile.

@@ -1,7 +1,8 @@
 //! Runs of values: read, computed, combined, written.
 
 use super::RUN;
-use crate::{Combine, Function, Operand, f16_to_f32};
+use crate::half_float::{half_at, set_half};
+use crate::{Combine, Function, Nest, Operand, f16_to_f32};
 
 /// An operand, and room for a run that does not lie in memory as such.
 pub(super) struct Reader<'a> {
@@ -27,6 +28,14 @@ impl<'a> Reader<'a> {
     ) -> &'s [f32] {
         match self.operand {
             Operand::Arena(_) => gather(arena, start, stride, &mut self.buffer[..len]),
+            Operand::ArenaF16(_) => {
+                let mut at = start;
+                for value in &mut self.buffer[..len] {
+                    *value = half_at(arena, at);
+                    at = at.wrapping_add_signed(stride as isize);
+                }
+                &self.buffer[..len]
+            }
             Operand::F32(values, _) => gather(values, start, stride, &mut self.buffer[..len]),
             Operand::F16(values, _) => {
                 spread(values, start, stride, &mut self.buffer[..len], f16_to_f32);
@@ -64,9 +73,17 @@ fn spread<T: Copy>(values: &[T], start: usize, stride: i32, buffer: &mut [f32], 
     }
 }
 
-/// Writes a run.
+/// Writes a run of the nest's result.
 #[inline(always)]
-pub(super) fn store(run: &[f32], arena: &mut [f32], start: usize, stride: i32) {
+pub(super) fn store(nest: &Nest<'_>, run: &[f32], arena: &mut [f32], start: usize, stride: i32) {
+    if nest.out_f16 {
+        let mut at = start;
+        for &value in run {
+            set_half(arena, at, value);
+            at = at.wrapping_add_signed(stride as isize);
+        }
+        return;
+    }
     match stride {
         1 => arena[start..][..run.len()].copy_from_slice(run),
         2.. => {
