@@ -8,7 +8,7 @@ use core::cell::Cell;
 
 use pocketgan_format::{
     AlignedBytes, Axis, Combine, File, FormatError, Function, Input, NestStep, Operand, Program, Role, Step,
-    TapGemmStep,
+    TapGemmStep, ValueType,
 };
 use pocketgan_runtime::latent::fill_normal;
 use pocketgan_runtime::{Generator, Kernels, Model, dispatch};
@@ -207,14 +207,16 @@ fn any_nest() -> impl Strategy<Value = (NestStep, Vec<Axis>)> {
     let operand = || {
         prop_oneof![
             3 => offset().prop_map(|offset| Operand::Arena { offset }),
+            2 => mostly((0..132_u32).prop_map(|value| 2 * value)).prop_map(|offset| Operand::ArenaF16 { offset }),
             1 => (0..3_u32, mostly(0..20_u32)).prop_map(|(index, start)| Operand::Tensor { index, start }),
             1 => any::<f32>().prop_map(Operand::Scalar),
         ]
     };
     let code = (0..Function::ALL.len(), prop::sample::select(&[Combine::Sum, Combine::Max][..]));
     let axes = prop::collection::vec(axis, 0..5);
-    (code, axes, mostly(0..3_u8), operand(), operand(), offset(), any::<bool>()).prop_map(
-        |((function, combine), mut axes, reduced, a, b, output, tidy)| {
+    let output = (offset(), prop::sample::select(&[ValueType::F32, ValueType::F16][..]));
+    (code, axes, mostly(0..3_u8), operand(), operand(), output, any::<bool>()).prop_map(
+        |((function, combine), mut axes, reduced, a, b, (output, output_values), tidy)| {
             let function = Function::ALL[function];
             if tidy {
                 axes.iter_mut().for_each(|axis| axis.extent = axis.extent.max(1));
@@ -222,7 +224,22 @@ fn any_nest() -> impl Strategy<Value = (NestStep, Vec<Axis>)> {
             }
             let b = if function.is_unary() && tidy { Operand::Scalar(0.0) } else { b };
             let axis_count = axes.len() as u8;
-            (NestStep { function, combine, layer: 0, first_axis: 0, axis_count, reduced, a, b, output }, axes)
+            let (layer, first_axis) = (0, 0);
+            (
+                NestStep {
+                    function,
+                    combine,
+                    layer,
+                    first_axis,
+                    axis_count,
+                    reduced,
+                    a,
+                    b,
+                    output,
+                    output_values,
+                },
+                axes,
+            )
         },
     )
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use half::f16;
 use pocketgan_format::{
     Activation, Axis, Buffer, Combine, Function, Input, NestStep, Operand, PANEL, Program, Role, Step, Tap,
-    TapGemmStep, TensorData,
+    TapGemmStep, TensorData, ValueType,
 };
 use pocketgan_runtime::latent::Normal;
 
@@ -205,7 +205,9 @@ impl Builder {
         let axis = |&[extent, a, b, out]: &[i32; 4]| Axis { extent: extent as u32, a, b, out };
         self.program.axes.extend(axes.iter().map(axis));
         let axis_count = axes.len() as u8;
-        let step = NestStep { function, combine, layer, first_axis, axis_count, reduced, a, b, output };
+        let output_values = ValueType::F32;
+        let step =
+            NestStep { function, combine, layer, first_axis, axis_count, reduced, a, b, output, output_values };
         self.program.steps.push(Step::Nest(step));
     }
 
@@ -264,6 +266,7 @@ impl Builder {
             in_step: [1; 2],
             out_step: [1; 2],
             out_offset: [0; 2],
+            values: ValueType::F32,
         }
     }
 

@@ -97,8 +97,16 @@ fn main() {
             Place::Two => Operand::Scalar(2.0),
             Place::None => Operand::Scalar(0.0),
         };
-        let nest =
-            Nest { function, combine, axes: &axes, reduced, a: operand(0), b: operand(1), out: 2 * PART, out_f16: false };
+        let nest = Nest {
+            function,
+            combine,
+            axes: &axes,
+            reduced,
+            a: operand(0),
+            b: operand(1),
+            out: 2 * PART,
+            out_f16: false,
+        };
         print!("{name:28}");
         for kernels in &all {
             let begin = Instant::now();

@@ -106,7 +106,9 @@ mod tests {
         for bits in 0..0x7c00_u16 {
             let (low, high) = (f16::from_bits(bits).to_f32(), f16::from_bits(bits + 1).to_f32());
             let between = if high.is_finite() { (low + high) / 2.0 } else { 65_520.0 };
-            for value in [low, between, between.next_up(), between.next_down(), low.next_up(), low.next_down()] {
+            for value in
+                [low, between, between.next_up(), between.next_down(), low.next_up(), low.next_down()]
+            {
                 for value in [value, -value] {
                     assert_eq!(f32_to_f16(value).to_bits(), f16::from_f32(value).to_bits(), "{value:e}");
                 }

@@ -30,12 +30,7 @@ fn any<A: Element>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
     }
 }
 
-fn run<W: Element, A: Element>(
-    op: &TapGemm<'_>,
-    weights: &[[W; PANEL]],
-    input: &[A],
-    output: &mut [A],
-) {
+fn run<W: Element, A: Element>(op: &TapGemm<'_>, weights: &[[W; PANEL]], input: &[A], output: &mut [A]) {
     let (c, n) = (op.input.channels, op.output.channels);
     let panel_rows = op.taps.len() * c;
     // Panels outside, positions inside: the weights of a panel are read again from a cache, or flash's, not from afar.

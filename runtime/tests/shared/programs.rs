@@ -3,7 +3,7 @@
 use half::f16;
 use pocketgan_format::{
     Activation, Axis, Buffer, Combine, Function, Input, NestStep, Operand, Program, Role, Step, TapGemmStep,
-    TensorData,
+    TensorData, ValueType,
 };
 
 /// Two layers: dense 4 -> 2x2x8, then the four phases of a transposed convolution to 4x4x1.
@@ -31,6 +31,7 @@ pub(crate) fn tap_gemms() -> Program {
         in_step: [1, 1],
         out_step: [1, 1],
         out_offset: [0, 0],
+        values: ValueType::F32,
     };
     let phase = |i: u16| TapGemmStep {
         activation: Activation::Tanh,
@@ -46,6 +47,7 @@ pub(crate) fn tap_gemms() -> Program {
         in_step: [1, 1],
         out_step: [2, 2],
         out_offset: [i / 2, i % 2],
+        values: ValueType::F32,
     };
     Program {
         inputs: vec![Input { role: Role::Latent, offset: 0, shape: [1, 1, 4] }],
@@ -140,7 +142,19 @@ impl Builder {
         let (a, b, output) = views;
         let layer = self.program.steps.len() as u16;
         let axis_count = axes.len() as u8;
-        let step = NestStep { function, combine, layer, first_axis, axis_count, reduced, a, b, output };
+        let output_values = ValueType::F32;
+        let step = NestStep {
+            function,
+            combine,
+            layer,
+            first_axis,
+            axis_count,
+            reduced,
+            a,
+            b,
+            output,
+            output_values,
+        };
         self.program.steps.push(Step::Nest(step));
     }
 }

@@ -272,7 +272,8 @@ fn compare(kernels: Kernels, function: Function, mut extents: Vec<u32>, random: 
 
     // The same with the arena, or parts of it, in half precision: each index then is one of a half, and views that lie
     // apart in values lie apart in halves, but may share a word where they meet; so each part starts at a word.
-    let halves = |operand: Operand<'_>| matches!(operand, Operand::Arena(start) if start != out_start || !in_place);
+    let halves =
+        |operand: Operand<'_>| matches!(operand, Operand::Arena(start) if start != out_start || !in_place);
     let in_arena = [nest.a, nest.b].map(halves);
     let half = |operand| match operand {
         Operand::Arena(start) => Operand::ArenaF16(2 * start),

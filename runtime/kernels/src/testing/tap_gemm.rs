@@ -220,7 +220,12 @@ fn compare(kernels: Kernels, sizes: &Sizes, random: &mut Random) {
         let context = || std::format!("{} at {i}, POCKETGAN_SEED={seed}, {sizes:?}, {op:?}", kernels.name);
         if expected[i].to_bits() == UNTOUCHED.to_bits() {
             assert_eq!(output[i].to_bits(), UNTOUCHED.to_bits(), "value not to be written: {}", context());
-            assert_eq!(output_f16[i].to_bits(), UNTOUCHED_F16.to_bits(), "half not to be written: {}", context());
+            assert_eq!(
+                output_f16[i].to_bits(),
+                UNTOUCHED_F16.to_bits(),
+                "half not to be written: {}",
+                context()
+            );
             continue;
         }
         let atol = tolerance(op.activation, depth + 1, size[i]);

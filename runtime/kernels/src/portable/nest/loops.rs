@@ -167,7 +167,10 @@ fn is_one(outer: &Axis, inner: &Axis) -> bool {
 
 fn start(operand: &Operand<'_>) -> usize {
     match *operand {
-        Operand::Arena(start) | Operand::ArenaF16(start) | Operand::F32(_, start) | Operand::F16(_, start) => start,
+        Operand::Arena(start)
+        | Operand::ArenaF16(start)
+        | Operand::F32(_, start)
+        | Operand::F16(_, start) => start,
         Operand::Scalar(_) => 0,
     }
 }
