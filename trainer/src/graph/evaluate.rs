@@ -12,6 +12,14 @@ use super::{Binary, Graph, Op, Reduction, Tensor, Unary};
 /// # Errors
 /// When the number or lengths of the inputs are not those of the graph.
 pub fn evaluate(graph: &Graph, inputs: &[&[f32]]) -> Result<Vec<f32>> {
+    evaluate_rounded(graph, inputs, |_| {})
+}
+
+/// As [`evaluate`], `round` being applied to the results of layers with weights and of elementwise functions.
+///
+/// # Errors
+/// When the number or lengths of the inputs are not those of the graph.
+pub fn evaluate_rounded(graph: &Graph, inputs: &[&[f32]], round: impl Fn(&mut [f64])) -> Result<Vec<f32>> {
     let lengths = graph.inputs().iter().map(|input| input.shape.iter().product::<usize>());
     ensure!(lengths.eq(inputs.iter().map(|values| values.len())), "the inputs are not those of the graph");
     let mut last_use = vec![0; graph.value_count()];
@@ -22,11 +30,17 @@ pub fn evaluate(graph: &Graph, inputs: &[&[f32]]) -> Result<Vec<f32>> {
 
     let mut values: Vec<Vec<f64>> = inputs.iter().map(|values| widen(values)).collect();
     for (value, node) in graph.nodes() {
-        let result = {
+        let mut result = {
             let read: Vec<&[f64]> = node.inputs.iter().map(|input| &values[input.index()][..]).collect();
             let shapes: Vec<&[usize]> = node.inputs.iter().map(|&input| graph.shape(input)).collect();
             apply(&node.op, &read, &shapes, graph.shape(value))
         };
+        if matches!(
+            node.op,
+            Op::Dense { .. } | Op::Conv2d { .. } | Op::ConvTranspose2d { .. } | Op::Unary(_) | Op::Binary(_)
+        ) {
+            round(&mut result);
+        }
         values.push(result);
         for input in node.inputs.iter().filter(|input| last_use[input.index()] == value.index()) {
             values[input.index()] = vec![];
