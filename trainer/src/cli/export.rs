@@ -25,8 +25,8 @@ pub struct Args {
     #[arg(long)]
     fp16: bool,
     /// Keep activations in half precision: half the arena; inputs and picture stay as they are
-    #[arg(long, value_name = "TYPE")]
-    activations: Option<ActivationType>,
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t = ActivationType::Fp32)]
+    activations: ActivationType,
     /// Also write the network as ONNX, in single precision, batch normalization kept
     #[arg(long, value_name = "FILE")]
     onnx: Option<PathBuf>,
@@ -38,17 +38,17 @@ pub struct Args {
 /// How activations are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum ActivationType {
-    /// Single precision, the default
+    /// Single precision
     Fp32,
     /// Half precision
     Fp16,
 }
 
-impl From<Option<ActivationType>> for ValueType {
-    fn from(activations: Option<ActivationType>) -> Self {
+impl From<ActivationType> for ValueType {
+    fn from(activations: ActivationType) -> Self {
         match activations {
-            Some(ActivationType::Fp16) => Self::F16,
-            Some(ActivationType::Fp32) | None => Self::F32,
+            ActivationType::Fp32 => Self::F32,
+            ActivationType::Fp16 => Self::F16,
         }
     }
 }
