@@ -1,8 +1,10 @@
-//! ONNX: writes a [`Graph`] as a file that other programs read, and runs such files as a foreign reference.
+//! ONNX: imports any generator as a [`Graph`], writes a [`Graph`] as a file that other programs read, and runs such files as a foreign reference.
 //!
 //! The only file that names tract-onnx, whose protobuf types serve both directions. A written file is checked against
 //! the operator set by `onnx.checker` and computes the same picture in tract and in onnxruntime; nothing here
 //! optimises, and nothing here knows `.pgan`.
+
+mod import;
 
 use core::any::Any;
 use core::panic::AssertUnwindSafe;
@@ -20,6 +22,10 @@ use tract_onnx::prelude::{
 };
 
 use crate::graph::{Conv2dGeometry, Graph, Op, Tensor, Unary};
+
+pub use import::{
+    Contents, ImportOptions, Imported, Refusal, RefusedNode, Report, contents, import, read_tensor,
+};
 
 /// Name of the input of a written file: `[N, latent_dim]`.
 pub const INPUT: &str = "z";

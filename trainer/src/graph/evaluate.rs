@@ -5,7 +5,7 @@ mod convolution;
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
-use super::{Binary, Graph, Op, Reduction, Tensor, Unary};
+use super::{Binary, Graph, Op, Reduction, Tensor, Unary, Value};
 
 /// The result for one set of inputs, each row-major as its shape says.
 ///
@@ -22,13 +22,21 @@ pub fn evaluate(graph: &Graph, inputs: &[&[f32]]) -> Result<Vec<f32>> {
 pub fn evaluate_rounded(graph: &Graph, inputs: &[&[f32]], round: impl Fn(&mut [f64])) -> Result<Vec<f32>> {
     let lengths = graph.inputs().iter().map(|input| input.shape.iter().product::<usize>());
     ensure!(lengths.eq(inputs.iter().map(|values| values.len())), "the inputs are not those of the graph");
+    let inputs: Vec<Vec<f64>> = inputs.iter().map(|values| widen(values)).collect();
+    let inputs: Vec<&[f64]> = inputs.iter().map(|values| &values[..]).collect();
+    let outputs = evaluate_wide(graph, &inputs, &[graph.output()]);
+    Ok(outputs.into_iter().flatten().map(|v| v as f32).collect())
+}
+
+/// Several values of a graph, nothing rounded in between. The inputs are as long as their shapes say.
+pub(crate) fn evaluate_wide(graph: &Graph, inputs: &[&[f64]], outputs: &[Value]) -> Vec<Vec<f64>> {
     let mut last_use = vec![0; graph.value_count()];
     for (value, node) in graph.nodes() {
         node.inputs.iter().for_each(|input| last_use[input.index()] = value.index());
     }
-    last_use[graph.output().index()] = usize::MAX;
+    outputs.iter().for_each(|output| last_use[output.index()] = usize::MAX);
 
-    let mut values: Vec<Vec<f64>> = inputs.iter().map(|values| widen(values)).collect();
+    let mut values: Vec<Vec<f64>> = inputs.iter().map(|values| values.to_vec()).collect();
     for (value, node) in graph.nodes() {
         let mut result = {
             let read: Vec<&[f64]> = node.inputs.iter().map(|input| &values[input.index()][..]).collect();
@@ -46,7 +54,7 @@ pub fn evaluate_rounded(graph: &Graph, inputs: &[&[f32]], round: impl Fn(&mut [f
             values[input.index()] = vec![];
         }
     }
-    Ok(values[graph.output().index()].iter().map(|&v| v as f32).collect())
+    outputs.iter().map(|output| values[output.index()].clone()).collect()
 }
 
 /// Results for many latent vectors `[N, latent_dim]` of a graph whose only input that is, one after the other.

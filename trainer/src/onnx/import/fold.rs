@@ -1,0 +1,111 @@
+//! Lowers a node into the graph, or, if all that it reads is known, evaluates it now.
+
+use std::rc::Rc;
+
+use anyhow::{Result, ensure};
+
+use super::builder::Builder;
+use super::call::{Call, Lower};
+use super::operand::{Constant, Operand, Source};
+use super::tensor::{broadcast, count};
+use crate::graph::evaluate::evaluate_wide;
+use crate::graph::{Graph, Input, Op, Role};
+
+/// The results of a node. `work` adds up what evaluating cost.
+pub(super) fn apply(
+    builder: &mut Builder,
+    work: &mut u128,
+    call: &Call<'_>,
+    lower: Lower,
+) -> Result<Vec<Operand>> {
+    if let Some(result) = of_nothing(call)? {
+        return Ok(vec![result]);
+    }
+    let known: Option<Vec<Rc<Constant>>> = call.inputs.iter().flatten().map(|x| x.known().cloned()).collect();
+    let Some(known) = known else { return lower(builder, call) };
+    let known: Vec<_> = known.into_iter().filter(|constant| !constant.data.is_empty()).collect();
+    let input = |constant: &Rc<Constant>| Input {
+        name: String::new(),
+        role: Role::Values,
+        shape: constant.shape.clone(),
+    };
+    let mut scratch = Builder::new(Graph::new(known.iter().map(input).collect()));
+    scratch.name = builder.name.clone();
+    for (i, constant) in known.iter().enumerate() {
+        scratch.place(constant, scratch.graph.input(i));
+    }
+    let results = lower(&mut scratch, call)?;
+    scratch.notes.iter().for_each(|note| builder.note(note));
+    let values: Vec<_> = results
+        .iter()
+        .filter_map(|result| match result.source {
+            Source::Value(value, _) => Some(value),
+            _ => None,
+        })
+        .collect();
+    if values.is_empty() {
+        return Ok(results);
+    }
+    *work += self::work(&scratch.graph);
+    ensure!(*work <= MAX_WORK, "the file's constants take more than {MAX_WORK} operations to compute");
+    let inputs: Vec<&[f64]> = known.iter().map(|constant| &constant.data[..]).collect();
+    let mut data = evaluate_wide(&scratch.graph, &inputs, &values).into_iter();
+    let computed = |result: Operand| match (&result.source, result.kind) {
+        (Source::Value(_, shape), kind) => match data.next() {
+            Some(data) => Operand::constant(kind, shape.clone(), data),
+            None => Operand::LOST,
+        },
+        _ => result,
+    };
+    Ok(results.into_iter().map(computed).collect())
+}
+
+/// Multiplications and copies that evaluating a graph takes, roughly.
+fn work(graph: &Graph) -> u128 {
+    let len = |shape: &[usize]| shape.iter().map(|&extent| extent as u128).product::<u128>();
+    let of = |(value, node): (_, &crate::graph::Node)| {
+        let out = len(graph.shape(value));
+        match &node.op {
+            Op::Contract { a, b, .. } => {
+                let [x, y] = [0, 1].map(|i| graph.shape(node.inputs[i]));
+                let alone = b.iter().zip(y).filter(|(label, _)| !a.contains(label));
+                len(x) * alone.map(|(_, &extent)| extent as u128).product::<u128>()
+            }
+            Op::Dense { weight, .. } => out * weight.shape[1] as u128,
+            Op::Conv2d { weight, .. } => out * (weight.data.len() / weight.shape[0]) as u128,
+            Op::ConvTranspose2d { weight, .. } => {
+                len(graph.shape(node.inputs[0])) * (weight.data.len() / weight.shape[0]) as u128
+            }
+            Op::Reduce { .. } => len(graph.shape(node.inputs[0])),
+            _ => out,
+        }
+    };
+    graph.nodes().map(of).sum()
+}
+
+/// The result of an operator on tensors of which one has no elements, where it has none itself.
+fn of_nothing(call: &Call<'_>) -> Result<Option<Operand>> {
+    let inputs: Vec<&Operand> = call.inputs.iter().flatten().collect();
+    if !inputs.iter().any(|x| x.is_empty()) {
+        return Ok(None);
+    }
+    match &*call.node.op_type {
+        // These know what to do.
+        "Shape" | "Size" | "Concat" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Transpose"
+        | "Slice" | "Split" | "Gather" | "Expand" | "Tile" | "Identity" | "ConstantOfShape" | "Resize"
+        | "Upsample" | "Trilu" | "Compress" => Ok(None),
+        name if name.starts_with("Reduce") => Ok(None),
+        // Functions of each element, or of pairs.
+        _ => {
+            let first = inputs[0];
+            let shape =
+                inputs[1..].iter().try_fold(first.shape().to_vec(), |shape, x| broadcast(&shape, x.shape()));
+            let Ok(shape) = shape else { return Ok(None) };
+            ensure!(count(&shape) == Some(0), "it reads a tensor without elements");
+            Ok(Some(Operand::empty(super::operators::kind_of_result(call)?, shape)))
+        }
+    }
+}
+
+/// Operations that all constants of a file may take.
+const MAX_WORK: u128 = 1 << 32;
