@@ -24,12 +24,16 @@ pub fn evaluate_rounded(graph: &Graph, inputs: &[&[f32]], round: impl Fn(&mut [f
     ensure!(lengths.eq(inputs.iter().map(|values| values.len())), "the inputs are not those of the graph");
     let inputs: Vec<Vec<f64>> = inputs.iter().map(|values| widen(values)).collect();
     let inputs: Vec<&[f64]> = inputs.iter().map(|values| &values[..]).collect();
-    let outputs = evaluate_wide(graph, &inputs, &[graph.output()]);
+    let outputs = run(graph, &inputs, &[graph.output()], round);
     Ok(outputs.into_iter().flatten().map(|v| v as f32).collect())
 }
 
 /// Several values of a graph, nothing rounded in between. The inputs are as long as their shapes say.
 pub(crate) fn evaluate_wide(graph: &Graph, inputs: &[&[f64]], outputs: &[Value]) -> Vec<Vec<f64>> {
+    run(graph, inputs, outputs, |_| {})
+}
+
+fn run(graph: &Graph, inputs: &[&[f64]], outputs: &[Value], round: impl Fn(&mut [f64])) -> Vec<Vec<f64>> {
     let mut last_use = vec![0; graph.value_count()];
     for (value, node) in graph.nodes() {
         node.inputs.iter().for_each(|input| last_use[input.index()] = value.index());
