@@ -391,7 +391,7 @@ fn words(
 }
 
 /// The least and the greatest index of a view, if it stays inside `0..len`.
-fn range(start: u64, axes: &[Axis], stride: impl Fn(&Axis) -> i32, len: u64) -> Option<(u64, u64)> {
+fn range(start: u64, axes: &[Axis], stride: fn(&Axis) -> i32, len: u64) -> Option<(u64, u64)> {
     let (mut below, mut above) = (0_u64, 0_u64);
     for axis in axes {
         // Less than 2^63 each; a sum that saturates lies outside anyway.

@@ -111,6 +111,7 @@ impl<'a> Nest<'a> {
     /// - When [`Function::Take`] has no table, or its table moves `b` or the result; when it or [`Function::Select`]
     ///   reduces.
     /// - When a function of one operand has a `b` other than `Scalar(0.0)`.
+    #[inline(never)]
     pub fn check(&self, arena_len: usize) {
         let function = self.function;
         let iterated = self.iterated();
@@ -159,23 +160,25 @@ impl<'a> Nest<'a> {
     ///
     /// # Panics
     /// When it leaves `0..len`.
-    fn range(&self, start: usize, len: usize, stride: impl Fn(&Axis) -> i32) -> [usize; 2] {
-        let reach = |sign: i64| {
-            self.axes.iter().fold(0_i64, |sum, axis| {
-                // Below 2^63 each; sums that saturate lie outside anyway.
-                let last = i64::from(axis.extent - 1) * i64::from(stride(axis));
-                sum.saturating_add(if last.signum() == sign { last } else { 0 })
-            })
-        };
-        let bound = |sign| usize::try_from(i64::try_from(start).ok()?.checked_add(reach(sign))?).ok();
-        match [bound(-1), bound(1)] {
-            [Some(least), Some(greatest)] if greatest < len => [least, greatest],
-            bounds => panic!("a view reaches {bounds:?} of {len} values"),
+    fn range(&self, start: usize, len: usize, stride: fn(&Axis) -> i32) -> [usize; 2] {
+        let (mut below, mut above) = (0_u64, 0_u64);
+        for axis in self.axes {
+            let stride = stride(axis);
+            // Less than 2^63 each; a sum that saturates lies outside anyway.
+            let reach = u64::from(axis.extent - 1) * u64::from(stride.unsigned_abs());
+            let side = if stride < 0 { &mut below } else { &mut above };
+            *side = side.saturating_add(reach);
+        }
+        let least = usize::try_from(below).ok().and_then(|below| start.checked_sub(below));
+        let greatest = usize::try_from(above).ok().and_then(|above| start.checked_add(above));
+        match (least, greatest) {
+            (Some(least), Some(greatest)) if greatest < len => [least, greatest],
+            _ => panic!("a view from {start} on reaches {below} back and {above} forward in {len} values"),
         }
     }
 
     /// Whether a view is the result's, so that each value is read before it is written, and never again.
-    fn is_in_place(&self, start: usize, stride: impl Fn(&Axis) -> i32) -> bool {
+    fn is_in_place(&self, start: usize, stride: fn(&Axis) -> i32) -> bool {
         let same = |axis: &Axis| axis.extent == 1 || stride(axis) == axis.out;
         self.function != Function::Take
             && self.reduced == 0

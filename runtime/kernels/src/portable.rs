@@ -1,7 +1,7 @@
-//! The implementation for every target: plain Rust, one panel of accumulators, no buffer.
+//! The implementation for every target: plain Rust. Of a tap GEMM, one panel of accumulators and no buffer.
 //!
 //! Adds in the order that [`reference`](crate::reference) defines, so it gives the same bits, and is its fast form where
-//! those bits are wanted. Uses less than 256 bytes of stack.
+//! those bits are wanted. A tap GEMM uses less than 256 bytes of stack.
 
 mod nest;
 

@@ -2,7 +2,7 @@
 //!
 //! Every result has the bits that [`reference`](crate::reference) defines: runs go along an axis that is kept, or along
 //! the innermost reduced one, and never change the order in which the values of one result are combined. Uses less than
-//! 4 KB of stack.
+//! 5 KB of stack.
 
 mod loops;
 mod matrix;

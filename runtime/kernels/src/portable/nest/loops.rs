@@ -83,6 +83,7 @@ impl Loops {
 }
 
 impl List {
+    #[inline(never)]
     fn merged(nest: &Nest<'_>, axes: &[Axis]) -> Self {
         let mut list = Self::default();
         for axis in axes.iter().filter(|axis| axis.extent > 1) {

@@ -121,11 +121,15 @@ fn add_row(
         }
     }
     let row = roles.rows.read(arena, start, stride, tile.len());
+    // A copy whose address nobody takes stays in registers.
+    let mut registers = sums;
     for (&x, columns) in row.iter().zip(tile) {
-        for (sum, &y) in sums.iter_mut().zip(columns) {
+        for (sum, &y) in registers.iter_mut().zip(columns) {
             *sum += x * y;
         }
     }
+    sums = registers;
+    // `product` takes no results in half precision.
     let mut out = at.out;
     for &sum in &sums[..lanes] {
         arena[out] = sum;

@@ -56,8 +56,8 @@ fn gather<'s>(values: &'s [f32], start: usize, stride: i32, buffer: &'s mut [f32
     buffer
 }
 
-/// Copies a run to `buffer`.
-#[inline(always)]
+/// Copies a run to `buffer`. Two instances for the whole of the nests: they are too long for more.
+#[inline(never)]
 fn spread<T: Copy>(values: &[T], start: usize, stride: i32, buffer: &mut [f32], to_f32: impl Fn(T) -> f32) {
     match stride {
         0 => buffer.fill(to_f32(values[start])),
@@ -77,21 +77,32 @@ fn spread<T: Copy>(values: &[T], start: usize, stride: i32, buffer: &mut [f32], 
 #[inline(always)]
 pub(super) fn store(nest: &Nest<'_>, run: &[f32], arena: &mut [f32], start: usize, stride: i32) {
     if nest.out_f16 {
-        let mut at = start;
-        for &value in run {
-            set_half(arena, at, value);
-            at = at.wrapping_add_signed(stride as isize);
-        }
-        return;
+        scatter_halves(run, arena, start, stride);
+    } else if stride == 1 {
+        arena[start..][..run.len()].copy_from_slice(run);
+    } else {
+        scatter(run, arena, start, stride);
     }
+}
+
+#[inline(never)]
+fn scatter_halves(run: &[f32], arena: &mut [f32], start: usize, stride: i32) {
+    let mut at = start;
+    for &value in run {
+        set_half(arena, at, value);
+        at = at.wrapping_add_signed(stride as isize);
+    }
+}
+
+#[inline(never)]
+fn scatter(run: &[f32], arena: &mut [f32], start: usize, stride: i32) {
     match stride {
-        1 => arena[start..][..run.len()].copy_from_slice(run),
-        2.. => {
+        // The last of those that are written to one place stays.
+        0 => arena[start] = run[run.len() - 1],
+        1.. => {
             let strided = arena[start..].iter_mut().step_by(stride as usize);
             strided.zip(run).for_each(|(slot, &value)| *slot = value);
         }
-        // The last of those that are written to one place stays.
-        0 => arena[start] = run[run.len() - 1],
         _ => {
             let backwards = arena[..=start].iter_mut().rev().step_by(stride.unsigned_abs() as usize);
             backwards.zip(run).for_each(|(slot, &value)| *slot = value);
@@ -99,8 +110,9 @@ pub(super) fn store(nest: &Nest<'_>, run: &[f32], arena: &mut [f32], start: usiz
     }
 }
 
-/// `out = function(a, b)`, choosing the function once.
-#[inline]
+/// `out = function(a, b)`, value by value. Functions of a few instructions have a loop of their own, which vectorises; the
+/// others share one, which keeps the code small.
+#[inline(never)]
 pub(super) fn apply(function: Function, a: &[f32], b: &[f32], out: &mut [f32]) {
     macro_rules! each {
         ($($name:ident)*) => {
@@ -110,15 +122,19 @@ pub(super) fn apply(function: Function, a: &[f32], b: &[f32], out: &mut [f32]) {
                         *out = Function::$name.apply(a, b);
                     }
                 })*
+                _ => {
+                    for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                        *out = function.apply(a, b);
+                    }
+                }
             }
         };
     }
-    each!(Identity Relu Tanh Sigmoid Abs Exp Log Sqrt Floor Ceil Round Sign Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh
-        Acosh Atanh Erf Add Sub Mul Div Max Min Pow Rem Less LessEqual Equal PRelu Select Take)
+    each!(Identity Relu Tanh Sigmoid Abs Exp Sqrt Sign Add Sub Mul Div Max Min Less LessEqual Equal PRelu)
 }
 
 /// `sums = combine(sums, values)`, value by value.
-#[inline]
+#[inline(never)]
 pub(super) fn combine(combine: Combine, sums: &mut [f32], values: &[f32]) {
     macro_rules! each {
         ($($name:ident)*) => {
@@ -135,7 +151,7 @@ pub(super) fn combine(combine: Combine, sums: &mut [f32], values: &[f32]) {
 }
 
 /// `sum` combined with one value after the other.
-#[inline]
+#[inline(never)]
 pub(super) fn fold(combine: Combine, sum: f32, values: &[f32]) -> f32 {
     macro_rules! each {
         ($($name:ident)*) => {
