@@ -4,6 +4,7 @@ pub mod bench;
 pub mod demo;
 pub mod eval;
 pub mod export;
+pub mod import;
 pub mod inputs;
 pub mod inspect;
 pub mod progress;
@@ -36,6 +37,8 @@ enum Command {
     Eval(eval::Args),
     /// Make a .pgan or ONNX file of a checkpoint
     Export(export::Args),
+    /// Make a .pgan file of a generator in ONNX, and compare the two
+    Import(import::Args),
     /// Show every step of a .pgan file, and what it takes
     Inspect(inspect::Args),
     /// Measure the runtime's speed on a .pgan file
@@ -54,6 +57,7 @@ impl Cli {
             Command::Sample(args) => sample::run(args),
             Command::Eval(args) => eval::run(args),
             Command::Export(args) => export::run(args),
+            Command::Import(args) => import::run(args),
             Command::Inspect(args) => inspect::run(args),
             Command::Bench(args) => bench::run(args),
         }

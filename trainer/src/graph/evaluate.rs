@@ -111,9 +111,11 @@ fn apply(op: &Op, read: &[&[f64]], shapes: &[&[usize]], shape: &[usize]) -> Vec<
         }
         Op::Contract { a, b, out } => {
             let mut labels = out.clone();
-            labels.extend(a.iter().chain(b).filter(|label| !out.contains(label)));
-            labels.sort_by_key(|label| out.iter().position(|l| l == label).unwrap_or(usize::MAX));
-            labels.dedup();
+            for label in a.iter().chain(b) {
+                if !labels.contains(label) {
+                    labels.push(*label);
+                }
+            }
             let strides_of = |own: &[usize], shape: &[usize]| -> Vec<isize> {
                 let strides = row_major(shape);
                 labels.iter().map(|l| own.iter().position(|o| o == l).map_or(0, |i| strides[i])).collect()

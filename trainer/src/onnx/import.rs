@@ -38,7 +38,7 @@ use anyhow::{Context, Result, bail, ensure};
 use prost::Message as _;
 
 use super::pb;
-use crate::graph::{Graph, Input, Value};
+use crate::graph::{Graph, Input, Role, Unary, Value};
 use attributes::Attributes;
 use builder::{Builder, NeedsConstant};
 use call::Call;
@@ -119,7 +119,12 @@ pub fn import(bytes: &[u8], options: &ImportOptions) -> Result<Imported> {
     let mut builder = Builder::new(Graph::new(inputs_of_graph.collect()));
     notes.into_iter().for_each(|note| builder.note(note));
     for (i, (name, kind, _)) in inputs.iter().enumerate() {
-        let value = builder.graph.input(i);
+        let mut value = builder.graph.input(i);
+        if kind.is_int() && builder.graph.inputs()[i].role != Role::Label {
+            // So that whatever is fed is an integer, as the model was told.
+            builder.name.clone_from(name);
+            value = builder.unary(Unary::Round, value)?;
+        }
         let operand = builder.operand(*kind, value);
         scope.set(name, Some(operand));
     }

@@ -32,9 +32,6 @@ pub(super) fn cast_like(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>
 fn convert(b: &mut Builder, call: &Call<'_>, data_type: i32) -> Result<Vec<Operand>> {
     let x = call.input(0)?;
     let to = Kind::of(data_type)?;
-    if data_type == DataType::Bfloat16 as i32 && x.kind == Kind::Float {
-        bail!("bfloat16 has fewer digits than this conversion would keep");
-    }
     if let (Some(constant), true) = (x.known(), data_type == DataType::Float16 as i32) {
         let data = constant.data.iter().map(|&v| f16::from_f64(v).to_f64()).collect();
         return Ok(vec![Operand::constant(to, constant.shape.clone(), data)]);
@@ -67,24 +64,31 @@ fn word(name: &[u8]) -> Result<i32> {
 fn to_kind(b: &mut Builder, x: Value, from: Kind, to: Kind) -> Result<Value> {
     match (from, to) {
         (_, Kind::Float) | (Kind::Bool, _) => Ok(x),
+        (from, Kind::Bfloat16) if from == to => Ok(x),
+        (_, Kind::Bfloat16) => bail!("bfloat16 has fewer digits than this conversion would keep"),
         (_, Kind::Bool) => {
             let zero = b.with(Binary::Equal, x, 0.0)?;
             b.not(zero)
         }
-        (Kind::Float, Kind::Int { .. }) => b.truncate(x),
+        (Kind::Float | Kind::Bfloat16, Kind::Int { .. }) => {
+            let x = b.truncate(x)?;
+            wrap(b, to, x)
+        }
         (Kind::Int { bits, signed }, Kind::Int { bits: to_bits, signed: to_signed }) => {
-            if to_bits > bits || (to_bits, to_signed) == (bits, signed) || to_bits > 16 {
-                return Ok(x);
-            }
-            let lowest = if to_signed { -(2_f64.powi(to_bits as i32 - 1)) } else { 0.0 };
-            let modulus = 2_f64.powi(to_bits as i32);
-            let turns = b.with(Binary::Sub, x, lowest)?;
-            let turns = b.with(Binary::Div, turns, modulus)?;
-            let turns = b.unary(Unary::Floor, turns)?;
-            let excess = b.with(Binary::Mul, turns, modulus)?;
-            b.sub(x, excess)
+            if to_bits > bits || (to_bits, to_signed) == (bits, signed) { Ok(x) } else { wrap(b, to, x) }
         }
     }
+}
+
+/// The low bits of an integer that may lie outside its type. 32 bits and more are taken to suffice.
+pub(super) fn wrap(b: &mut Builder, kind: Kind, x: Value) -> Result<Value> {
+    let (Kind::Int { bits: ..=16, .. }, Some([lowest, largest])) = (kind, kind.range()) else { return Ok(x) };
+    let modulus = largest - lowest + 1.0;
+    let turns = b.with(Binary::Sub, x, lowest)?;
+    let turns = b.with(Binary::Div, turns, modulus)?;
+    let turns = b.unary(Unary::Floor, turns)?;
+    let excess = b.with(Binary::Mul, turns, modulus)?;
+    b.sub(x, excess)
 }
 
 /// QuantizeLinear and DequantizeLinear, for integers.

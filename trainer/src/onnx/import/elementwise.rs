@@ -4,6 +4,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::builder::Builder;
 use super::call::{Call, axis, same};
+use super::cast::wrap;
 use super::operand::{Kind, Operand};
 use crate::graph::{Binary, Op, Unary, Value};
 
@@ -21,7 +22,9 @@ pub(super) fn arithmetic(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand
     if kind.is_int() && function == Binary::Div {
         result = b.truncate(result)?;
     }
-    let result = wrap(b, kind, function == Binary::Mul, result)?;
+    let long = matches!(kind, Kind::Int { bits: 9..=16, .. });
+    ensure!(!long || function != Binary::Mul, "products of 16-bit integers, which f32 cannot hold");
+    let result = wrap(b, kind, result)?;
     same(b, call, result)
 }
 
@@ -40,21 +43,6 @@ fn pair(b: &mut Builder, call: &Call<'_>) -> Result<[Value; 2]> {
         return Ok([x, b.reshape(y, shape)?]);
     }
     Ok([x, y])
-}
-
-/// The low bits of an integer result that may have left its type. 32 bits and more are taken to suffice.
-fn wrap(b: &mut Builder, kind: Kind, product: bool, x: Value) -> Result<Value> {
-    let (Kind::Int { bits, signed }, Some([lowest, _])) = (kind, kind.range()) else { return Ok(x) };
-    if bits > 16 {
-        return Ok(x);
-    }
-    ensure!(bits <= 8 || !product, "products of {bits}-bit integers, which f32 cannot hold");
-    let modulus = 2_f64.powi(bits as i32);
-    let shifted = b.with(Binary::Add, x, if signed { -lowest } else { 0.0 })?;
-    let turns = b.with(Binary::Div, shifted, modulus)?;
-    let turns = b.unary(Unary::Floor, turns)?;
-    let excess = b.with(Binary::Mul, turns, modulus)?;
-    b.sub(x, excess)
 }
 
 /// Pow, with the exponents that files have most as what they are.
@@ -196,7 +184,7 @@ pub(super) fn bit_shift(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>
     let result = match call.attributes.string_or("direction", "")? {
         "LEFT" => {
             let result = b.mul(x, factor)?;
-            wrap(b, kind, false, result)?
+            wrap(b, kind, result)?
         }
         "RIGHT" => {
             let result = b.div(x, factor)?;

@@ -95,6 +95,9 @@ fn of_nothing(call: &Call<'_>) -> Result<Option<Operand>> {
         | "Slice" | "Split" | "Gather" | "Expand" | "Tile" | "Identity" | "ConstantOfShape" | "Resize"
         | "Upsample" | "Trilu" | "Compress" => Ok(None),
         name if name.starts_with("Reduce") => Ok(None),
+        "CastLike" if inputs[0].is_empty() => {
+            Ok(Some(Operand::empty(super::operators::kind_of_result(call)?, inputs[0].shape().to_vec())))
+        }
         // Functions of each element, or of pairs.
         _ => {
             let first = inputs[0];

@@ -223,6 +223,39 @@ pub(super) fn compress(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>>
     same(b, call, result)
 }
 
+/// ReverseSequence with known lengths: the first elements of each row, backwards.
+pub(super) fn reverse_sequence(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
+    let x = call.input(0)?;
+    let lengths = call.fixed(1, "sequence_lens")?.context("there are no sequence_lens")?;
+    let [batch, time] =
+        [("batch_axis", 1), ("time_axis", 0)].map(|(name, at)| call.attributes.int_or(name, at));
+    let (batch, time) = (batch?, time?);
+    ensure!(
+        x.rank() >= 2 && [(0, 1), (1, 0)].contains(&(batch, time)),
+        "batch_axis {batch}, time_axis {time}"
+    );
+    let (rows, columns) = (x.shape()[0], x.shape()[1]);
+    ensure!(
+        lengths.data.len() == x.shape()[batch as usize],
+        "{} lengths for {:?}",
+        lengths.data.len(),
+        x.shape()
+    );
+    ensure!(rows * columns <= MAX_FILL, "{rows}x{columns} elements to reverse");
+    let source = |i: usize| {
+        let index = [i / columns, i % columns];
+        let (own, at) = (index[batch as usize], index[time as usize]);
+        let len = lengths.data[own].clamp(0.0, x.shape()[time as usize] as f64) as usize;
+        let from = if at < len { len - 1 - at } else { at };
+        if time == 0 { from * columns + own } else { own * columns + from }
+    };
+    let value = b.value(x)?;
+    let flat = b.reshape(value, [&[rows * columns], &x.shape()[2..]].concat())?;
+    let result = b.take(flat, 0, &(0..rows * columns).map(source).collect::<Vec<_>>())?;
+    let result = b.reshape(result, x.shape().to_vec())?;
+    same(b, call, result)
+}
+
 /// Trilu: one side of a diagonal.
 pub(super) fn trilu(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
     let x = call.input(0)?;

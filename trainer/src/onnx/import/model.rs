@@ -206,12 +206,13 @@ pub(super) fn roles(inputs: &[(String, Kind, Vec<usize>)]) -> Vec<Role> {
     let mut roles: Vec<Role> = inputs
         .iter()
         .map(|(_, kind, shape)| match (kind, &shape[..]) {
-            (Kind::Float, &[_, 1 | 3, h, w]) if h > 1 && w > 1 => Role::Image,
+            (Kind::Float | Kind::Bfloat16, &[_, 1 | 3, h, w]) if h > 1 && w > 1 => Role::Image,
             (Kind::Int { .. }, [] | [1] | [1, 1]) => Role::Label,
             _ => Role::Values,
         })
         .collect();
-    let latent = (0..inputs.len()).find(|&i| roles[i] == Role::Values && inputs[i].1 == Kind::Float);
+    let latent = (0..inputs.len())
+        .find(|&i| roles[i] == Role::Values && matches!(inputs[i].1, Kind::Float | Kind::Bfloat16));
     if let Some(latent) = latent {
         roles[latent] = Role::Latent;
     }

@@ -12,6 +12,8 @@ use crate::onnx::pb::tensor_proto::DataType;
 pub(super) enum Kind {
     /// Half, single and double precision: `f32` here, rounding aside.
     Float,
+    /// Floating point with 8 bits of precision.
+    Bfloat16,
     /// 0 and 1.
     Bool,
     /// Integers of so many bits.
@@ -50,9 +52,8 @@ impl Kind {
     pub(super) fn of(data_type: i32) -> Result<Self> {
         let int = |bits, signed| Ok(Self::Int { bits, signed });
         match DataType::try_from(data_type) {
-            Ok(DataType::Float | DataType::Float16 | DataType::Double | DataType::Bfloat16) => {
-                Ok(Self::Float)
-            }
+            Ok(DataType::Float | DataType::Float16 | DataType::Double) => Ok(Self::Float),
+            Ok(DataType::Bfloat16) => Ok(Self::Bfloat16),
             Ok(DataType::Bool) => Ok(Self::Bool),
             Ok(DataType::Int4) => int(4, true),
             Ok(DataType::Int8) => int(8, true),

@@ -55,6 +55,7 @@ pub(super) fn find(domain: &str, op_type: &str) -> Option<Lower> {
         "GatherND" => indexing::gather_nd,
         "OneHot" => indexing::one_hot,
         "Compress" => indexing::compress,
+        "ReverseSequence" => indexing::reverse_sequence,
         "Trilu" => indexing::trilu,
         "Scatter" | "ScatterElements" => scatter::scatter_elements,
         "ScatterND" => scatter::scatter_nd,
