@@ -381,7 +381,7 @@ fn words(
     offset: u32,
     values: ValueType,
     axes: &[Axis],
-    stride: impl Fn(&Axis) -> i32,
+    stride: fn(&Axis) -> i32,
     arena_len: u64,
 ) -> Option<(u64, u64)> {
     let per_word = u64::from(4 / values.bytes());
