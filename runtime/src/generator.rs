@@ -1,6 +1,5 @@
 //! A model, an arena and kernels: inputs in, picture out.
 
-use pocketgan_format::Role;
 use pocketgan_kernels::{Kernels, dispatch};
 
 use crate::{ArenaTooSmall, Image, Latent, Model};
@@ -74,9 +73,7 @@ impl<'m, 'a> Generator<'m, 'a> {
     /// # Panics
     /// When the model has other inputs, or the latent vector has not [`Model::latent_dim`] values.
     pub fn generate(&mut self, latent: Latent<'_>) -> Image<'_> {
-        let mut inputs = self.model.inputs().map(|input| input.role);
-        let only_latent = (inputs.next(), inputs.next()) == (Some(Role::Latent), None);
-        assert!(only_latent, "the model has inputs besides a latent vector");
+        assert!(self.model.needs_latent_only(), "the model has inputs besides a latent vector");
         latent.fill(self.input(0));
         self.run()
     }

@@ -7,7 +7,7 @@ pub struct Image<'a> {
     pub height: usize,
     /// Columns.
     pub width: usize,
-    /// 1 (grey) or 3 (red, green, blue).
+    /// 3 (red, green, blue), or any other number, of which only the first is shown, as grey.
     pub channels: usize,
     /// The values that are black and white.
     pub range: [f32; 2],

@@ -65,6 +65,12 @@ impl<'a> Model<'a> {
         })
     }
 
+    /// Whether a latent vector is the only input, as [`Generator::generate`](crate::Generator::generate) wants it.
+    pub fn needs_latent_only(&self) -> bool {
+        let mut roles = self.file.inputs().map(|input| input.role);
+        (roles.next(), roles.next()) == (Some(Role::Latent), None)
+    }
+
     /// Length of the first latent vector; 0 for a model that has none.
     pub fn latent_dim(&self) -> usize {
         self.file.latent_dim()

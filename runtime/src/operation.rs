@@ -1,12 +1,13 @@
 //! From the file's steps to the kernels' operations: the one place where the words of the two leaves meet.
 
-use pocketgan_format::{self as format, Buffer, File, NestStep, Step, TapGemmStep, Tensor};
+use half::f16;
+use pocketgan_format::{self as format, Buffer, File, NestStep, Step, TapGemmStep, Tensor, ValueType};
 use pocketgan_kernels::{self as kernels, Axis, Kernels, MAX_AXES, Nest, Panels, Pixels, TapGemm};
 
 /// One step, with what it refers to.
 pub(crate) enum Operation<'a> {
-    /// With where in the arena it reads and writes, counted in values.
-    TapGemm { gemm: TapGemm<'a>, input: usize, output: usize },
+    /// With where in the arena it reads and writes, counted in values, and how these are stored.
+    TapGemm { gemm: TapGemm<'a>, input: usize, output: usize, values: ValueType },
     /// Its axes lie in `axes`, as many as it has.
     Nest { nest: Nest<'a>, axes: [Axis; MAX_AXES + 1], axis_count: usize },
 }
@@ -23,18 +24,29 @@ impl<'a> Operation<'a> {
     /// Runs it. The file's reader has checked that input and output of a tap GEMM do not overlap.
     pub(crate) fn run(&self, kernels: &Kernels, arena: &mut [f32]) {
         match self {
-            &Self::TapGemm { ref gemm, input, output } if input < output => {
-                let (before, after) = arena.split_at_mut(output);
-                (kernels.tap_gemm)(gemm, &before[input..], after);
+            &Self::TapGemm { ref gemm, input, output, values: ValueType::F32 } => {
+                let (read, write) = borrow(arena, input, output);
+                (kernels.tap_gemm)(gemm, read, write);
             }
-            &Self::TapGemm { ref gemm, input, output } => {
-                let (before, after) = arena.split_at_mut(input);
-                (kernels.tap_gemm)(gemm, after, &mut before[output..]);
+            &Self::TapGemm { ref gemm, input, output, values: ValueType::F16 } => {
+                let (read, write) = borrow::<f16>(bytemuck::cast_slice_mut(arena), input, output);
+                (kernels.tap_gemm_f16)(gemm, read, write);
             }
             Self::Nest { nest, axes, axis_count } => {
                 (kernels.nest)(&Nest { axes: &axes[..*axis_count], ..*nest }, arena);
             }
         }
+    }
+}
+
+/// The arena from `input` on and from `output` on, the earlier one ending where the later starts.
+fn borrow<T>(arena: &mut [T], input: usize, output: usize) -> (&[T], &mut [T]) {
+    if input < output {
+        let (before, after) = arena.split_at_mut(output);
+        (&before[input..], after)
+    } else {
+        let (before, after) = arena.split_at_mut(input);
+        (after, &mut before[output..])
     }
 }
 
@@ -57,7 +69,9 @@ fn tap_gemm<'a>(file: &File<'a>, step: &TapGemmStep) -> Option<Operation<'a>> {
         out_step: step.out_step.map(usize::from),
         out_offset: step.out_offset.map(usize::from),
     };
-    Some(Operation::TapGemm { gemm, input: values(step.input.offset), output: values(step.output.offset) })
+    let index = |buffer: &Buffer| (buffer.offset / step.values.bytes()) as usize;
+    let (input, output) = (index(&step.input), index(&step.output));
+    Some(Operation::TapGemm { gemm, input, output, values: step.values })
 }
 
 fn nest<'a>(file: &File<'a>, step: &NestStep) -> Option<Operation<'a>> {
@@ -73,25 +87,26 @@ fn nest<'a>(file: &File<'a>, step: &NestStep) -> Option<Operation<'a>> {
         reduced: step.reduced.into(),
         a: operand(file, step.a)?,
         b: operand(file, step.b)?,
-        out: values(step.output),
+        out: (step.output / step.output_values.bytes()) as usize,
+        out_f16: step.output_values == ValueType::F16,
     };
     Some(Operation::Nest { nest, axes, axis_count: stored.len() })
 }
 
 fn operand<'a>(file: &File<'a>, operand: format::Operand) -> Option<kernels::Operand<'a>> {
     Some(match operand {
-        format::Operand::Arena { offset } => kernels::Operand::Arena(values(offset)),
+        format::Operand::Arena { offset } => {
+            kernels::Operand::Arena((offset / ValueType::F32.bytes()) as usize)
+        }
+        format::Operand::ArenaF16 { offset } => {
+            kernels::Operand::ArenaF16((offset / ValueType::F16.bytes()) as usize)
+        }
         format::Operand::Tensor { index, start } => match file.tensor(index as usize)? {
             Tensor::F16(rows) => kernels::Operand::F16(rows.as_flattened(), start as usize),
             Tensor::F32(rows) => kernels::Operand::F32(rows.as_flattened(), start as usize),
         },
         format::Operand::Scalar(value) => kernels::Operand::Scalar(value),
     })
-}
-
-/// An arena offset in values.
-fn values(offset: u32) -> usize {
-    offset as usize / size_of::<f32>()
 }
 
 fn pixels(buffer: &Buffer) -> Pixels {

@@ -1,83 +1,33 @@
 //! Programs of loop nests, from bytes to values, against closed forms.
 
-use half::f16;
-use pocketgan_format::{Axis, Combine, Function, Input, NestStep, Operand, Program, Role, Step, TensorData};
-use pocketgan_runtime::{Generator, Model, dispatch};
+#[path = "shared/programs.rs"]
+#[allow(dead_code, reason = "each test takes what it needs")]
+mod programs;
 
-/// A program being written: inputs first, then steps with places of their own.
-struct Builder {
-    program: Program,
-}
+use pocketgan_format::{Combine, Function, Operand, Program, Role};
+use pocketgan_runtime::{Generator, Latent, Model, dispatch};
+use programs::{Builder, NONE, arena};
 
-impl Builder {
-    fn new(inputs: &[(Role, [u32; 3])]) -> Self {
-        let mut builder = Self { program: Program { range: [0.0, 1.0], ..Program::default() } };
-        for &(role, shape) in inputs {
-            let offset = builder.reserve(shape.iter().product());
-            builder.program.inputs.push(Input { role, offset, shape });
+/// The values at `offset` after every kernel of this CPU has run with these inputs; all kernels agree on them.
+fn run(mut builder: Builder, offset: u32, shape: [u32; 3], inputs: &[&[f32]]) -> Vec<f32> {
+    builder.program.output_offset = offset;
+    builder.program.output_shape = shape;
+    let file = builder.program.to_bytes().expect("the program keeps the rules");
+    let model = Model::load(&file).expect("just verified");
+    let mut results = dispatch::available().into_iter().flatten().map(|kernels| {
+        let mut arena = vec![f32::NAN; model.arena_len()];
+        let mut generator =
+            Generator::with_kernels(&model, &mut arena, kernels).expect("as long as it asks for");
+        for (index, values) in inputs.iter().enumerate() {
+            generator.input(index).copy_from_slice(values);
         }
-        builder
+        generator.run().values.to_vec()
+    });
+    let first = results.next().expect("the reference is always there");
+    for other in results {
+        assert_eq!(other, first);
     }
-
-    /// Arena offset of as many new values.
-    fn reserve(&mut self, values: u32) -> u32 {
-        let offset = self.program.arena_bytes;
-        self.program.arena_bytes += 4 * values;
-        offset
-    }
-
-    /// Index of a new tensor in half precision.
-    fn tensor(&mut self, values: &[f32]) -> u32 {
-        let row = |row: &[f32]| core::array::from_fn(|i| f16::from_f32(row.get(i).copied().unwrap_or(0.0)));
-        self.program.tensors.push(TensorData::F16(values.chunks(8).map(row).collect()));
-        self.program.tensors.len() as u32 - 1
-    }
-
-    /// A step over `[extent, a, b, out]`.
-    fn nest(
-        &mut self,
-        (function, combine): (Function, Combine),
-        axes: &[[i32; 4]],
-        reduced: u8,
-        views: (Operand, Operand, u32),
-    ) {
-        let first_axis = self.program.axes.len() as u32;
-        let axis = |&[extent, a, b, out]: &[i32; 4]| Axis { extent: extent as u32, a, b, out };
-        self.program.axes.extend(axes.iter().map(axis));
-        let (a, b, output) = views;
-        let layer = self.program.steps.len() as u16;
-        let axis_count = axes.len() as u8;
-        let step = NestStep { function, combine, layer, first_axis, axis_count, reduced, a, b, output };
-        self.program.steps.push(Step::Nest(step));
-    }
-
-    /// The values at `offset` after every kernel of this CPU has run with these inputs; all kernels agree on them.
-    fn run(mut self, offset: u32, shape: [u32; 3], inputs: &[&[f32]]) -> Vec<f32> {
-        self.program.output_offset = offset;
-        self.program.output_shape = shape;
-        let file = self.program.to_bytes().expect("the program keeps the rules");
-        let model = Model::load(&file).expect("just verified");
-        let mut results = dispatch::available().into_iter().flatten().map(|kernels| {
-            let mut arena = vec![f32::NAN; model.arena_len()];
-            let mut generator =
-                Generator::with_kernels(&model, &mut arena, kernels).expect("as long as it asks for");
-            for (index, values) in inputs.iter().enumerate() {
-                generator.input(index).copy_from_slice(values);
-            }
-            generator.run().values.to_vec()
-        });
-        let first = results.next().expect("the reference is always there");
-        for other in results {
-            assert_eq!(other, first);
-        }
-        first
-    }
-}
-
-const NONE: Operand = Operand::Scalar(0.0);
-
-fn arena(offset: u32) -> Operand {
-    Operand::Arena { offset }
+    first
 }
 
 #[test]
@@ -91,7 +41,7 @@ fn softmax_is_five_nests_in_place() {
     builder.nest((Function::Identity, Combine::Sum), &[[2, 3, 0, 1], [3, 1, 0, 0]], 1, (arena(x), NONE, row));
     builder.nest((Function::Div, Combine::Sum), &[[2, 3, 1, 3], [3, 1, 0, 1]], 0, (arena(x), arena(row), x));
     let logits = [1.0, 2.0, 3.0, -1.0, -1.0, 40.0];
-    let got = builder.run(x, [1, 2, 3], &[&logits]);
+    let got = run(builder, x, [1, 2, 3], &[&logits]);
     for (row, logits) in got.chunks(3).zip(logits.chunks(3)) {
         let sum: f64 = logits.iter().map(|&x| f64::from(x).exp()).sum();
         for (got, &x) in row.iter().zip(logits) {
@@ -114,7 +64,7 @@ fn a_label_takes_its_embedding() {
         0,
         (table, arena(label), out),
     );
-    assert_eq!(builder.run(out, [1, 1, 4], &[&[2.0]]), [8.0, 9.0, 10.0, 11.0]);
+    assert_eq!(run(builder, out, [1, 1, 4], &[&[2.0]]), [8.0, 9.0, 10.0, 11.0]);
 }
 
 #[test]
@@ -132,9 +82,57 @@ fn a_matrix_product_counts_its_multiplications() {
         (arena(x), weights, out),
     );
     let file = builder.program.clone();
-    let got = builder.run(out, [1, 2, 4], &[&[1.0, 10.0, 100.0, 0.0, 1.0, -1.0]]);
+    let got = run(builder, out, [1, 2, 4], &[&[1.0, 10.0, 100.0, 0.0, 1.0, -1.0]]);
     assert_eq!(got, [840.0, 951.0, 1062.0, 1173.0, -4.0, -4.0, -4.0, -4.0]);
     let file =
         Program { output_offset: out, output_shape: [1, 2, 4], ..file }.to_bytes().expect("written before");
     assert_eq!(Model::load(&file).expect("just verified").file().macs(), 24);
+}
+
+#[test]
+fn inputs_say_what_they_are() {
+    let file = programs::nests().to_bytes().expect("the program keeps the rules");
+    let model = Model::load(&file).expect("just verified");
+    let inputs: Vec<_> =
+        model.inputs().map(|input| (input.name, input.role, input.shape, input.len())).collect();
+    let expected = [
+        ("z", Role::Latent, [1, 1, 6], 6),
+        ("label", Role::Label, [1, 1, 1], 1),
+        ("x", Role::Image, [2, 3, 1], 6),
+    ];
+    assert_eq!(inputs, expected);
+    assert_eq!(model.latent_dim(), 6);
+    let mut arena = vec![f32::NAN; model.arena_len()];
+    let mut generator = Generator::new(&model, &mut arena).expect("as long as it asks for");
+    for (index, (_, _, _, len)) in expected.into_iter().enumerate() {
+        assert_eq!(generator.input(index).len(), len);
+    }
+}
+
+#[test]
+#[should_panic(expected = "inputs besides a latent vector")]
+fn a_latent_vector_alone_does_not_draw_from_other_inputs() {
+    let file = programs::nests().to_bytes().expect("the program keeps the rules");
+    let model = Model::load(&file).expect("just verified");
+    let mut arena = vec![0.0; model.arena_len()];
+    Generator::new(&model, &mut arena).expect("as long as it asks for").generate(Latent::from_seed(1));
+}
+
+#[test]
+fn a_picture_may_have_any_number_of_channels() {
+    let mut builder = Builder::new(&[(Role::Latent, [1, 1, 10])]);
+    let z = builder.program.inputs[0].offset;
+    builder.nest((Function::Identity, Combine::Sum), &[[10, 1, 0, 1]], 0, (arena(z), NONE, z));
+    builder.program.output_shape = [1, 2, 5];
+    let file = builder.program.to_bytes().expect("the program keeps the rules");
+    let model = Model::load(&file).expect("just verified");
+    let mut arena = vec![0.0; model.arena_len()];
+    let mut generator = Generator::new(&model, &mut arena).expect("as long as it asks for");
+    let values: Vec<f32> = (0..10).map(|i| i as f32 / 5.0).collect();
+    let image = generator.generate(Latent::from(&values[..]));
+    assert_eq!((image.channels, image.values), (5, &values[..]));
+    // Grey of the first channel, as FORMAT.md says.
+    let mut pixels = [9; 2];
+    image.to_gray8(&mut pixels);
+    assert_eq!(pixels, [0, 255]);
 }

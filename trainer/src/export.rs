@@ -18,6 +18,8 @@ mod view;
 use anyhow::{Context, Result, ensure};
 use pocketgan_format::{AlignedBytes, Input, Program, Role as StoredRole};
 
+pub use pocketgan_format::ValueType;
+
 use crate::graph::{Graph, Op, Role};
 
 pub use fold::fold;
@@ -29,6 +31,8 @@ pub use verify::{Parity, VERIFY_SEEDS, compare, draw, latents, run, test_inputs}
 pub struct Options {
     /// How weights are stored.
     pub weights: WeightType,
+    /// How activations are stored in the arena; inputs and output are `f32` in any case.
+    pub activations: ValueType,
     /// The values that are black and white.
     pub range: [f32; 2],
     /// `[C, H, W]` of the picture that the output's values are, in that order; none if the output is one already.
@@ -52,7 +56,13 @@ pub struct Export {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { weights: WeightType::F16, range: [-1.0, 1.0], picture: None, metadata: Vec::new() }
+        Self {
+            weights: WeightType::F16,
+            activations: ValueType::F32,
+            range: [-1.0, 1.0],
+            picture: None,
+            metadata: Vec::new(),
+        }
     }
 }
 
@@ -66,7 +76,7 @@ pub fn export(graph: &Graph, options: &Options) -> Result<Export> {
     let (rounded, rounding) = round_weights(&folded, options.weights)?;
     let program = program(&rounded, options)?;
     let file = program.to_bytes().context("writing the file")?;
-    let parity = verify::verify(&rounded, &file)?;
+    let parity = verify::verify(&rounded, &file, options.activations)?;
     Ok(Export { file, rounded, rounding, parity })
 }
 
@@ -83,7 +93,7 @@ fn with_picture(graph: &Graph, picture: Option<[usize; 3]>) -> Result<Graph> {
 }
 
 fn program(graph: &Graph, options: &Options) -> Result<Program> {
-    let mut lowered = lower::lower(graph, options.weights)?;
+    let mut lowered = lower::lower(graph, options.weights, options.activations)?;
     let (steps, arena_bytes, offsets) = lowered.draft.place()?;
     let extent = |v: usize| u32::try_from(v).context("an extent exceeds 32 bits");
     let offset = |view: &view::View| match view.memory {

@@ -24,6 +24,8 @@ pub struct Report {
 pub enum RunError<E> {
     /// The storage holds no usable model.
     Load(LoadError),
+    /// The model wants more than a latent vector, which a board has not.
+    Inputs,
     /// The model needs more memory than the board has set aside.
     Arena(ArenaTooSmall),
     /// The display failed.
@@ -42,6 +44,9 @@ pub fn run<D: Display>(
     seeds: Range<u64>,
 ) -> Result<Report, RunError<D::Error>> {
     let model = Model::load(storage.model()).map_err(RunError::Load)?;
+    if !model.needs_latent_only() {
+        return Err(RunError::Inputs);
+    }
     let mut report = Report { arena_bytes: model.arena_len() * size_of::<f32>(), images: 0, generate_us: 0 };
     let mut generator = Generator::new(&model, arena).map_err(RunError::Arena)?;
     for seed in seeds {
@@ -58,6 +63,7 @@ impl<E: fmt::Display> fmt::Display for RunError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Load(error) => write!(f, "loading the model: {error}"),
+            Self::Inputs => f.write_str("the model wants more than a latent vector"),
             Self::Arena(error) => write!(f, "reserving the arena: {error}"),
             Self::Display(error) => write!(f, "showing a picture: {error}"),
         }

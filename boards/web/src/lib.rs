@@ -35,7 +35,7 @@ pub unsafe extern "C" fn describe(model: *const u8, model_len: usize, facts: *mu
 }
 
 /// Generates the picture of a seed and returns the address of its values, `f32`, channels last, in [-1, 1]; null when
-/// the bytes are no usable file or the arena is too small for it.
+/// the bytes are no usable file, the model wants more than a latent vector, or the arena is too small for it.
 ///
 /// # Safety
 /// `model` as for [`describe`]; `arena` is 16-byte aligned with `arena_len` values that nothing else uses during the
@@ -52,6 +52,9 @@ pub unsafe extern "C" fn generate(
     let (bytes, arena) =
         unsafe { (slice::from_raw_parts(model, model_len), slice::from_raw_parts_mut(arena, arena_len)) };
     let Ok(model) = Model::load(bytes) else { return ptr::null() };
+    if !model.needs_latent_only() {
+        return ptr::null();
+    }
     let Ok(mut generator) = Generator::new(&model, arena) else { return ptr::null() };
     generator.generate(Latent::from_seed(seed)).values.as_ptr()
 }

@@ -7,7 +7,7 @@ use crate::layout::{
     self, ALIGNMENT, AXIS_BYTES, INPUT_BYTES, MAX_MACS, MAX_TAP_REACH, PANEL, STEP_BYTES, TENSOR_BYTES,
     f32_at, header, u32_at, u64_at,
 };
-use crate::{Axes, Buffer, FormatError, Input, NestStep, Role, Step, Tap, TapGemmStep, Tensor};
+use crate::{Axes, Buffer, FormatError, Input, NestStep, Role, Step, Tap, TapGemmStep, Tensor, ValueType};
 
 /// A verified `.pgan` file, borrowed.
 #[derive(Clone, Copy)]
@@ -256,8 +256,8 @@ impl<'a> File<'a> {
         if step.tap_count == 0 || taps_end > self.taps.len() as u64 {
             return Err("taps");
         }
-        let input = self.check_buffer(&step.input).ok_or("input")?;
-        let output = self.check_buffer(&step.output).ok_or("output")?;
+        let input = self.check_buffer(&step.input, step.values).ok_or("input")?;
+        let output = self.check_buffer(&step.output, step.values).ok_or("output")?;
         if input.0 < output.1 && output.0 < input.1 {
             return Err("output.offset");
         }
@@ -285,14 +285,15 @@ impl<'a> File<'a> {
     }
 
     /// First and last-plus-one byte in the arena, if the buffer lies inside it.
-    fn check_buffer(&self, buffer: &Buffer) -> Option<(u64, u64)> {
-        if buffer.is_empty() || buffer.pixel_stride < buffer.channels || !buffer.offset.is_multiple_of(4) {
+    fn check_buffer(&self, buffer: &Buffer, values: ValueType) -> Option<(u64, u64)> {
+        let aligned = buffer.offset.is_multiple_of(values.bytes());
+        if buffer.is_empty() || buffer.pixel_stride < buffer.channels || !aligned {
             return None;
         }
         let pixels = u64::from(buffer.height) * u64::from(buffer.width);
-        let values = (pixels - 1) * u64::from(buffer.pixel_stride) + u64::from(buffer.channels);
+        let len = (pixels - 1) * u64::from(buffer.pixel_stride) + u64::from(buffer.channels);
         let start = u64::from(buffer.offset);
-        let end = start + 4 * values;
+        let end = start + u64::from(values.bytes()) * len;
         (end <= self.arena_bytes() as u64).then_some((start, end))
     }
 }

@@ -26,6 +26,6 @@ pub use file::File;
 pub use input::{Input, Role};
 pub use layout::{ALIGNMENT, MAX_ARENA_BYTES, MAX_AXES, MAX_MACS, PANEL, VERSION};
 pub use nest::{Axes, Axis, Combine, Function, NestStep, Operand};
-pub use step::{Activation, Buffer, Step, Tap, TapGemmStep, Tensor};
+pub use step::{Activation, Buffer, Step, Tap, TapGemmStep, Tensor, ValueType};
 #[cfg(feature = "alloc")]
 pub use writer::{AlignedBytes, Program, TensorData};

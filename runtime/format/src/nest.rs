@@ -2,8 +2,8 @@
 
 use core::ops::Deref;
 
-use crate::layout::{AXIS_BYTES, MAX_AXES, f32_at, u16_at, u32_at};
-use crate::step::KIND_NEST;
+use crate::layout::{MAX_AXES, f32_at, u16_at, u32_at};
+use crate::step::{KIND_NEST, ValueType};
 
 /// One axis of a loop nest; strides in values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,6 +129,11 @@ pub enum Operand {
         /// Of the first value, in bytes, a multiple of 4.
         offset: u32,
     },
+    /// In the arena, in half precision; strides count halves.
+    ArenaF16 {
+        /// Of the first value, in bytes, a multiple of 2.
+        offset: u32,
+    },
     /// In a tensor, whose rows follow each other without a gap.
     Tensor {
         /// Index of the tensor.
@@ -159,8 +164,10 @@ pub struct NestStep {
     pub a: Operand,
     /// The second operand; `Scalar(0.0)` for a function of one.
     pub b: Operand,
-    /// Arena offset of the result's first value, in bytes, a multiple of 4.
+    /// Arena offset of the result's first value, in bytes, a multiple of a value's size.
     pub output: u32,
+    /// How the result's values are stored, in which its strides are counted.
+    pub output_values: ValueType,
 }
 
 impl Function {
@@ -191,6 +198,7 @@ impl Operand {
             0 if y == 0 => Some(Self::Arena { offset: x }),
             1 => Some(Self::Tensor { index: x, start: y }),
             2 if y == 0 => Some(Self::Scalar(f32_at(record, at + 4))),
+            3 if y == 0 => Some(Self::ArenaF16 { offset: x }),
             _ => None,
         }
     }
@@ -201,6 +209,7 @@ impl Operand {
             Self::Arena { offset } => [0, offset, 0],
             Self::Tensor { index, start } => [1, index, start],
             Self::Scalar(value) => [2, value.to_bits(), 0],
+            Self::ArenaF16 { offset } => [3, offset, 0],
         };
         bytemuck::cast(words.map(u32::to_le))
     }
@@ -213,7 +222,7 @@ impl Axis {
     }
 
     #[cfg(feature = "alloc")]
-    pub(crate) fn encode(&self) -> [u8; AXIS_BYTES] {
+    pub(crate) fn encode(&self) -> [u8; crate::layout::AXIS_BYTES] {
         let words = [self.extent, self.a.cast_unsigned(), self.b.cast_unsigned(), self.out.cast_unsigned()];
         bytemuck::cast(words.map(u32::to_le))
     }
@@ -241,13 +250,13 @@ impl NestStep {
 
     /// Reads one record; `Err` names the field that has no meaning.
     pub(crate) fn decode(record: &[u8]) -> Result<Self, &'static str> {
-        let &[kind, function, _, _, combine, axis_count, reduced, reserved, ..] = record else {
+        let &[kind, function, _, _, combine, axis_count, reduced, output_values, ..] = record else {
             return Err("kind");
         };
         if kind != KIND_NEST {
             return Err("kind");
         }
-        if reserved != 0 || record.iter().skip(40).any(|&byte| byte != 0) {
+        if record.iter().skip(40).any(|&byte| byte != 0) {
             return Err("reserved");
         }
         let combine = match combine {
@@ -267,6 +276,7 @@ impl NestStep {
             a: Operand::decode(record, 16).ok_or("a")?,
             b: Operand::decode(record, 28).ok_or("b")?,
             output: u32_at(record, 12),
+            output_values: ValueType::decode(output_values).ok_or("output_values")?,
         })
     }
 
@@ -277,7 +287,7 @@ impl NestStep {
         let mut put = |at: usize, bytes: &[u8]| record[at..at + bytes.len()].copy_from_slice(bytes);
         put(0, &[KIND_NEST, self.function as u8]);
         put(2, &self.layer.to_le_bytes());
-        put(4, &[self.combine as u8, self.axis_count, self.reduced]);
+        put(4, &[self.combine as u8, self.axis_count, self.reduced, self.output_values as u8]);
         put(8, &self.first_axis.to_le_bytes());
         put(12, &self.output.to_le_bytes());
         put(16, &self.a.encode());
@@ -313,10 +323,10 @@ impl NestStep {
         if self.function.is_unary() && !matches!(self.b, Operand::Scalar(b) if b.to_bits() == 0) {
             return Err("b");
         }
-        let out = values(self.output).and_then(|start| range(start, axes, |axis| axis.out, arena_len));
-        let out = out.ok_or("output")?;
-        let in_place = |offset: u32, stride: fn(&Axis) -> i32| {
+        let out = words(self.output, self.output_values, axes, |axis| axis.out, arena_len).ok_or("output")?;
+        let in_place = |offset: u32, values: ValueType, stride: fn(&Axis) -> i32| {
             offset == self.output
+                && values == self.output_values
                 && self.reduced == 0
                 && !takes
                 && axes.iter().all(|axis| axis.extent == 1 || stride(axis) == axis.out)
@@ -325,10 +335,13 @@ impl NestStep {
         let strides: [fn(&Axis) -> i32; 2] = [|axis| axis.a, |axis| axis.b];
         for ((operand, stride), name) in [self.a, self.b].into_iter().zip(strides).zip(["a", "b"]) {
             match operand {
-                Operand::Arena { offset } => {
-                    let start = values(offset).ok_or(name)?;
-                    let (first, last) = range(start, axes, stride, arena_len).ok_or(name)?;
-                    if first <= out.1 && out.0 <= last && !in_place(offset, stride) {
+                Operand::Arena { offset } | Operand::ArenaF16 { offset } => {
+                    let values = match operand {
+                        Operand::ArenaF16 { .. } => ValueType::F16,
+                        _ => ValueType::F32,
+                    };
+                    let (first, last) = words(offset, values, axes, stride, arena_len).ok_or(name)?;
+                    if first <= out.1 && out.0 <= last && !in_place(offset, values, stride) {
                         return Err("output");
                     }
                 }
@@ -363,13 +376,22 @@ impl Deref for Axes {
     }
 }
 
-/// An arena offset in values.
-fn values(offset: u32) -> Option<u64> {
-    offset.is_multiple_of(4).then_some(u64::from(offset / 4))
+/// The first and the last word of the arena that a view at `offset` bytes touches, if it stays inside.
+fn words(
+    offset: u32,
+    values: ValueType,
+    axes: &[Axis],
+    stride: fn(&Axis) -> i32,
+    arena_len: u64,
+) -> Option<(u64, u64)> {
+    let per_word = u64::from(4 / values.bytes());
+    let start = offset.is_multiple_of(values.bytes()).then_some(u64::from(offset / values.bytes()))?;
+    let (least, greatest) = range(start, axes, stride, per_word * arena_len)?;
+    Some((least / per_word, greatest / per_word))
 }
 
 /// The least and the greatest index of a view, if it stays inside `0..len`.
-fn range(start: u64, axes: &[Axis], stride: impl Fn(&Axis) -> i32, len: u64) -> Option<(u64, u64)> {
+fn range(start: u64, axes: &[Axis], stride: fn(&Axis) -> i32, len: u64) -> Option<(u64, u64)> {
     let (mut below, mut above) = (0_u64, 0_u64);
     for axis in axes {
         // Less than 2^63 each; a sum that saturates lies outside anyway.

@@ -26,7 +26,7 @@ pub enum Activation {
 /// Channels-last pixels in the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buffer {
-    /// Arena offset in bytes, a multiple of 4.
+    /// Arena offset in bytes, a multiple of a value's size.
     pub offset: u32,
     /// Rows.
     pub height: u16,
@@ -76,6 +76,19 @@ pub struct TapGemmStep {
     pub out_step: [u8; 2],
     /// First output pixel, down and across.
     pub out_offset: [u16; 2],
+    /// How the values of input and output are stored.
+    pub values: ValueType,
+}
+
+/// How activations are stored in the arena.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ValueType {
+    /// Single precision.
+    #[default]
+    F32 = 0,
+    /// Half precision; arithmetic is in single precision.
+    F16 = 1,
 }
 
 /// Rows of 8 values, in place.
@@ -114,6 +127,20 @@ impl Step {
             Self::TapGemm(step) => step.encode(),
             Self::Nest(step) => step.encode(),
         }
+    }
+}
+
+impl ValueType {
+    /// Size of one value.
+    pub fn bytes(self) -> u32 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+
+    pub(crate) fn decode(code: u8) -> Option<Self> {
+        [Self::F32, Self::F16].into_iter().find(|&value_type| value_type as u8 == code)
     }
 }
 
@@ -167,10 +194,11 @@ impl TapGemmStep {
         if !slope.is_finite() || (!matches!(activation, Activation::LeakyRelu(_)) && slope.to_bits() != 0) {
             return Err("slope");
         }
-        let [.., a, b, c, d] = record else { return Err("reserved") };
-        if [a, b, c, d] != [&0; 4] {
+        let [.., values, a, b, c] = record else { return Err("reserved") };
+        if [a, b, c] != [&0; 3] {
             return Err("reserved");
         }
+        let values = ValueType::decode(*values).ok_or("values")?;
         let byte = |at: usize| record.get(at).copied().unwrap_or(0);
         Ok(Self {
             activation,
@@ -186,6 +214,7 @@ impl TapGemmStep {
             in_step: [byte(52), byte(53)],
             out_step: [byte(54), byte(55)],
             out_offset: [u16_at(record, 56), u16_at(record, 58)],
+            values,
         })
     }
 
@@ -221,6 +250,7 @@ impl TapGemmStep {
         put(54, &self.out_step);
         put(56, &self.out_offset[0].to_le_bytes());
         put(58, &self.out_offset[1].to_le_bytes());
+        put(60, &[self.values as u8]);
         record
     }
 }

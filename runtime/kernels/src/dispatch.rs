@@ -2,7 +2,7 @@
 //!
 //! In: the CPU. Out: function pointers. Firmware that names one implementation links no other.
 
-use crate::{NestFn, TapGemmFn, arch, portable, reference};
+use crate::{NestFn, TapGemmF16Fn, TapGemmFn, arch, portable, reference};
 
 /// One implementation of every operation.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,8 @@ pub struct Kernels {
     pub name: &'static str,
     /// Dense, convolution, and each phase of a transposed convolution.
     pub tap_gemm: TapGemmFn,
+    /// The same with activations in half precision.
+    pub tap_gemm_f16: TapGemmF16Fn,
     /// Everything else.
     pub nest: NestFn,
 }

@@ -3,8 +3,8 @@
 //! With 3 channels in panels of 8, most products would be with padding. Here each output is a dot product, summed over
 //! the lanes at the end.
 
-use crate::simd::{InnerLoop, Simd, Weight};
-use crate::tiled::Group;
+use crate::simd::{InnerLoop, Simd, SimdElement};
+use crate::tiled::{Activations, Group};
 use crate::{PANEL, TapGemm};
 
 /// Whether `left` output channels are better computed here, with vectors of `lanes` and so many values of scratch space.
@@ -12,34 +12,34 @@ use crate::{PANEL, TapGemm};
 pub(crate) fn fit(op: &TapGemm<'_>, left: usize, lanes: usize, scratch_len: usize) -> bool {
     let c = op.input.channels;
     // The number of weights is at least `taps * c * 8`, so the product cannot overflow.
-    left <= MAX_CHANNELS && (lanes..=ZEROS.len()).contains(&c) && left * op.taps.len() * c <= scratch_len
+    left <= MAX_CHANNELS && (lanes..=f32::ZEROS.len()).contains(&c) && left * op.taps.len() * c <= scratch_len
 }
 
 /// Computes a group of at most four output channels.
 #[inline(always)]
-pub(crate) fn run<S: Simd<L>, W: Weight, const L: usize>(
+pub(crate) fn run<S: Simd<L>, W: SimdElement, A: Activations, const L: usize>(
     simd: S,
-    group: &Group<'_, W>,
+    group: &Group<'_, W, A>,
     scratch: &mut [f32],
-    output: &mut [f32],
+    output: &mut [A],
 ) {
     // As many accumulators as 16 registers hold beside a row of weights.
     match group.op.output.channels - group.first {
-        1 => run_n::<S, W, L, 1, 8>(simd, group, scratch, output),
-        2 => run_n::<S, W, L, 2, 4>(simd, group, scratch, output),
-        3 => run_n::<S, W, L, 3, 4>(simd, group, scratch, output),
-        4 => run_n::<S, W, L, 4, 3>(simd, group, scratch, output),
+        1 => run_n::<S, W, A, L, 1, 8>(simd, group, scratch, output),
+        2 => run_n::<S, W, A, L, 2, 4>(simd, group, scratch, output),
+        3 => run_n::<S, W, A, L, 3, 4>(simd, group, scratch, output),
+        4 => run_n::<S, W, A, L, 4, 3>(simd, group, scratch, output),
         _ => unreachable!("`fit` allows no more than {MAX_CHANNELS} channels"),
     }
 }
 
 /// `N` output channels, `R` positions at a time.
 #[inline(always)]
-fn run_n<S: Simd<L>, W: Weight, const L: usize, const N: usize, const R: usize>(
+fn run_n<S: Simd<L>, W: SimdElement, A: Activations, const L: usize, const N: usize, const R: usize>(
     simd: S,
-    group: &Group<'_, W>,
+    group: &Group<'_, W, A>,
     scratch: &mut [f32],
-    output: &mut [f32],
+    output: &mut [A],
 ) {
     let op = group.op;
     let depth = op.taps.len() * op.input.channels;
@@ -56,7 +56,7 @@ fn run_n<S: Simd<L>, W: Weight, const L: usize, const N: usize, const R: usize>(
             let mut sums = [[0.0; N]; SEGMENT];
             let sums = &mut sums[..SEGMENT.min(op.cols - start)];
             let (input, col) = (group.input, start);
-            simd.outline(Dots::<N, R> { op, input, weights, row, col, sums: &mut *sums });
+            simd.outline(Dots::<A, N, R> { op, input, weights, row, col, sums: &mut *sums });
             for sum in &mut *sums {
                 for n in 0..N {
                     sum[n] += bias[n];
@@ -64,16 +64,17 @@ fn run_n<S: Simd<L>, W: Weight, const L: usize, const N: usize, const R: usize>(
             }
             op.activation.apply_all(sums.as_flattened_mut());
             for (i, sum) in sums.iter().enumerate() {
-                output[op.output_start(row, start + i) + group.first..][..N].copy_from_slice(sum);
+                let pixel = &mut output[op.output_start(row, start + i) + group.first..][..N];
+                pixel.iter_mut().zip(sum).for_each(|(value, &sum)| *value = A::from_f32(sum));
             }
         }
     }
 }
 
 /// The sums of products of some positions of one row, `R` at a time.
-struct Dots<'a, const N: usize, const R: usize> {
+struct Dots<'a, A, const N: usize, const R: usize> {
     op: &'a TapGemm<'a>,
-    input: &'a [f32],
+    input: &'a [A],
     /// For each output channel, taps times channels.
     weights: [&'a [f32]; N],
     row: usize,
@@ -83,7 +84,9 @@ struct Dots<'a, const N: usize, const R: usize> {
     sums: &'a mut [[f32; N]],
 }
 
-impl<S: Simd<L>, const L: usize, const N: usize, const R: usize> InnerLoop<S, L> for Dots<'_, N, R> {
+impl<S: Simd<L>, A: SimdElement, const L: usize, const N: usize, const R: usize> InnerLoop<S, L>
+    for Dots<'_, A, N, R>
+{
     type Output = ();
 
     #[inline(always)]
@@ -101,7 +104,7 @@ impl<S: Simd<L>, const L: usize, const N: usize, const R: usize> InnerLoop<S, L>
     }
 }
 
-impl<const N: usize, const R: usize> Dots<'_, N, R> {
+impl<A: SimdElement, const N: usize, const R: usize> Dots<'_, A, N, R> {
     /// The sums of `T` positions from `(row, col)` on.
     #[allow(clippy::needless_range_loop, reason = "iterators over registers are not always inlined")]
     #[inline(always)]
@@ -110,7 +113,7 @@ impl<const N: usize, const R: usize> Dots<'_, N, R> {
         let mut acc = [[simd.splat(0.0); N]; T];
         *sums = [[0.0; N]; T];
         for (t, tap) in self.op.taps.iter().enumerate() {
-            let mut a = [&ZEROS[..c]; T];
+            let mut a = [&A::ZEROS[..c]; T];
             let mut outside = 0;
             for i in 0..T {
                 match self.op.input_start(self.row, self.col + i, *tap) {
@@ -129,7 +132,7 @@ impl<const N: usize, const R: usize> Dots<'_, N, R> {
                     w[n] = simd.load(&b[n].0[k]);
                 }
                 for i in 0..T {
-                    let a = simd.load(&a[i].0[k]);
+                    let a = A::load(simd, &a[i].0[k]);
                     for n in 0..N {
                         acc[i][n] = simd.mul_add(a, w[n], acc[i][n]);
                     }
@@ -138,7 +141,7 @@ impl<const N: usize, const R: usize> Dots<'_, N, R> {
             for k in 0..c % L {
                 for i in 0..T {
                     for n in 0..N {
-                        sums[i][n] += a[i].1[k] * b[n].1[k];
+                        sums[i][n] += a[i].1[k].to_f32() * b[n].1[k];
                     }
                 }
             }
@@ -150,9 +153,6 @@ impl<const N: usize, const R: usize> Dots<'_, N, R> {
         }
     }
 }
-
-/// What a tap reads outside the input.
-static ZEROS: [f32; 1024] = [0.0; 1024];
 
 /// Most output channels for which lanes along the input pay.
 const MAX_CHANNELS: usize = 4;

@@ -222,3 +222,144 @@ pub(crate) fn entry(index: f32, len: u32) -> usize {
     // `as` saturates, and takes NaN to 0.
     (libm::rintf(index) as usize).min(len as usize - 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The largest error of `ours` on a dense sweep of `low..=high`, in units of the last place of the exact value.
+    fn worst(function: Function, [low, high]: [f32; 2], exact: fn(f64) -> f64) -> f64 {
+        const STEPS: i32 = 1_000_000;
+        let mut worst = (0.0, low);
+        for i in 0..=STEPS {
+            let x = low + (high - low) * (i as f32 / STEPS as f32);
+            let want = exact(f64::from(x));
+            let error = (f64::from(function.apply(x, 0.0)) - want).abs() / unit(want);
+            if error > worst.0 {
+                worst = (error, x);
+            }
+        }
+        std::println!("{function:?}: {:.2} units at {}", worst.0, worst.1);
+        worst.0
+    }
+
+    /// The distance of neighbouring `f32` about `x`.
+    fn unit(x: f64) -> f64 {
+        let exponent = x.abs().max(f64::from(f32::MIN_POSITIVE)).log2().floor() as i32;
+        2f64.powi(exponent - 23)
+    }
+
+    #[test]
+    fn functions_are_within_a_unit_and_hyperbolic_ones_within_two() {
+        // What msun, from which libm comes, says of each; those that combine two functions have the error of both.
+        type Case = (f64, Function, [f32; 2], fn(f64) -> f64);
+        let cases: &[Case] = &[
+            (1.0, Function::Log, [1e-3, 10.0], f64::ln),
+            (1.0, Function::Log, [1.0, 1e30], f64::ln),
+            (0.5, Function::Sqrt, [0.0, 4.0], f64::sqrt),
+            (1.0, Function::Sin, [-10.0, 10.0], f64::sin),
+            (1.0, Function::Sin, [-1e6, 1e6], f64::sin),
+            (1.0, Function::Cos, [-10.0, 10.0], f64::cos),
+            (1.0, Function::Cos, [-1e6, 1e6], f64::cos),
+            (1.0, Function::Tan, [-10.0, 10.0], f64::tan),
+            (1.0, Function::Asin, [-1.0, 1.0], f64::asin),
+            (1.0, Function::Acos, [-1.0, 1.0], f64::acos),
+            (1.0, Function::Atan, [-20.0, 20.0], f64::atan),
+            (2.0, Function::Sinh, [-20.0, 20.0], f64::sinh),
+            (2.0, Function::Cosh, [-20.0, 20.0], f64::cosh),
+            (2.0, Function::Asinh, [-20.0, 20.0], f64::asinh),
+            (2.0, Function::Acosh, [1.0, 40.0], f64::acosh),
+            (2.0, Function::Atanh, [-0.999, 0.999], f64::atanh),
+            (1.0, Function::Erf, [-3.0, 3.0], erf),
+        ];
+        for &(units, function, range, exact) in cases {
+            // Double precision is itself off by a little.
+            assert!(worst(function, range, exact) <= units + 1e-3, "{function:?} on {range:?}");
+        }
+    }
+
+    /// By its Taylor series, whose largest term is below 3^19 / 9! = 3e3 for `|x| <= 3`.
+    fn erf(x: f64) -> f64 {
+        let (mut power, mut sum) = (x, x);
+        for n in 1..60 {
+            power *= -x * x / f64::from(n);
+            sum += power / f64::from(2 * n + 1);
+        }
+        sum * core::f64::consts::FRAC_2_SQRT_PI
+    }
+
+    #[test]
+    fn powers_are_within_a_unit() {
+        for base in [0.01, 0.7, 1.3, 2.0, 9.5] {
+            for i in -200..=200 {
+                let exponent = i as f32 / 16.0;
+                let want = f64::from(base).powf(f64::from(exponent));
+                let error = (f64::from(Function::Pow.apply(base, exponent)) - want).abs() / unit(want);
+                assert!(error <= 1.0, "{base} to the {exponent}: {error} units");
+            }
+        }
+        let pow = |a: f32, b: f32| Function::Pow.apply(a, b);
+        assert_eq!([pow(-2.0, 3.0), pow(-2.0, 2.0), pow(0.0, 0.0), pow(4.0, -0.5)], [-8.0, 4.0, 1.0, 0.5]);
+        assert!(pow(-2.0, 0.5).is_nan());
+        assert_eq!([pow(f32::NAN, 0.0), pow(1.0, f32::NAN)], [1.0, 1.0]);
+    }
+
+    #[test]
+    fn integers_are_rounded_to_as_named() {
+        let inputs = [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 1e30, f32::NEG_INFINITY];
+        let of = |function: Function| inputs.map(|x| function.apply(x, 0.0));
+        assert_eq!(of(Function::Floor)[..6], [-3.0, -2.0, -1.0, 0.0, 1.0, 2.0]);
+        assert_eq!(of(Function::Ceil)[..6], [-2.0, -1.0, 0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(of(Function::Round)[..6], [-2.0, -2.0, 0.0, 0.0, 2.0, 2.0]);
+        for function in [Function::Floor, Function::Ceil, Function::Round] {
+            assert_eq!(of(function)[6..], inputs[6..]);
+        }
+    }
+
+    #[test]
+    fn remainders_have_the_sign_of_what_is_divided() {
+        let rem = |a: f32, b: f32| Function::Rem.apply(a, b);
+        assert_eq!(
+            [rem(7.5, 2.0), rem(-7.5, 2.0), rem(7.5, -2.0), rem(1e30, 3.0)],
+            [1.5, -1.5, 1.5, 1e30 % 3.0]
+        );
+        assert!(rem(1.0, 0.0).is_nan());
+    }
+
+    #[test]
+    fn not_a_number_stays_so_but_compares_false() {
+        use Function::*;
+        for function in Function::ALL {
+            let silent = matches!(function, Less | LessEqual | Equal | Select | Take);
+            for (a, b) in [(f32::NAN, 2.0), (2.0, f32::NAN), (f32::NAN, f32::NAN)] {
+                if !silent && (a.is_nan() || !(function.is_unary() || function == PRelu)) {
+                    assert!(function.apply(a, b).is_nan(), "{function:?} of {a} and {b}");
+                }
+            }
+        }
+        for function in [Less, LessEqual, Equal] {
+            assert_eq!(function.apply(f32::NAN, f32::NAN), 0.0);
+            assert_eq!(function.apply(1.0, 2.0), if function == Equal { 0.0 } else { 1.0 });
+            assert_eq!(function.apply(2.0, 2.0), if function == Less { 0.0 } else { 1.0 });
+        }
+    }
+
+    #[test]
+    fn signs_and_slopes() {
+        assert_eq!([-3.0, -0.0, 0.0, 7.0].map(|x| Function::Sign.apply(x, 0.0)), [-1.0, 0.0, 0.0, 1.0]);
+        assert_eq!([-3.0, 0.0, 7.0].map(|x| Function::PRelu.apply(x, 0.5)), [-1.5, 0.0, 7.0]);
+    }
+
+    #[test]
+    fn an_index_stays_in_its_table() {
+        let indices = [f32::NAN, -7.0, -0.5, 0.5, 0.6, 1.5, 2.4, 3.0, f32::INFINITY];
+        assert_eq!(indices.map(|index| entry(index, 3)), [0, 0, 0, 0, 1, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn binary_functions_follow_the_unary_ones() {
+        assert!(Function::ALL.is_sorted_by_key(|&function| function as u8));
+        assert_eq!(Function::ALL.iter().filter(|function| function.is_unary()).count(), 24);
+        assert!(Function::Erf.is_unary() && !Function::Add.is_unary());
+    }
+}

@@ -32,6 +32,6 @@ mod tiled;
 
 pub use dispatch::Kernels;
 pub use function::Function;
-pub use half_float::f16_to_f32;
+pub use half_float::{f16_to_f32, f32_to_f16};
 pub use nest::{Axis, Combine, MAX_AXES, Nest, NestFn, Operand};
-pub use tap_gemm::{Activation, PANEL, Panels, Pixels, Tap, TapGemm, TapGemmFn};
+pub use tap_gemm::{Activation, PANEL, Panels, Pixels, Tap, TapGemm, TapGemmF16Fn, TapGemmFn};

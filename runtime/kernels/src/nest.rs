@@ -32,6 +32,8 @@ pub struct Axis {
 pub enum Operand<'a> {
     /// In the arena, from this index on.
     Arena(usize),
+    /// In the arena in half precision, from this half on: two lie in each word, the first in its low bits.
+    ArenaF16(usize),
     /// In single precision, from this index on.
     F32(&'a [f32], usize),
     /// In half precision, from this index on; arithmetic is `f32`.
@@ -74,9 +76,15 @@ pub struct Nest<'a> {
     pub b: Operand<'a>,
     /// Index in the arena of the result's first value.
     pub out: usize,
+    /// Whether the result is stored in half precision; `out` and its strides then count halves, as
+    /// [`Operand::ArenaF16`] does. Each value is rounded once, when it is written.
+    pub out_f16: bool,
 }
 
-/// An implementation of [`Nest`]. All implementations panic under the same conditions, see [`Nest::check`].
+/// An implementation of [`Nest`]. All implementations give the same bits, those of [`reference::nest`], except that
+/// a NaN may be another; and all panic under the same conditions, see [`Nest::check`].
+///
+/// [`reference::nest`]: crate::reference::nest
 pub type NestFn = fn(nest: &Nest<'_>, arena: &mut [f32]);
 
 impl<'a> Nest<'a> {
@@ -103,6 +111,7 @@ impl<'a> Nest<'a> {
     /// - When [`Function::Take`] has no table, or its table moves `b` or the result; when it or [`Function::Select`]
     ///   reduces.
     /// - When a function of one operand has a `b` other than `Scalar(0.0)`.
+    #[inline(never)]
     pub fn check(&self, arena_len: usize) {
         let function = self.function;
         let iterated = self.iterated();
@@ -124,14 +133,21 @@ impl<'a> Nest<'a> {
                 "{function:?} has a second operand"
             );
         }
-        let out = self.range(self.out, arena_len, |axis| axis.out);
+        let words = |[least, greatest]: [usize; 2], halves: bool| match halves {
+            true => [least / 2, greatest / 2],
+            false => [least, greatest],
+        };
+        let len = |halves: bool| if halves { arena_len.saturating_mul(2) } else { arena_len };
+        let out = words(self.range(self.out, len(self.out_f16), |axis| axis.out), self.out_f16);
         let strides: [fn(&Axis) -> i32; 2] = [|axis| axis.a, |axis| axis.b];
         for (operand, stride) in [self.a, self.b].into_iter().zip(strides) {
             match operand {
-                Operand::Arena(start) => {
-                    let range = self.range(start, arena_len, stride);
+                Operand::Arena(start) | Operand::ArenaF16(start) => {
+                    let halves = matches!(operand, Operand::ArenaF16(_));
+                    let range = words(self.range(start, len(halves), stride), halves);
                     let apart = range[1] < out[0] || out[1] < range[0];
-                    assert!(apart || self.is_in_place(start, stride), "the result overlaps an operand");
+                    let in_place = halves == self.out_f16 && self.is_in_place(start, stride);
+                    assert!(apart || in_place, "the result overlaps an operand");
                 }
                 Operand::F32(values, start) => drop(self.range(start, values.len(), stride)),
                 Operand::F16(values, start) => drop(self.range(start, values.len(), stride)),
@@ -144,23 +160,25 @@ impl<'a> Nest<'a> {
     ///
     /// # Panics
     /// When it leaves `0..len`.
-    fn range(&self, start: usize, len: usize, stride: impl Fn(&Axis) -> i32) -> [usize; 2] {
-        let reach = |sign: i64| {
-            self.axes.iter().fold(0_i64, |sum, axis| {
-                // Below 2^63 each; sums that saturate lie outside anyway.
-                let last = i64::from(axis.extent - 1) * i64::from(stride(axis));
-                sum.saturating_add(if last.signum() == sign { last } else { 0 })
-            })
-        };
-        let bound = |sign| usize::try_from(i64::try_from(start).ok()?.checked_add(reach(sign))?).ok();
-        match [bound(-1), bound(1)] {
-            [Some(least), Some(greatest)] if greatest < len => [least, greatest],
-            bounds => panic!("a view reaches {bounds:?} of {len} values"),
+    fn range(&self, start: usize, len: usize, stride: fn(&Axis) -> i32) -> [usize; 2] {
+        let (mut below, mut above) = (0_u64, 0_u64);
+        for axis in self.axes {
+            let stride = stride(axis);
+            // Less than 2^63 each; a sum that saturates lies outside anyway.
+            let reach = u64::from(axis.extent - 1) * u64::from(stride.unsigned_abs());
+            let side = if stride < 0 { &mut below } else { &mut above };
+            *side = side.saturating_add(reach);
+        }
+        let least = usize::try_from(below).ok().and_then(|below| start.checked_sub(below));
+        let greatest = usize::try_from(above).ok().and_then(|above| start.checked_add(above));
+        match (least, greatest) {
+            (Some(least), Some(greatest)) if greatest < len => [least, greatest],
+            _ => panic!("a view from {start} on reaches {below} back and {above} forward in {len} values"),
         }
     }
 
     /// Whether a view is the result's, so that each value is read before it is written, and never again.
-    fn is_in_place(&self, start: usize, stride: impl Fn(&Axis) -> i32) -> bool {
+    fn is_in_place(&self, start: usize, stride: fn(&Axis) -> i32) -> bool {
         let same = |axis: &Axis| axis.extent == 1 || stride(axis) == axis.out;
         self.function != Function::Take
             && self.reduced == 0

@@ -4,12 +4,15 @@
 
 mod nest;
 
+use half::f16;
+
+use crate::half_float::Element;
 use crate::{Kernels, PANEL, Panels, TapGemm, f16_to_f32};
 
 pub use nest::nest;
 
 /// The definition as an implementation.
-pub const KERNELS: Kernels = Kernels { name: "reference", tap_gemm, nest };
+pub const KERNELS: Kernels = Kernels { name: "reference", tap_gemm, tap_gemm_f16, nest };
 
 /// The tap GEMM in its defined order: start at the bias; add the taps in order, each tap's channels in order, every
 /// product and every sum rounded to `f32`; apply the activation. A tap outside the input adds nothing.
@@ -17,6 +20,18 @@ pub const KERNELS: Kernels = Kernels { name: "reference", tap_gemm, nest };
 /// # Panics
 /// See [`TapGemm::check`].
 pub fn tap_gemm(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]) {
+    define(op, input, output);
+}
+
+/// [`tap_gemm`] with activations in half precision, each rounded once, after its activation function.
+///
+/// # Panics
+/// See [`TapGemm::check`].
+pub fn tap_gemm_f16(op: &TapGemm<'_>, input: &[f16], output: &mut [f16]) {
+    define(op, input, output);
+}
+
+fn define<A: Element>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
     op.check(input.len(), output.len());
     let c = op.input.channels;
     for row in 0..op.rows {
@@ -32,10 +47,10 @@ pub fn tap_gemm(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]) {
                             Panels::F16(rows) => f16_to_f32(rows[index][n % PANEL]),
                             Panels::F32(rows) => rows[index][n % PANEL],
                         };
-                        sum += input[pixel + channel] * weight;
+                        sum += input[pixel + channel].to_f32() * weight;
                     }
                 }
-                output[start + n] = op.activation.apply(sum);
+                output[start + n] = A::from_f32(op.activation.apply(sum));
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use half::f16;
 
-use crate::{PANEL, f16_to_f32};
+use crate::PANEL;
+use crate::half_float::Element;
 
 /// Vectors of `L` values of `f32`. A value of an implementing type is the proof that the CPU has the instructions, so
 /// that methods are safe: it is made only where that was established.
@@ -21,6 +22,8 @@ pub(crate) trait Simd<const L: usize>: Copy {
     fn load_f16(self, values: &[f16; L]) -> Self::V;
     /// Writes the lanes in order.
     fn store(self, v: Self::V, values: &mut [f32; L]);
+    /// Writes the lanes in order, each rounded to nearest.
+    fn store_f16(self, v: Self::V, values: &mut [f16; L]);
     /// `a * b + c`, rounded once.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Lane by lane.
@@ -43,34 +46,52 @@ pub(crate) trait InnerLoop<S: Simd<L>, const L: usize> {
     fn run(self, simd: S) -> Self::Output;
 }
 
-/// How weights are stored.
-pub(crate) trait Weight: Copy {
-    /// One row of a panel as `f32`.
-    fn load<P: Simd<PANEL>>(simd: P, row: &[Self; PANEL]) -> P::V;
-    /// One weight as `f32`.
-    fn to_f32(self) -> f32;
+/// An [`Element`] that vectors load and store.
+pub(crate) trait SimdElement: Element + 'static {
+    /// Zeros, for what lies outside.
+    const ZEROS: &'static [Self; 1024];
+
+    /// Values in order as `f32`.
+    fn load<S: Simd<L>, const L: usize>(simd: S, values: &[Self; L]) -> S::V;
+    /// Writes the lanes in order.
+    fn store<S: Simd<L>, const L: usize>(simd: S, v: S::V, values: &mut [Self; L]);
 }
 
-impl Weight for f16 {
+impl SimdElement for f16 {
+    const ZEROS: &'static [Self; 1024] = &[Self::ZERO; 1024];
+
     #[inline(always)]
-    fn load<P: Simd<PANEL>>(simd: P, row: &[Self; PANEL]) -> P::V {
-        simd.load_f16(row)
+    fn load<S: Simd<L>, const L: usize>(simd: S, values: &[Self; L]) -> S::V {
+        simd.load_f16(values)
     }
 
     #[inline(always)]
-    fn to_f32(self) -> f32 {
-        f16_to_f32(self)
+    fn store<S: Simd<L>, const L: usize>(simd: S, v: S::V, values: &mut [Self; L]) {
+        simd.store_f16(v, values);
     }
 }
 
-impl Weight for f32 {
+impl SimdElement for f32 {
+    const ZEROS: &'static [Self; 1024] = &[0.0; 1024];
+
     #[inline(always)]
-    fn load<P: Simd<PANEL>>(simd: P, row: &[Self; PANEL]) -> P::V {
-        simd.load(row)
+    fn load<S: Simd<L>, const L: usize>(simd: S, values: &[Self; L]) -> S::V {
+        simd.load(values)
     }
 
     #[inline(always)]
-    fn to_f32(self) -> f32 {
-        self
+    fn store<S: Simd<L>, const L: usize>(simd: S, v: S::V, values: &mut [Self; L]) {
+        simd.store(v, values);
     }
+}
+
+/// Writes `values`, rounded where they are stored in half precision.
+#[inline(always)]
+pub(crate) fn store_all<P: Simd<PANEL>, A: SimdElement>(simd: P, values: &[f32], out: &mut [A]) {
+    let (rows, tail) = values.as_chunks::<PANEL>();
+    let (out_rows, out_tail) = out.as_chunks_mut::<PANEL>();
+    for (row, out) in rows.iter().zip(out_rows) {
+        A::store(simd, simd.load(row), out);
+    }
+    tail.iter().zip(out_tail).for_each(|(&value, out)| *out = A::from_f32(value));
 }

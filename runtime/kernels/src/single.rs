@@ -2,17 +2,17 @@
 //!
 //! Panels are read from first to last and converted in registers, so that memory sees one rising address.
 
-use crate::simd::{Simd, Weight};
+use crate::simd::{Simd, SimdElement, store_all};
 use crate::{PANEL, TapGemm};
 
 /// Computes an operation with one position.
 #[inline(always)]
-pub(crate) fn run<P: Simd<PANEL>, W: Weight>(
+pub(crate) fn run<P: Simd<PANEL>, W: SimdElement, A: SimdElement>(
     simd: P,
     op: &TapGemm<'_>,
     weights: &[[W; PANEL]],
-    input: &[f32],
-    output: &mut [f32],
+    input: &[A],
+    output: &mut [A],
 ) {
     let (c, n) = (op.input.channels, op.output.channels);
     let output = &mut output[op.output_start(0, 0)..][..n];
@@ -30,11 +30,11 @@ pub(crate) fn run<P: Simd<PANEL>, W: Weight>(
             let (input_by_4, input_left) = input.as_chunks::<4>();
             for (x, w) in input_by_4.iter().zip(weights_by_4) {
                 for i in 0..4 {
-                    acc[i] = simd.mul_add(simd.splat(x[i]), W::load(simd, &w[i]), acc[i]);
+                    acc[i] = simd.mul_add(simd.splat(x[i].to_f32()), W::load(simd, &w[i]), acc[i]);
                 }
             }
             for (x, w) in input_left.iter().zip(weights_left) {
-                acc[0] = simd.mul_add(simd.splat(*x), W::load(simd, w), acc[0]);
+                acc[0] = simd.mul_add(simd.splat(x.to_f32()), W::load(simd, w), acc[0]);
             }
         }
         let mut sums = [0.0; PANEL];
@@ -42,6 +42,6 @@ pub(crate) fn run<P: Simd<PANEL>, W: Weight>(
         op.activation.apply_all(&mut sums);
         let output = &mut output[panel * PANEL..];
         let lanes = PANEL.min(output.len());
-        output[..lanes].copy_from_slice(&sums[..lanes]);
+        store_all(simd, &sums[..lanes], &mut output[..lanes]);
     }
 }

@@ -87,6 +87,10 @@ pub struct TapGemm<'a> {
 /// pixel. All implementations panic under the same conditions, see [`TapGemm::check`].
 pub type TapGemmFn = fn(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]);
 
+/// [`TapGemmFn`] with activations stored in half precision: what is read is exact, sums are `f32`, and what is written
+/// is rounded once, to nearest.
+pub type TapGemmF16Fn = fn(op: &TapGemm<'_>, input: &[f16], output: &mut [f16]);
+
 impl TapGemm<'_> {
     /// Checks the operation against the lengths of its buffers. Every implementation calls it first.
     ///

@@ -1,16 +1,14 @@
 //! The suite that every kernel passes.
 //!
-//! In: an implementation, if this CPU has it. It compares with [`mod@reference`] on generated operations
-//! of ragged sizes, and breaks every promise of [`TapGemm`] in turn. `POCKETGAN_SEED` repeats a failure.
+//! In: an implementation, if this CPU has it. It compares with [`mod@crate::reference`] on generated operations, and breaks
+//! every promise of an operation in turn. `POCKETGAN_SEED` repeats a failure.
 
-use core::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
-use std::vec::Vec;
-use std::{env, println, vec};
+pub mod nest;
+pub mod tap_gemm;
 
-use half::f16;
+use std::{env, println};
 
-use crate::{Activation, Kernels, PANEL, Panels, Pixels, Tap, TapGemm, f16_to_f32, reference};
+use crate::Kernels;
 
 /// Stamps the suite on an implementation: an expression of type `Option<Kernels>`, none where the CPU lacks it.
 #[macro_export]
@@ -18,146 +16,34 @@ macro_rules! kernel_tests {
     ($kernels:expr) => {
         #[test]
         fn ragged_operations_match_the_reference() {
-            $crate::testing::ragged($kernels);
+            $crate::testing::tap_gemm::ragged($kernels);
         }
 
         #[test]
         fn edge_shapes_match_the_reference() {
-            $crate::testing::edges($kernels);
+            $crate::testing::tap_gemm::edges($kernels);
         }
 
         #[test]
         fn broken_promises_panic() {
-            $crate::testing::broken_promises($kernels);
+            $crate::testing::tap_gemm::broken_promises($kernels);
+        }
+
+        #[test]
+        fn random_nests_give_the_bits_of_the_reference() {
+            $crate::testing::nest::random($kernels);
+        }
+
+        #[test]
+        fn nests_of_every_form_give_the_bits_of_the_reference() {
+            $crate::testing::nest::forms($kernels);
+        }
+
+        #[test]
+        fn broken_promises_of_nests_panic() {
+            $crate::testing::nest::broken_promises($kernels);
         }
     };
-}
-
-/// Three hundred operations of small random sizes.
-///
-/// # Panics
-/// When the implementation is wrong.
-pub fn ragged(kernels: Option<Kernels>) {
-    let Some(kernels) = or_skip(kernels) else { return };
-    let mut random = Random::from_env();
-    for _ in 0..300 {
-        let sizes = Sizes {
-            c: random.one_of(&[1, 2, 3, 7, 8, 15, 16, 17, 33, 40]),
-            n: random.one_of(&[1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 24, 31, 33, 50]),
-            rows: random.below(8),
-            cols: random.below(8),
-            taps: random.below(6),
-        };
-        compare(kernels, &sizes, &mut random);
-    }
-}
-
-/// The sizes that take a path of their own: one position, few outputs, more channels than a chunk, more positions than
-/// a block, and nothing at all.
-///
-/// # Panics
-/// When the implementation is wrong.
-pub fn edges(kernels: Option<Kernels>) {
-    let Some(kernels) = or_skip(kernels) else { return };
-    let mut random = Random::from_env();
-    for (c, n, rows, cols, taps) in [
-        (100, 264, 1, 1, 1),
-        (3, 5, 1, 1, 9),
-        (64, 3, 9, 13, 4),
-        (70, 1, 5, 21, 4),
-        (33, 2, 4, 70, 2),
-        (16, 4, 7, 7, 16),
-        (48, 35, 6, 5, 4),
-        (300, 3, 3, 4, 4),
-        (257, 20, 3, 3, 2),
-        (130, 40, 2, 9, 3),
-        (5, 33, 13, 31, 4),
-        (24, 9, 1, 300, 1),
-        (2, 12, 150, 2, 2),
-        (8, 8, 0, 5, 1),
-        (8, 8, 5, 0, 1),
-        (8, 8, 2, 2, 0),
-        (0, 8, 2, 2, 3),
-        (8, 0, 2, 2, 3),
-        (0, 3, 1, 1, 1),
-    ] {
-        for _ in 0..6 {
-            compare(kernels, &Sizes { c, n, rows, cols, taps }, &mut random);
-        }
-    }
-}
-
-/// Operations that contradict themselves or their buffers.
-///
-/// # Panics
-/// When the implementation accepts one.
-pub fn broken_promises(kernels: Option<Kernels>) {
-    let Some(kernels) = or_skip(kernels) else { return };
-    let taps = [[0, 0], [-1, 1]];
-    let weights = [[0.5; PANEL]; 2 * 2 * 3];
-    let bias = [0.25; 2 * PANEL];
-    let sound = TapGemm {
-        taps: &taps,
-        weights: Panels::F32(&weights),
-        bias: &bias,
-        activation: Activation::Relu,
-        input: Pixels { height: 4, width: 5, channels: 3, pixel_stride: 4 },
-        output: Pixels { height: 8, width: 10, channels: 9, pixel_stride: 11 },
-        rows: 4,
-        cols: 5,
-        in_step: [1, 1],
-        out_step: [2, 2],
-        out_offset: [1, 1],
-    };
-    let panics = |op: TapGemm<'_>, input_len: usize, output_len: usize| {
-        let (input, mut output) = (vec![1.0; input_len], vec![0.0; output_len]);
-        catch_unwind(AssertUnwindSafe(|| (kernels.tap_gemm)(&op, &input, &mut output))).is_err()
-    };
-    let (input_len, output_len) = (sound.input.len(), sound.output.len());
-    assert!(!panics(sound, input_len, output_len), "the sound operation runs");
-    assert!(panics(sound, input_len - 1, output_len), "short input");
-    assert!(panics(sound, input_len, output_len - 1), "short output");
-    type Break = fn(&mut TapGemm<'_>);
-    let broken: &[(&str, Break)] = &[
-        ("missing weights", |op| op.weights = Panels::F32(&[[0.0; PANEL]; 11])),
-        ("spare weights", |op| op.weights = Panels::F16(&[[f16::ZERO; PANEL]; 13])),
-        ("short bias", |op| op.bias = &op.bias[PANEL..]),
-        ("ragged bias", |op| op.bias = &op.bias[1..]),
-        ("missing tap", |op| op.taps = &op.taps[1..]),
-        ("overlapping input pixels", |op| op.input.pixel_stride = 2),
-        ("overlapping output pixels", |op| op.output.pixel_stride = 8),
-        ("tall input", |op| op.input.height = 5),
-        ("input height overflows", |op| op.input.height = usize::MAX),
-        ("input stride overflows", |op| op.input.pixel_stride = usize::MAX / 2),
-        ("input channels overflow", |op| op.input.channels = usize::MAX),
-        ("output width overflows", |op| op.output.width = usize::MAX / 4),
-        ("output channels overflow", |op| op.output.channels = usize::MAX),
-        ("one row too many", |op| op.rows = 5),
-        ("one column too many", |op| op.cols = 6),
-        ("rows overflow", |op| op.rows = usize::MAX),
-        ("out_step", |op| op.out_step[1] = 3),
-        ("out_step of zero", |op| op.out_step[0] = 0),
-        ("out_step overflows", |op| op.out_step[0] = usize::MAX / 3 + 2),
-        ("out_offset", |op| op.out_offset[0] = 2),
-        ("out_offset overflows", |op| op.out_offset[1] = usize::MAX),
-        ("in_step overflows", |op| op.in_step[0] = usize::MAX / 3 + 2),
-        ("in_step leaves isize", |op| op.in_step[1] = usize::MAX / 8),
-    ];
-    for (name, break_it) in broken {
-        let mut op = sound;
-        break_it(&mut op);
-        assert!(panics(op, input_len, output_len), "{}: {name} is accepted", kernels.name);
-    }
-}
-
-/// Sizes of one generated operation; geometry and values are drawn.
-#[derive(Debug)]
-struct Sizes {
-    c: usize,
-    n: usize,
-    rows: usize,
-    cols: usize,
-    taps: usize,
 }
 
 fn or_skip(kernels: Option<Kernels>) -> Option<Kernels> {
@@ -167,142 +53,49 @@ fn or_skip(kernels: Option<Kernels>) -> Option<Kernels> {
     kernels
 }
 
-/// Draws an operation of these sizes and compares the implementation with the reference.
-fn compare(kernels: Kernels, sizes: &Sizes, random: &mut Random) {
-    let seed = random.state;
-    let &Sizes { c, n, rows, cols, taps } = sizes;
-    // Now and then so far that a tap never reads inside.
-    let reach = random.one_of(&[1, 2, 3, 30]);
-    let taps: Vec<Tap> = (0..taps).map(|_| [random.offset(reach), random.offset(reach)]).collect();
-    let panels = n.div_ceil(PANEL);
-    let padded = |lane: usize, row: usize, depth: usize, random: &mut Random| {
-        if row / depth * PANEL + lane < n { random.value() } else { 0.0 }
-    };
-    let depth = taps.len() * c;
-    let weights: Vec<[f16; PANEL]> = (0..panels * depth)
-        .map(|row| core::array::from_fn(|lane| f16::from_f32(padded(lane, row, depth, random))))
-        .collect();
-    let weights_f32: Vec<[f32; PANEL]> = weights.iter().map(|row| row.map(f16_to_f32)).collect();
-    let bias: Vec<f32> =
-        (0..panels * PANEL).map(|lane| padded(lane % PANEL, lane / PANEL, 1, random)).collect();
-    let out_step = [1 + random.below(3), 1 + random.below(3)];
-    let out_offset = [random.below(3), random.below(3)];
-    let extent = |count: usize, axis: usize, slack: usize| {
-        count.saturating_sub(1) * out_step[axis] + usize::from(count > 0) + out_offset[axis] + slack
-    };
-    let (below, beside) = (random.below(2), random.below(2));
-    let op = TapGemm {
-        taps: &taps,
-        weights: if random.below(2) == 0 { Panels::F16(&weights) } else { Panels::F32(&weights_f32) },
-        bias: &bias,
-        activation: random.one_of(&[
-            Activation::Identity,
-            Activation::Relu,
-            Activation::LeakyRelu(0.2),
-            Activation::Tanh,
-            Activation::Sigmoid,
-        ]),
-        input: Pixels {
-            height: random.below(9),
-            width: random.below(9),
-            channels: c,
-            pixel_stride: c + random.one_of(&[0, 0, 1, 5]),
-        },
-        output: Pixels {
-            height: extent(rows, 0, below),
-            width: extent(cols, 1, beside),
-            channels: n,
-            pixel_stride: n + random.one_of(&[0, 0, 1, 5]),
-        },
-        rows,
-        cols,
-        in_step: [random.below(4), random.below(4)],
-        out_step,
-        out_offset,
-    };
-    let input: Vec<f32> = (0..op.input.len() + random.below(4)).map(|_| random.value()).collect();
-    let mut expected = vec![UNTOUCHED; op.output.len() + random.below(4)];
-    let mut output = expected.clone();
-    reference::tap_gemm(&op, &input, &mut expected);
-    (kernels.tap_gemm)(&op, &input, &mut output);
-
-    // The sum of the products' absolute values, at every value that is written.
-    let absolute_bias: Vec<f32> = bias.iter().map(|x| x.abs()).collect();
-    let absolute_weights: Vec<[f32; PANEL]> = weights_f32.iter().map(|row| row.map(f32::abs)).collect();
-    let absolute_input: Vec<f32> = input.iter().map(|x| x.abs()).collect();
-    let absolute = TapGemm {
-        weights: Panels::F32(&absolute_weights),
-        bias: &absolute_bias,
-        activation: Activation::Identity,
-        ..op
-    };
-    let mut size = vec![UNTOUCHED; output.len()];
-    reference::tap_gemm(&absolute, &absolute_input, &mut size);
-
-    for (i, (&ours, &theirs)) in output.iter().zip(&expected).enumerate() {
-        let context = || std::format!("{} at {i}, POCKETGAN_SEED={seed}, {sizes:?}, {op:?}", kernels.name);
-        if theirs.to_bits() == UNTOUCHED.to_bits() {
-            assert_eq!(ours.to_bits(), UNTOUCHED.to_bits(), "value not to be written: {}", context());
-        } else {
-            let atol = tolerance(op.activation, depth + 1, size[i]);
-            assert!((ours - theirs).abs() <= atol, "{ours} instead of {theirs} +- {atol}: {}", context());
-        }
-    }
-}
-
-/// How far two correct results may lie apart, for `k` terms whose absolute values sum to `size`.
-fn tolerance(activation: Activation, k: usize, size: f32) -> f32 {
-    // Each side may be off by k * eps/2 * sum|a*b| (Higham 2002, section 3.1); twice that covers `size`'s own rounding.
-    let sum = 2.0 * k as f32 * f32::EPSILON * size;
-    // The activation scales it by at most its steepest slope, and each side adds the activation's own error.
-    match activation {
-        Activation::Identity | Activation::Relu => sum,
-        Activation::LeakyRelu(slope) => sum * slope.abs().max(1.0) + f32::EPSILON * slope.abs() * size,
-        Activation::Tanh => sum + 2.0 * 1e-7,
-        Activation::Sigmoid => 0.25 * sum + 2.0 * 1e-7,
-    }
-}
-
 /// Marks values that no operation may write: a NaN with a payload of its own.
 const UNTOUCHED: f32 = f32::from_bits(0x7fc5_eed5);
+
+/// Marks halves that no operation may write.
+const UNTOUCHED_F16: half::f16 = half::f16::from_bits(0x7ead);
 
 /// A linear congruential generator: enough for tests, and no dependency.
 ///
 /// # Source
 /// Knuth, "The Art of Computer Programming", volume 2, section 3.3.4: the constants of MMIX.
-struct Random {
+pub(crate) struct Random {
     state: u64,
 }
 
 impl Random {
     /// Seeded by `POCKETGAN_SEED`; says with what.
-    fn from_env() -> Self {
+    pub(crate) fn from_env() -> Self {
         let state = env::var("POCKETGAN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_140_610);
         println!("POCKETGAN_SEED={state}");
         Self { state }
     }
 
-    fn next(&mut self) -> u32 {
+    pub(crate) fn next(&mut self) -> u32 {
         self.state =
             self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.state >> 32) as u32
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         self.next() as usize % end
     }
 
-    fn one_of<T: Copy>(&mut self, values: &[T]) -> T {
+    pub(crate) fn one_of<T: Copy>(&mut self, values: &[T]) -> T {
         values[self.below(values.len())]
     }
 
     /// In `-reach..=reach`.
-    fn offset(&mut self, reach: i16) -> i16 {
+    pub(crate) fn offset(&mut self, reach: i16) -> i16 {
         self.below(2 * reach as usize + 1) as i16 - reach
     }
 
     /// In [-1, 1).
-    fn value(&mut self) -> f32 {
+    pub(crate) fn value(&mut self) -> f32 {
         self.next() as i32 as f32 / 2f32.powi(31)
     }
 }

@@ -4,9 +4,11 @@
 //! widened to `f32` once, then tiles of positions accumulate products in registers. Bias goes in first; the activation
 //! and the store come last. A tap adds only to positions it reads inside the input, so borders cost nothing.
 //!
-//! Uses at most 42 KB of stack.
+//! Uses at most 46 KB of stack.
 
-use crate::simd::{InnerLoop, Simd, Weight};
+use half::f16;
+
+use crate::simd::{InnerLoop, Simd, SimdElement, store_all};
 use crate::{PANEL, Panels, TapGemm, dots, single};
 
 /// Vectors and tile of one instruction set.
@@ -22,11 +24,11 @@ pub(crate) struct Tiling<S, P> {
 
 /// Runs the operation. To be called in a function that enables the instruction set.
 #[inline(always)]
-pub(crate) fn tap_gemm<S: Simd<L>, P: Simd<PANEL>, const L: usize>(
+pub(crate) fn tap_gemm<S: Simd<L>, P: Simd<PANEL>, A: Activations, const L: usize>(
     tiling: Tiling<S, P>,
     op: &TapGemm<'_>,
-    input: &[f32],
-    output: &mut [f32],
+    input: &[A],
+    output: &mut [A],
 ) {
     op.check(input.len(), output.len());
     match op.weights {
@@ -36,12 +38,12 @@ pub(crate) fn tap_gemm<S: Simd<L>, P: Simd<PANEL>, const L: usize>(
 }
 
 #[inline(always)]
-fn run<S: Simd<L>, P: Simd<PANEL>, W: Weight, const L: usize>(
+fn run<S: Simd<L>, P: Simd<PANEL>, W: SimdElement, A: Activations, const L: usize>(
     tiling: Tiling<S, P>,
     op: &TapGemm<'_>,
     weights: &[[W; PANEL]],
-    input: &[f32],
-    output: &mut [f32],
+    input: &[A],
+    output: &mut [A],
 ) {
     if op.rows * op.cols == 1 {
         return single::run(tiling.narrow, op, weights, input, output);
@@ -50,6 +52,7 @@ fn run<S: Simd<L>, P: Simd<PANEL>, W: Weight, const L: usize>(
         panel: Aligned([[0.0; L]; 2 * CHUNK]),
         sums: Aligned([[0.0; L]; 2 * BLOCK]),
         rows: [Row::default(); BLOCK],
+        wide: Wide { rows: [Row::default(); MAX_ROWS], values: Aligned([[0.0; CHUNK]; MAX_ROWS]) },
     };
     let n = op.output.channels;
     let mut first = 0;
@@ -67,17 +70,17 @@ fn run<S: Simd<L>, P: Simd<PANEL>, W: Weight, const L: usize>(
 }
 
 /// Some output channels of an operation.
-pub(crate) struct Group<'a, W> {
+pub(crate) struct Group<'a, W, A> {
     pub(crate) op: &'a TapGemm<'a>,
     pub(crate) weights: &'a [[W; PANEL]],
-    pub(crate) input: &'a [f32],
+    pub(crate) input: &'a [A],
     /// First output channel; a multiple of [`PANEL`].
     pub(crate) first: usize,
 }
 
 /// A position that a tap reads inside the input.
 #[derive(Clone, Copy, Default)]
-struct Row {
+pub(crate) struct Row {
     /// First value of the pixel read.
     start: usize,
     /// Which of the block's sums it adds to.
@@ -92,20 +95,76 @@ struct Buffers<const L: usize> {
     sums: Aligned<[[f32; L]; 2 * BLOCK]>,
     /// The positions that a tap reads inside.
     rows: [Row; BLOCK],
+    /// The pixels of a tile, if they are stored in half precision.
+    wide: Wide,
+}
+
+/// The pixels of a tile in single precision, a chunk of channels each.
+pub(crate) struct Wide {
+    rows: [Row; MAX_ROWS],
+    values: Aligned<[[f32; CHUNK]; MAX_ROWS]>,
+}
+
+/// What activations may be stored as.
+pub(crate) trait Activations: SimdElement {
+    /// The pixels of a tile in single precision, `len` channels of each.
+    fn widen<'s, P: Simd<PANEL>>(
+        simd: P,
+        rows: &'s [Row],
+        input: &'s [Self],
+        len: usize,
+        wide: &'s mut Wide,
+    ) -> (&'s [Row], &'s [f32]);
+}
+
+impl Activations for f32 {
+    #[inline(always)]
+    fn widen<'s, P: Simd<PANEL>>(
+        _: P,
+        rows: &'s [Row],
+        input: &'s [Self],
+        _: usize,
+        _: &'s mut Wide,
+    ) -> (&'s [Row], &'s [f32]) {
+        (rows, input)
+    }
+}
+
+impl Activations for f16 {
+    #[inline(always)]
+    fn widen<'s, P: Simd<PANEL>>(
+        simd: P,
+        rows: &'s [Row],
+        input: &'s [Self],
+        len: usize,
+        wide: &'s mut Wide,
+    ) -> (&'s [Row], &'s [f32]) {
+        let slots = wide.rows.iter_mut().zip(&mut wide.values.0);
+        for ((i, row), (slot, values)) in rows.iter().enumerate().zip(slots) {
+            *slot = Row { start: i * CHUNK, sum: row.sum };
+            let (eights, tail) = input[row.start..][..len].as_chunks::<PANEL>();
+            let (wide_eights, wide_tail) = values[..len].as_chunks_mut::<PANEL>();
+            for (eight, wide) in eights.iter().zip(wide_eights) {
+                simd.store(simd.load_f16(eight), wide);
+            }
+            tail.iter().zip(wide_tail).for_each(|(half, wide)| *wide = half.to_f32());
+        }
+        (&wide.rows[..rows.len()], wide.values.0.as_flattened())
+    }
 }
 
 /// On cache lines, which the widest vectors fill.
 #[repr(align(64))]
 struct Aligned<T>(T);
 
-impl<W: Weight> Group<'_, W> {
+impl<W: SimdElement, A: Activations> Group<'_, W, A> {
     /// Computes `C * L` output channels, or those that are left.
     #[inline(always)]
     fn run<S: Simd<L>, P: Simd<PANEL>, const L: usize, const C: usize>(
         &self,
         tiling: Tiling<S, P>,
         buffers: &mut Buffers<L>,
-        output: &mut [f32],
+        output: &mut [A],
     ) {
         let (op, c) = (self.op, self.op.input.channels);
         let mut bias = [[0.0; L]; C];
@@ -127,6 +186,7 @@ impl<W: Weight> Group<'_, W> {
                     let panel = &mut panel[..CHUNK.min(c - channel)];
                     self.widen(tiling.narrow, t * c + channel, panel);
                     let input = &self.input[channel..];
+                    let len = panel.len();
                     let mut rows = rows;
                     let tiles = rows.len().div_ceil(tiling.max_rows);
                     let next = t * c + channel + panel.len();
@@ -136,13 +196,14 @@ impl<W: Weight> Group<'_, W> {
                         self.prefetch::<P, L, C>(tiling.narrow, next + (tiles - 1) * share, share);
                         // Equal tiles: a small one would wait for its additions.
                         let (tile, rest) = rows.split_at(rows.len().div_ceil(tiles));
+                        let (tile, input) = A::widen(tiling.narrow, tile, input, len, &mut buffers.wide);
                         add_tile(tiling.wide, tile, input, panel, sums);
                         rows = rest;
                     }
                 }
             }
             op.activation.apply_all(sums.as_flattened_mut().as_flattened_mut());
-            block.store(self.first, sums, output);
+            block.store(tiling.narrow, self.first, sums, output);
         }
     }
 
@@ -248,11 +309,12 @@ impl Block<'_> {
 
     /// Writes the channels from `first` that exist.
     #[inline(always)]
-    fn store<const L: usize, const C: usize>(
+    fn store<P: Simd<PANEL>, A: Activations, const L: usize, const C: usize>(
         &self,
+        simd: P,
         first: usize,
         sums: &[[[f32; L]; C]],
-        output: &mut [f32],
+        output: &mut [A],
     ) {
         let op = self.op;
         let lanes = (op.output.channels - first).min(C * L);
@@ -262,9 +324,9 @@ impl Block<'_> {
             let sums = sums.as_flattened();
             if lanes == C * L {
                 // A length known to the compiler: vector stores instead of a call.
-                pixel[..C * L].copy_from_slice(sums);
+                store_all(simd, sums, &mut pixel[..C * L]);
             } else {
-                pixel[..lanes].copy_from_slice(&sums[..lanes]);
+                store_all(simd, &sums[..lanes], &mut pixel[..lanes]);
             }
             col += 1;
             if col == op.cols {

@@ -8,7 +8,7 @@ use pocketgan_format::File;
 use serde_json::json;
 
 use crate::checkpoint::{self, Checkpoint, write_atomically};
-use crate::export::{Export, Options, Rounding, WeightType, export};
+use crate::export::{Export, Options, Rounding, ValueType, WeightType, export};
 use crate::graph::Graph;
 use crate::onnx;
 use crate::report::grouped;
@@ -24,12 +24,33 @@ pub struct Args {
     /// Store weights in half precision: half the flash
     #[arg(long)]
     fp16: bool,
+    /// Keep activations in half precision: half the arena; inputs and picture stay as they are
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t = ActivationType::Fp32)]
+    activations: ActivationType,
     /// Also write the network as ONNX, in single precision, batch normalization kept
     #[arg(long, value_name = "FILE")]
     onnx: Option<PathBuf>,
     /// Print the report as one JSON object, the last line of standard output
     #[arg(long)]
     json: bool,
+}
+
+/// How activations are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ActivationType {
+    /// Single precision
+    Fp32,
+    /// Half precision
+    Fp16,
+}
+
+impl From<ActivationType> for ValueType {
+    fn from(activations: ActivationType) -> Self {
+        match activations {
+            ActivationType::Fp32 => Self::F32,
+            ActivationType::Fp16 => Self::F16,
+        }
+    }
 }
 
 /// Runs `trainer export`.
@@ -46,9 +67,12 @@ pub fn run(args: Args) -> Result<()> {
     }
     let Some(path) = &args.output else { return Ok(()) };
     let weights = if args.fp16 { WeightType::F16 } else { WeightType::F32 };
+    let activations = args.activations.into();
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let export =
-        export(&graph, &Options { weights, metadata: metadata(&checkpoint, name), ..Options::default() })?;
+    let export = export(
+        &graph,
+        &Options { weights, activations, metadata: metadata(&checkpoint, name), ..Options::default() },
+    )?;
     write_atomically(path, &export.file)?;
     print_report(&graph, &export)?;
     eprintln!("wrote {}", path.display());

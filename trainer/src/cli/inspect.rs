@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use pocketgan_format::{Activation, Axis, Buffer, File, NestStep, Operand, Step, TapGemmStep};
+use pocketgan_format::{Activation, Axis, Buffer, File, NestStep, Operand, Step, TapGemmStep, ValueType};
 use pocketgan_runtime::Model;
 use serde_json::json;
 
@@ -185,7 +185,7 @@ impl Row {
         let strides: [fn(&Axis) -> i32; 2] = [|axis| axis.a, |axis| axis.b];
         for (operand, stride) in [step.a, step.b].into_iter().zip(strides) {
             match operand {
-                Operand::Arena { offset } => {
+                Operand::Arena { offset } | Operand::ArenaF16 { offset } => {
                     arena_in = arena_in.or(Some(offset));
                     alive += named(stride);
                 }
@@ -214,6 +214,7 @@ fn views(file: &File<'_>, step: &NestStep) -> Vec<(&'static str, String)> {
     };
     let view = |operand: Operand, stride| match operand {
         Operand::Arena { offset } => format!("arena {offset}, strides {}", strides(stride)),
+        Operand::ArenaF16 { offset } => format!("arena {offset} as f16, strides {}", strides(stride)),
         Operand::Tensor { index, start } => {
             format!("tensor {index} from {start}, strides {}", strides(stride))
         }
@@ -223,7 +224,12 @@ fn views(file: &File<'_>, step: &NestStep) -> Vec<(&'static str, String)> {
     if !step.function.is_unary() {
         views.push(("b", view(step.b, |axis| axis.b)));
     }
-    views.push(("out", view(Operand::Arena { offset: step.output }, |axis| axis.out)));
+    let offset = step.output;
+    let output = match step.output_values {
+        ValueType::F32 => Operand::Arena { offset },
+        ValueType::F16 => Operand::ArenaF16 { offset },
+    };
+    views.push(("out", view(output, |axis| axis.out)));
     views
 }
 

@@ -1,9 +1,10 @@
 //! A program whose buffers have no place yet: steps, what they read and write, and for how long that is needed.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use half::f16;
 use pocketgan_format::{
     Activation, Axis, Buffer, Combine, Function, NestStep, Operand, Step, Tap, TapGemmStep, TensorData,
+    ValueType,
 };
 
 use super::arena::{self, Lifetime};
@@ -24,6 +25,8 @@ pub(crate) struct Draft {
     steps: Vec<(Step, Buffers)>,
     buffers: Vec<Option<Lifetime>>,
     lengths: Vec<usize>,
+    /// How the values of each buffer are stored.
+    types: Vec<ValueType>,
 }
 
 /// The buffers behind a step's operands.
@@ -48,10 +51,19 @@ pub(crate) struct Nest<'a> {
 
 impl Draft {
     /// A new buffer of so many values.
-    pub(crate) fn buffer(&mut self, len: usize) -> Memory {
+    pub(crate) fn buffer(&mut self, len: usize, values: ValueType) -> Memory {
+        self.types.push(values);
         self.buffers.push(None);
         self.lengths.push(len);
         Memory::Buffer(self.lengths.len() - 1)
+    }
+
+    /// How the values behind a view are stored in the arena; what lies in the file is none of its concern.
+    pub(crate) fn value_type(&self, memory: Memory) -> ValueType {
+        match memory {
+            Memory::Buffer(buffer) => self.types[buffer],
+            Memory::Tensor(_) | Memory::Scalar(_) => ValueType::F32,
+        }
     }
 
     /// Steps from here on belong to a layer of this name.
@@ -104,6 +116,10 @@ impl Draft {
         let tensor = u32::try_from(self.tensors.len())?;
         self.tensors.extend([weights, pack_bias(bias)]);
         let pair = |[a, b]: [usize; 2]| -> Result<[u8; 2]> { Ok([u8::try_from(a)?, u8::try_from(b)?]) };
+        let (Memory::Buffer(reads), Memory::Buffer(writes)) = (input.0, output.0) else {
+            bail!("a tap GEMM works in the arena");
+        };
+        ensure!(self.types[reads] == self.types[writes], "a tap GEMM reads and writes values of one type");
         let step = TapGemmStep {
             activation,
             layer: 0,
@@ -118,9 +134,7 @@ impl Draft {
             in_step: pair(phase.in_step).context("a stride exceeds 255")?,
             out_step: pair(phase.out_step).context("a stride exceeds 255")?,
             out_offset: [u16::try_from(phase.out_offset[0])?, u16::try_from(phase.out_offset[1])?],
-        };
-        let (Memory::Buffer(reads), Memory::Buffer(writes)) = (input.0, output.0) else {
-            anyhow::bail!("a tap GEMM works in the arena");
+            values: self.types[writes],
         };
         self.push(Step::TapGemm(step), Buffers { reads: [Some(reads), None], writes })
     }
@@ -134,11 +148,9 @@ impl Draft {
         }
         let axis_count = u8::try_from(axes.len())?;
         self.axes.extend(axes);
-        let (a, reads_a) = operand(nest.a)?;
-        let (b, reads_b) = nest.b.map_or(Ok((Operand::Scalar(0.0), None)), operand)?;
-        let Memory::Buffer(writes) = nest.out.memory else {
-            anyhow::bail!("a loop nest writes to the arena")
-        };
+        let (a, reads_a) = self.operand(nest.a)?;
+        let (b, reads_b) = nest.b.map_or(Ok((Operand::Scalar(0.0), None)), |b| self.operand(b))?;
+        let Memory::Buffer(writes) = nest.out.memory else { bail!("a loop nest writes to the arena") };
         let step = NestStep {
             function: nest.function,
             combine: nest.combine,
@@ -148,7 +160,8 @@ impl Draft {
             reduced,
             a,
             b,
-            output: u32::try_from(4 * nest.out.start)?,
+            output: self.offset(nest.out)?,
+            output_values: self.types[writes],
         };
         self.push(Step::Nest(step), Buffers { reads: [reads_a, reads_b], writes })
     }
@@ -161,7 +174,11 @@ impl Draft {
         let offset =
             |buffer: usize| u32::try_from(plan.offsets[buffer]).context("the arena exceeds 2^32 bytes");
         let place = |operand: &mut Operand, buffer: Option<usize>| -> Result<()> {
-            if let (Operand::Arena { offset: relative }, Some(buffer)) = (operand, buffer) {
+            if let (
+                Operand::Arena { offset: relative } | Operand::ArenaF16 { offset: relative },
+                Some(buffer),
+            ) = (operand, buffer)
+            {
                 *relative += offset(buffer)?;
             }
             Ok(())
@@ -199,22 +216,35 @@ impl Draft {
     }
 
     fn touch(&mut self, buffer: usize, step: usize) {
-        let bytes = size_of::<f32>() * self.lengths[buffer];
+        let bytes = self.types[buffer].bytes() as usize * self.lengths[buffer];
         let lifetime = self.buffers[buffer].get_or_insert(Lifetime { first: step, last: step, bytes });
         lifetime.first = lifetime.first.min(step);
         lifetime.last = lifetime.last.max(step);
     }
-}
 
-fn operand(view: &View) -> Result<(Operand, Option<usize>)> {
-    Ok(match view.memory {
-        Memory::Buffer(buffer) => (Operand::Arena { offset: u32::try_from(4 * view.start)? }, Some(buffer)),
-        Memory::Tensor(index) => {
-            let start = u32::try_from(view.start)?;
-            (Operand::Tensor { index: u32::try_from(index)?, start }, None)
-        }
-        Memory::Scalar(bits) => (Operand::Scalar(f32::from_bits(bits)), None),
-    })
+    /// Of a view's first value, in bytes from the start of its buffer.
+    pub(crate) fn offset(&self, view: &View) -> Result<u32> {
+        let bytes = self.value_type(view.memory).bytes() as usize * view.start;
+        u32::try_from(bytes).context("a buffer exceeds 2^32 bytes")
+    }
+
+    fn operand(&self, view: &View) -> Result<(Operand, Option<usize>)> {
+        Ok(match view.memory {
+            Memory::Buffer(buffer) => {
+                let offset = self.offset(view)?;
+                let operand = match self.types[buffer] {
+                    ValueType::F32 => Operand::Arena { offset },
+                    ValueType::F16 => Operand::ArenaF16 { offset },
+                };
+                (operand, Some(buffer))
+            }
+            Memory::Tensor(index) => {
+                let start = u32::try_from(view.start)?;
+                (Operand::Tensor { index: u32::try_from(index)?, start }, None)
+            }
+            Memory::Scalar(bits) => (Operand::Scalar(f32::from_bits(bits)), None),
+        })
+    }
 }
 
 /// The loops of a nest, outer to inner: those that the output has in its order in memory, then the reduced ones in the

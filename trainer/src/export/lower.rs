@@ -9,7 +9,7 @@ mod nest;
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
-use pocketgan_format::Activation;
+use pocketgan_format::{Activation, ValueType};
 
 use super::draft::Draft;
 use super::quantize::{WeightType, constant_type};
@@ -24,11 +24,12 @@ pub(crate) struct Lowered {
     pub(crate) output: View,
 }
 
-/// Compiles a graph without batch normalization. Weights and large constants are stored as `weights` says.
+/// Compiles a graph without batch normalization. Weights and large constants are stored as `weights` says, what layers
+/// with weights compute and what is made of it as `activations` says; inputs, sums and the output in single precision.
 ///
 /// # Errors
 /// Names the node that exceeds a limit of the format.
-pub(crate) fn lower(graph: &Graph, weights: WeightType) -> Result<Lowered> {
+pub(crate) fn lower(graph: &Graph, weights: WeightType, activations: ValueType) -> Result<Lowered> {
     let mut readers: Vec<Vec<Value>> = vec![vec![]; graph.value_count()];
     for (value, node) in graph.nodes() {
         node.inputs.iter().for_each(|input| readers[input.index()].push(value));
@@ -36,6 +37,7 @@ pub(crate) fn lower(graph: &Graph, weights: WeightType) -> Result<Lowered> {
     let mut lowering = Lowering {
         graph,
         weights,
+        activations,
         readers,
         places: vec![None; graph.value_count()],
         destinations: HashMap::new(),
@@ -55,6 +57,7 @@ pub(crate) fn lower(graph: &Graph, weights: WeightType) -> Result<Lowered> {
 struct Lowering<'g> {
     graph: &'g Graph,
     weights: WeightType,
+    activations: ValueType,
     /// The nodes that read each value.
     readers: Vec<Vec<Value>>,
     /// Where each value lies, once it is computed.
@@ -70,7 +73,7 @@ impl Lowering<'_> {
         let graph = self.graph;
         let inputs = graph.inputs().iter().enumerate().map(|(i, input)| {
             let len = input.shape.iter().product();
-            let memory = self.draft.buffer(len);
+            let memory = self.draft.buffer(len, ValueType::F32);
             self.draft.hold(memory, false);
             let view = View::packed(memory, &input.shape, &natural_order(&input.shape));
             self.places[graph.input(i).index()] = Some(view.clone());
@@ -86,7 +89,10 @@ impl Lowering<'_> {
             let Op::Concat { axis } = node.op else { continue };
             let whole = match self.destinations.get(&value) {
                 Some(view) => view.clone(),
-                None => self.allocate(graph.shape(value)),
+                None => {
+                    let shape = graph.shape(value);
+                    self.allocate(shape, &natural_order(shape), self.activations)
+                }
             };
             self.destinations.insert(value, whole.clone());
             let mut start = 0;
@@ -139,22 +145,24 @@ impl Lowering<'_> {
         View::packed(memory, &tensor.shape, &order)
     }
 
-    /// Memory of its own, in the natural order.
-    fn allocate(&mut self, shape: &[usize]) -> View {
-        self.allocate_in(shape, &natural_order(shape))
+    /// Memory of its own.
+    fn allocate(&mut self, shape: &[usize], order: &[usize], values: ValueType) -> View {
+        let memory = self.draft.buffer(shape.iter().product(), values);
+        View::packed(memory, shape, order)
     }
 
-    fn allocate_in(&mut self, shape: &[usize], order: &[usize]) -> View {
-        let memory = self.draft.buffer(shape.iter().product());
-        View::packed(memory, shape, order)
+    /// How the result of a function of `inputs` is stored: in half precision if any of them is.
+    fn value_type(&self, inputs: &[&View]) -> ValueType {
+        let half = inputs.iter().any(|view| self.draft.value_type(view.memory) == ValueType::F16);
+        if half { ValueType::F16 } else { ValueType::F32 }
     }
 
     /// Where `value` is to be written by a step that reads `inputs`: its part of a concatenation, unless one of them
     /// lies in the same buffer; else memory of its own.
-    fn destination(&mut self, value: Value, inputs: &[&View], order: &[usize]) -> View {
+    fn destination(&mut self, value: Value, inputs: &[&View], order: &[usize], values: ValueType) -> View {
         match self.destinations.get(&value) {
             Some(view) if inputs.iter().all(|input| input.memory != view.memory) => view.clone(),
-            _ => self.allocate_in(self.graph.shape(value), order),
+            _ => self.allocate(self.graph.shape(value), order, values),
         }
     }
 
@@ -169,7 +177,7 @@ impl Lowering<'_> {
         });
         match over {
             Some(&view) if !self.destinations.contains_key(&value) => view.clone(),
-            _ => self.destination(value, inputs, order),
+            _ => self.destination(value, inputs, order, self.value_type(inputs)),
         }
     }
 
@@ -228,9 +236,11 @@ impl Lowering<'_> {
         let value = self.graph.output();
         let mut view = self.view(value)?;
         let order = natural_order(&view.shape);
-        if self.draft.is_empty() || !matches!(view.memory, Memory::Buffer(_)) || !view.is_packed(&order) {
+        let single = self.draft.value_type(view.memory) == ValueType::F32;
+        let ready = matches!(view.memory, Memory::Buffer(_)) && view.is_packed(&order) && single;
+        if self.draft.is_empty() || !ready {
             self.draft.layer("output");
-            view = self.copy(&view)?;
+            view = self.copy(&view, &order, ValueType::F32)?;
         }
         self.draft.hold(view.memory, true);
         Ok(view)

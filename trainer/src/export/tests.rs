@@ -84,10 +84,13 @@ impl Builder {
     /// Exports with both kinds of weights; returns the number of steps.
     fn check(mut self, output: Value) -> usize {
         self.graph.set_output(output);
-        let [_, single] = [WeightType::F16, WeightType::F32].map(|weights| {
-            let export = export(&self.graph, &Options { weights, ..Options::default() });
-            export.unwrap_or_else(|e| panic!("{e:#}"))
-        });
+        let export_as = |weights, activations| {
+            let export = export(&self.graph, &Options { weights, activations, ..Options::default() });
+            export.unwrap_or_else(|e| panic!("{weights:?} {activations:?}: {e:#}"))
+        };
+        export_as(WeightType::F16, ValueType::F32);
+        export_as(WeightType::F16, ValueType::F16);
+        let single = export_as(WeightType::F32, ValueType::F32);
         // Folding must not change the graph itself.
         let inputs = test_inputs(&self.graph, [-1.0, 1.0], 3);
         let inputs: Vec<&[f32]> = inputs.iter().map(|values| &values[..]).collect();
@@ -259,6 +262,25 @@ fn a_residual_block_adds_in_place() {
     let file = pocketgan_format::File::parse(&file).expect("verified");
     // The skip, what the second convolution reads, and what it writes: nothing else lives at any time.
     assert_eq!(file.arena_bytes(), 3 * 4 * 4 * 8 * 8);
+}
+
+#[test]
+fn half_precision_activations_halve_the_arena() {
+    let mut b = Builder::new(&[&[1, 16]]);
+    let x = b.graph.input(0);
+    let hidden = b.dense(x, 16 * 16);
+    let picture = b.reshape(hidden, &[1, 16, 4, 4]);
+    let picture = b.unary(Unary::Relu, picture);
+    let picture = b.up(picture, 16);
+    let picture = b.unary(Unary::Relu, picture);
+    let picture = b.up(picture, 1);
+    b.graph.set_output(picture);
+    let [single, half] = [ValueType::F32, ValueType::F16].map(|activations| {
+        let file = export(&b.graph, &Options { activations, ..Options::default() }).expect("verified").file;
+        pocketgan_format::File::parse(&file).expect("verified").arena_bytes()
+    });
+    // Both pictures of 16 channels, at 4x4 and at 8x8, live at the same time.
+    assert_eq!((single, half), (4 * 16 * (16 + 64), 2 * 16 * (16 + 64)));
 }
 
 #[test]

@@ -12,16 +12,28 @@ use super::{Binary, Graph, Op, Reduction, Tensor, Unary, Value};
 /// # Errors
 /// When the number or lengths of the inputs are not those of the graph.
 pub fn evaluate(graph: &Graph, inputs: &[&[f32]]) -> Result<Vec<f32>> {
+    evaluate_rounded(graph, inputs, |_| {})
+}
+
+/// As [`evaluate`], `round` being applied to the results of layers with weights and of elementwise functions.
+///
+/// # Errors
+/// When the number or lengths of the inputs are not those of the graph.
+pub fn evaluate_rounded(graph: &Graph, inputs: &[&[f32]], round: impl Fn(&mut [f64])) -> Result<Vec<f32>> {
     let lengths = graph.inputs().iter().map(|input| input.shape.iter().product::<usize>());
     ensure!(lengths.eq(inputs.iter().map(|values| values.len())), "the inputs are not those of the graph");
     let inputs: Vec<Vec<f64>> = inputs.iter().map(|values| widen(values)).collect();
     let inputs: Vec<&[f64]> = inputs.iter().map(|values| &values[..]).collect();
-    let outputs = evaluate_wide(graph, &inputs, &[graph.output()]);
+    let outputs = run(graph, &inputs, &[graph.output()], round);
     Ok(outputs.into_iter().flatten().map(|v| v as f32).collect())
 }
 
 /// Several values of a graph, nothing rounded in between. The inputs are as long as their shapes say.
 pub(crate) fn evaluate_wide(graph: &Graph, inputs: &[&[f64]], outputs: &[Value]) -> Vec<Vec<f64>> {
+    run(graph, inputs, outputs, |_| {})
+}
+
+fn run(graph: &Graph, inputs: &[&[f64]], outputs: &[Value], round: impl Fn(&mut [f64])) -> Vec<Vec<f64>> {
     let mut last_use = vec![0; graph.value_count()];
     for (value, node) in graph.nodes() {
         node.inputs.iter().for_each(|input| last_use[input.index()] = value.index());
@@ -30,11 +42,17 @@ pub(crate) fn evaluate_wide(graph: &Graph, inputs: &[&[f64]], outputs: &[Value])
 
     let mut values: Vec<Vec<f64>> = inputs.iter().map(|values| values.to_vec()).collect();
     for (value, node) in graph.nodes() {
-        let result = {
+        let mut result = {
             let read: Vec<&[f64]> = node.inputs.iter().map(|input| &values[input.index()][..]).collect();
             let shapes: Vec<&[usize]> = node.inputs.iter().map(|&input| graph.shape(input)).collect();
             apply(&node.op, &read, &shapes, graph.shape(value))
         };
+        if matches!(
+            node.op,
+            Op::Dense { .. } | Op::Conv2d { .. } | Op::ConvTranspose2d { .. } | Op::Unary(_) | Op::Binary(_)
+        ) {
+            round(&mut result);
+        }
         values.push(result);
         for input in node.inputs.iter().filter(|input| last_use[input.index()] == value.index()) {
             values[input.index()] = vec![];

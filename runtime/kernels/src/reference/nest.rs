@@ -1,6 +1,7 @@
 //! The definition of the loop nest.
 
 use crate::function::entry;
+use crate::half_float::{half_at, set_half};
 use crate::{Axis, Function, MAX_AXES, Nest, Operand, f16_to_f32};
 
 /// The loop nest in its defined order: the positions of the axes that are kept in row-major order, each written before
@@ -22,7 +23,10 @@ pub fn nest(nest: &Nest<'_>, arena: &mut [f32]) {
         }
         let out = index(nest.out, axes, position, |axis| axis.out);
         if nest.function != Function::Select || read(nest, &nest.a, position, |axis| axis.a, arena) != 0.0 {
-            arena[out] = value;
+            match nest.out_f16 {
+                true => set_half(arena, out, value),
+                false => arena[out] = value,
+            }
         }
         if !advance(&axes[..kept], &mut position[..kept]) {
             return;
@@ -39,6 +43,7 @@ fn term(nest: &Nest<'_>, position: &[u32], arena: &[f32]) -> f32 {
             let to_entry = |start: usize| (start as i64 + skip) as usize;
             let a = match nest.a {
                 Operand::Arena(start) => Operand::Arena(to_entry(start)),
+                Operand::ArenaF16(start) => Operand::ArenaF16(to_entry(start)),
                 Operand::F32(values, start) => Operand::F32(values, to_entry(start)),
                 Operand::F16(values, start) => Operand::F16(values, to_entry(start)),
                 Operand::Scalar(value) => Operand::Scalar(value),
@@ -60,6 +65,7 @@ fn read(
     let at = |start| index(start, nest.iterated(), position, stride);
     match *operand {
         Operand::Arena(start) => arena[at(start)],
+        Operand::ArenaF16(start) => half_at(arena, at(start)),
         Operand::F32(values, start) => values[at(start)],
         Operand::F16(values, start) => f16_to_f32(values[at(start)]),
         Operand::Scalar(value) => value,
@@ -81,4 +87,95 @@ fn advance(axes: &[Axis], position: &mut [u32]) -> bool {
         *p = 0;
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Combine;
+
+    const NONE: Operand<'_> = Operand::Scalar(0.0);
+
+    /// Runs a nest over `[extent, a, b, out]` on an arena.
+    fn run<const N: usize, const R: usize>(
+        (function, combine): (Function, Combine),
+        axes: [[i32; 4]; R],
+        reduced: usize,
+        (a, b, out): (Operand<'_>, Operand<'_>, usize),
+        mut arena: [f32; N],
+    ) -> [f32; N] {
+        let axes = axes.map(|[extent, a, b, out]| Axis { extent: extent as u32, a, b, out });
+        nest(&Nest { function, combine, axes: &axes, reduced, a, b, out, out_f16: false }, &mut arena);
+        arena
+    }
+
+    #[test]
+    fn strides_transpose_repeat_and_run_backwards() {
+        let copy = (Function::Identity, Combine::Sum);
+        let from = Operand::F32(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], 0);
+        let transposed = run(copy, [[3, 1, 0, 2], [2, 3, 0, 1]], 0, (from, NONE, 0), [9.0; 6]);
+        assert_eq!(transposed, [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+        let repeated = run(copy, [[2, 3, 0, 4], [2, 0, 0, 2], [2, 1, 0, 1]], 0, (from, NONE, 0), [9.0; 8]);
+        assert_eq!(repeated, [0.0, 1.0, 0.0, 1.0, 3.0, 4.0, 3.0, 4.0]);
+        let last = Operand::F32(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], 5);
+        assert_eq!(run(copy, [[3, -2, 0, 1]], 0, (last, NONE, 1), [9.0; 5]), [9.0, 5.0, 3.0, 1.0, 9.0]);
+        assert_eq!(run(copy, [], 0, (last, NONE, 1), [9.0; 3]), [9.0, 5.0, 9.0]);
+    }
+
+    #[test]
+    fn every_combination_of_a_row() {
+        let values = [2.0, -3.0, 4.0, 0.5];
+        let of = |combine| {
+            run((Function::Identity, combine), [[4, 1, 0, 0]], 1, (Operand::F32(&values, 0), NONE, 0), [9.0])
+                [0]
+        };
+        let combinations = [Combine::Sum, Combine::Product, Combine::Max, Combine::Min];
+        assert_eq!(combinations.map(of), [3.5, -12.0, 4.0, -3.0]);
+        let nan = [1.0, f32::NAN, 2.0];
+        for combine in combinations {
+            let from = Operand::F32(&nan, 0);
+            assert!(
+                run((Function::Identity, combine), [[3, 1, 0, 0]], 1, (from, NONE, 0), [9.0])[0].is_nan()
+            );
+        }
+        let zero = Operand::Scalar(-0.0);
+        let sum = run((Function::Identity, Combine::Sum), [[3, 0, 0, 0]], 1, (zero, NONE, 0), [9.0]);
+        assert_eq!(sum[0].to_bits(), (-0.0_f32).to_bits());
+    }
+
+    #[test]
+    fn a_product_of_matrices() {
+        // [[1, 2], [3, 4]] * [[5, 6], [7, 8]], the second behind the first.
+        let arena = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 9.0, 9.0, 9.0];
+        let axes = [[2, 2, 0, 2], [2, 0, 1, 1], [2, 1, 2, 0]];
+        let views = (Operand::Arena(0), Operand::Arena(4), 8);
+        let arena = run((Function::Mul, Combine::Sum), axes, 1, views, arena);
+        assert_eq!(arena[8..], [19.0, 22.0, 43.0, 50.0]);
+    }
+
+    #[test]
+    fn select_leaves_what_it_does_not_choose() {
+        let chosen = Operand::F32(&[0.0, 1.0, -0.0, f32::NAN, -3.0], 0);
+        let views = (chosen, Operand::Scalar(5.0), 0);
+        let arena = run((Function::Select, Combine::Sum), [[5, 1, 0, 1]], 0, views, [9.0; 5]);
+        assert_eq!(arena, [9.0, 5.0, 9.0, 5.0, 5.0]);
+    }
+
+    #[test]
+    fn take_reads_entries_of_a_table() {
+        // Three entries of two values, taken in another order.
+        let table = Operand::F32(&[0.0, 1.0, 10.0, 11.0, 20.0, 21.0], 0);
+        let views = (table, Operand::F32(&[2.0, -1.0, 0.7], 0), 0);
+        let axes = [[3, 0, 1, 2], [2, 1, 0, 1], [3, 2, 0, 0]];
+        let arena = run((Function::Take, Combine::Sum), axes, 0, views, [9.0; 6]);
+        assert_eq!(arena, [20.0, 21.0, 0.0, 1.0, 10.0, 11.0]);
+    }
+
+    #[test]
+    fn halves_are_widened() {
+        let halves = [1.5, -2.0, 65504.0].map(half::f16::from_f32);
+        let views = (Operand::F16(&halves, 0), Operand::Scalar(0.5), 0);
+        let arena = run((Function::Mul, Combine::Sum), [[3, 1, 0, 1]], 0, views, [9.0; 3]);
+        assert_eq!(arena, [0.75, -1.0, 32752.0]);
+    }
 }

@@ -1,7 +1,7 @@
 //! Layers with weights: dense, convolution, transposed convolution.
 
 use anyhow::{Context, Result, bail};
-use pocketgan_format::Buffer;
+use pocketgan_format::{Buffer, ValueType};
 
 use super::Lowering;
 use crate::export::panels::pack;
@@ -29,8 +29,11 @@ impl Lowering<'_> {
         let bias: Vec<f32> = (0..n).map(|i| bias.map_or(0.0, |b| b.data[row(i)])).collect();
         let phase = phases::conv2d(&Conv2dGeometry::square(1, 1, 0), [1, vectors]);
         let buffers = [
-            (input.memory, buffer(input.start, [k, 1, vectors], input.strides[0].unsigned_abs())?),
-            (output.memory, buffer(output.start, [n, 1, vectors], n)?),
+            (
+                input.memory,
+                buffer(self.draft.offset(&input)?, [k, 1, vectors], input.strides[0].unsigned_abs())?,
+            ),
+            (output.memory, buffer(self.draft.offset(&output)?, [n, 1, vectors], n)?),
         ];
         self.draft.gemm(activation, &phase, tensor, &bias, buffers)?;
         for (value, view) in done {
@@ -57,13 +60,13 @@ impl Lowering<'_> {
         };
         let rows = view.reshape(&shape).filter(|v| {
             let vectors_apart = vectors == 1 || v.strides[0] >= k as isize;
-            matches!(v.memory, Memory::Buffer(_)) && vectors_apart && (k == 1 || v.strides[1] == 1)
+            self.is_activation(v) && vectors_apart && (k == 1 || v.strides[1] == 1)
         });
         let mut rows = match rows {
             Some(rows) => rows,
             None => {
                 let order: Vec<usize> = (0..view.shape.len()).collect();
-                let copy = self.copy_in(&view, &order)?;
+                let copy = self.copy(&view, &order, self.activations)?;
                 copy.reshape(&shape).context("a packed copy has any shape")?
             }
         };
@@ -89,26 +92,32 @@ impl Lowering<'_> {
         let Some((reshape, shape)) = picture else {
             let (last, activation) = self.fused(value);
             let order: Vec<usize> = (0..self.graph.shape(value).len()).collect();
-            let view = self.allocate_in(self.graph.shape(value), &order);
+            let view = self.allocate(self.graph.shape(value), &order, self.activations);
             return (vec![(value, view.clone()), (last, view.clone())], view, Box::new(|i| i), activation);
         };
         let (channels, pixels) = (shape[1], shape[2] * shape[3]);
         let shape = shape.clone();
         let (last, activation) = self.fused(reshape);
-        let view = self.allocate_in(&shape, &natural_order(&shape));
+        let view = self.allocate(&shape, &natural_order(&shape), self.activations);
         let row = move |i: usize| i % channels * pixels + i / channels;
         (vec![(reshape, view.clone()), (last, view.clone())], view, Box::new(row), activation)
+    }
+
+    /// Whether a layer with weights can read the view as it is stored.
+    fn is_activation(&self, view: &View) -> bool {
+        matches!(view.memory, Memory::Buffer(_)) && self.draft.value_type(view.memory) == self.activations
     }
 
     /// One step for a convolution, one for each phase of a transposed one; times the groups and the batch.
     pub(super) fn convolution(&mut self, value: Value, node: &Node) -> Result<()> {
         self.draft.layer(&node.name);
         let mut input = self.view(node.inputs[0])?;
-        if pixels(&input.slice(0, 0, 1, 1)).is_none() {
-            input = self.copy(&input)?;
+        if pixels(&input.slice(0, 0, 1, 1)).is_none() || !self.is_activation(&input) {
+            input = self.copy(&input, &natural_order(&input.shape), self.activations)?;
         }
         let (last, activation) = self.fused(value);
-        let output = self.destination(last, &[&input], &natural_order(self.graph.shape(value)));
+        let order = natural_order(self.graph.shape(value));
+        let output = self.destination(last, &[&input], &order, self.activations);
         for batch in 0..input.shape[0] {
             let read = pixels(&input.slice(0, batch, 1, 1)).context("a copy lies channels last")?;
             let write = pixels(&output.slice(0, batch, 1, 1)).context("the output lies channels last")?;
@@ -122,7 +131,10 @@ impl Lowering<'_> {
                             let [ky, kx] = phase.taps[tap].kernel;
                             weight.data[(((group * no + n) * ci + c) * kh + ky) * kw + kx]
                         });
-                        let buffers = [read.group(group, g.groups)?, write.group(group, g.groups)?];
+                        let buffers = [
+                            read.group(group, g.groups, self.activations)?,
+                            write.group(group, g.groups, self.activations)?,
+                        ];
                         let bias = group_bias(bias.as_ref(), group, no);
                         self.draft.gemm(activation, &phase, tensor, &bias, buffers)?;
                     }
@@ -139,7 +151,10 @@ impl Lowering<'_> {
                                         weight.data[(((group * ci + c) * no + n) * kh + ky) * kw + kx]
                                     })
                                 });
-                            let buffers = [read.group(group, g.groups)?, write.group(group, g.groups)?];
+                            let buffers = [
+                                read.group(group, g.groups, self.activations)?,
+                                write.group(group, g.groups, self.activations)?,
+                            ];
                             let bias = group_bias(bias.as_ref(), group, no);
                             self.draft.gemm(activation, &phase, tensor, &bias, buffers)?;
                         }
@@ -190,17 +205,18 @@ fn pixels(view: &View) -> Option<Pixels> {
 
 impl Pixels {
     /// The channels of one group.
-    fn group(&self, group: usize, groups: usize) -> Result<(Memory, Buffer)> {
+    fn group(&self, group: usize, groups: usize, values: ValueType) -> Result<(Memory, Buffer)> {
         let channels = self.channels / groups;
-        let start = self.start + group * channels;
+        let start = values.bytes() as usize * (self.start + group * channels);
+        let start = u32::try_from(start).context("a buffer exceeds 2^32 bytes")?;
         Ok((self.memory, buffer(start, [channels, self.height, self.width], self.stride)?))
     }
 }
 
-fn buffer(start: usize, [channels, height, width]: [usize; 3], pixel_stride: usize) -> Result<Buffer> {
+fn buffer(offset: u32, [channels, height, width]: [usize; 3], pixel_stride: usize) -> Result<Buffer> {
     let extent = |v: usize| u16::try_from(v).with_context(|| format!("an extent of {v} exceeds 65,535"));
     Ok(Buffer {
-        offset: u32::try_from(size_of::<f32>() * start).context("a buffer exceeds 2^32 bytes")?,
+        offset,
         height: extent(height)?,
         width: extent(width)?,
         channels: extent(channels)?,

@@ -1,7 +1,7 @@
 //! Everything without weights: loop nests.
 
 use anyhow::{Result, bail};
-use pocketgan_format::{Combine, Function};
+use pocketgan_format::{Combine, Function, ValueType};
 
 use super::Lowering;
 use crate::export::draft::Nest;
@@ -36,7 +36,10 @@ impl Lowering<'_> {
                 let apart = [&condition, &a].into_iter().all(|view| view.memory != b.memory);
                 let out = match apart {
                     true => self.destination_in_place(value, &[&b], &order),
-                    false => self.destination(value, &[&condition, &a, &b], &order),
+                    false => {
+                        let read = [&condition, &a, &b];
+                        self.destination(value, &read, &order, self.value_type(&read))
+                    }
                 };
                 if out != b {
                     self.elementwise(Function::Identity, &b, None, &out)?;
@@ -45,7 +48,8 @@ impl Lowering<'_> {
                 Ok(out)
             }
             Op::Reduce { reduction, axes } => {
-                let out = self.destination(value, &[&read[0]], &read[0].order());
+                // Sums may grow beyond what half precision holds.
+                let out = self.destination(value, &[&read[0]], &read[0].order(), ValueType::F32);
                 self.draft.nest(&Nest {
                     function: Function::Identity,
                     combine: combine(*reduction),
@@ -61,7 +65,7 @@ impl Lowering<'_> {
             &Op::Concat { axis } => {
                 let whole = match self.destinations.get(&value) {
                     Some(view) => view.clone(),
-                    None => self.allocate(shape),
+                    None => self.allocate(shape, &natural_order(shape), self.activations),
                 };
                 let mut start = 0;
                 for part in &read {
@@ -72,13 +76,16 @@ impl Lowering<'_> {
                     }
                     // A part that already lies elsewhere in the same buffer is taken out first.
                     let beside = part.memory == whole.memory;
-                    let part = if beside { self.copy(part)? } else { part.clone() };
+                    let part = match beside {
+                        true => self.copy(part, &natural_order(shape), self.activations)?,
+                        false => part.clone(),
+                    };
                     self.elementwise(Function::Identity, &part, None, &slice)?;
                 }
                 Ok(whole)
             }
             &Op::Gather { axis } => {
-                let out = self.allocate_in(shape, &(0..shape.len()).collect::<Vec<_>>());
+                let out = self.allocate(shape, &row_major(shape), self.value_type(&[&read[0]]));
                 let (values, indices) = (&read[0], &read[1]);
                 let count = indices.shape.len();
                 // The axes of the result: those before, those of the indices, those after.
@@ -126,7 +133,8 @@ impl Lowering<'_> {
                 .collect(),
             ..view.clone()
         };
-        let result = self.allocate_in(self.graph.shape(value), &(0..out.len()).collect::<Vec<_>>());
+        let shape = self.graph.shape(value);
+        let result = self.allocate(shape, &row_major(shape), ValueType::F32);
         let reduced: Vec<usize> = (out.len()..all.len()).collect();
         self.draft.nest(&Nest {
             function: Function::Mul,
@@ -144,20 +152,16 @@ impl Lowering<'_> {
     pub(super) fn reshaped_copy(&mut self, node: &Node, shape: &[usize]) -> Result<View> {
         self.draft.layer(&node.name);
         let view = self.view(node.inputs[0])?;
-        let copy = self.copy_in(&view, &(0..view.shape.len()).collect::<Vec<_>>())?;
+        let copy = self.copy(&view, &row_major(&view.shape), self.value_type(&[&view]))?;
         match copy.reshape(shape) {
             Some(view) => Ok(view),
             None => bail!("a packed copy has any shape"),
         }
     }
 
-    /// A copy in the natural order.
-    pub(super) fn copy(&mut self, view: &View) -> Result<View> {
-        self.copy_in(view, &natural_order(&view.shape))
-    }
-
-    pub(super) fn copy_in(&mut self, view: &View, order: &[usize]) -> Result<View> {
-        let out = self.allocate_in(&view.shape, order);
+    /// A copy without gaps, its axes in the order given.
+    pub(super) fn copy(&mut self, view: &View, order: &[usize], values: ValueType) -> Result<View> {
+        let out = self.allocate(&view.shape, order, values);
         self.elementwise(Function::Identity, view, None, &out)?;
         Ok(out)
     }
@@ -171,6 +175,10 @@ impl Lowering<'_> {
 fn order_of(views: &[&View], shape: &[usize]) -> Vec<usize> {
     let whole = views.iter().find(|view| view.shape == shape && matches!(view.memory, Memory::Buffer(_)));
     whole.map_or_else(|| natural_order(shape), |view| view.order())
+}
+
+fn row_major(shape: &[usize]) -> Vec<usize> {
+    (0..shape.len()).collect()
 }
 
 fn scalar(number: f32, shape: &[usize]) -> View {

@@ -8,8 +8,8 @@ use super::has;
 #[cfg(any(test, feature = "std"))]
 use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
 use crate::simd::{InnerLoop, Simd};
-use crate::tiled::{self, Tiling};
-use crate::{Kernels, TapGemm, TapGemmFn, portable};
+use crate::tiled::{self, Activations, Tiling};
+use crate::{Kernels, TapGemm, TapGemmF16Fn, TapGemmFn, portable};
 
 /// The implementation for CPUs with AVX2, FMA and F16C.
 pub(in crate::arch) fn avx2() -> Option<Kernels> {
@@ -17,12 +17,14 @@ pub(in crate::arch) fn avx2() -> Option<Kernels> {
         return None;
     }
     // SAFETY: the three features were established above, and a CPU does not lose one.
-    let tap_gemm: TapGemmFn = |op, input, output| unsafe { tap_gemm(op, input, output) };
-    Some(Kernels { name: "avx2", tap_gemm, nest: portable::KERNELS.nest })
+    let tap_gemm: TapGemmFn = |op, input, output| unsafe { tiles(op, input, output) };
+    // SAFETY: as above.
+    let tap_gemm_f16: TapGemmF16Fn = |op, input, output| unsafe { tiles(op, input, output) };
+    Some(Kernels { name: "avx2", tap_gemm, tap_gemm_f16, nest: portable::KERNELS.nest })
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn tap_gemm(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]) {
+fn tiles<A: Activations>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
     let simd = Avx2::new();
     tiled::tap_gemm(Tiling { wide: simd, narrow: simd, max_rows: 6 }, op, input, output);
 }
@@ -77,6 +79,15 @@ impl Simd<8> for Avx2 {
     fn store(self, v: __m256, values: &mut [f32; 8]) {
         // SAFETY: `self` proves the feature; the array holds the 32 bytes written.
         unsafe { _mm256_storeu_ps(values.as_mut_ptr(), v) }
+    }
+
+    #[inline(always)]
+    fn store_f16(self, v: __m256, values: &mut [f16; 8]) {
+        // SAFETY: `self` proves the feature; the array holds the 16 bytes written.
+        unsafe {
+            let halves = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v);
+            _mm_storeu_si128(values.as_mut_ptr().cast(), halves);
+        }
     }
 
     #[inline(always)]

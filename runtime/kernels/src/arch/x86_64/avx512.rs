@@ -9,8 +9,8 @@ use super::has;
 #[cfg(any(test, feature = "std"))]
 use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
 use crate::simd::{InnerLoop, Simd};
-use crate::tiled::{self, Tiling};
-use crate::{Kernels, TapGemm, TapGemmFn, portable};
+use crate::tiled::{self, Activations, Tiling};
+use crate::{Kernels, TapGemm, TapGemmF16Fn, TapGemmFn, portable};
 
 /// The implementation for CPUs with AVX-512F and VL (and AVX2, FMA and F16C, which all of them have).
 pub(in crate::arch) fn avx512() -> Option<Kernels> {
@@ -18,12 +18,14 @@ pub(in crate::arch) fn avx512() -> Option<Kernels> {
         return None;
     }
     // SAFETY: the features were established above, and a CPU does not lose one.
-    let tap_gemm: TapGemmFn = |op, input, output| unsafe { tap_gemm(op, input, output) };
-    Some(Kernels { name: "avx512", tap_gemm, nest: portable::KERNELS.nest })
+    let tap_gemm: TapGemmFn = |op, input, output| unsafe { tiles(op, input, output) };
+    // SAFETY: as above.
+    let tap_gemm_f16: TapGemmF16Fn = |op, input, output| unsafe { tiles(op, input, output) };
+    Some(Kernels { name: "avx512", tap_gemm, tap_gemm_f16, nest: portable::KERNELS.nest })
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
-fn tap_gemm(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]) {
+fn tiles<A: Activations>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
     tiled::tap_gemm(Tiling { wide: Avx512::new(), narrow: Avx2::new(), max_rows: 8 }, op, input, output);
 }
 
@@ -77,6 +79,15 @@ impl Simd<16> for Avx512 {
     fn store(self, v: __m512, values: &mut [f32; 16]) {
         // SAFETY: `self` proves the feature; the array holds the 64 bytes written.
         unsafe { _mm512_storeu_ps(values.as_mut_ptr(), v) }
+    }
+
+    #[inline(always)]
+    fn store_f16(self, v: __m512, values: &mut [f16; 16]) {
+        // SAFETY: `self` proves the feature; the array holds the 32 bytes written.
+        unsafe {
+            let halves = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v);
+            _mm256_storeu_si256(values.as_mut_ptr().cast(), halves);
+        }
     }
 
     #[inline(always)]
