@@ -1,6 +1,7 @@
 //! Shared set-up of the tests that cross crates.
 
 pub mod burn;
+pub mod npy;
 
 use std::path::PathBuf;
 
