@@ -35,6 +35,6 @@ fn parse(bytes: &[u8]) -> Result<(Vec<usize>, Vec<f64>)> {
         Some("'<f8'") => data.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
         other => bail!("values of type {other:?}"),
     };
-    ensure!(values.len() == shape.iter().product(), "{} values for {shape:?}", values.len());
+    ensure!(values.len() == shape.iter().product::<usize>(), "{} values for {shape:?}", values.len());
     Ok((shape, values))
 }
