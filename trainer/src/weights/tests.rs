@@ -53,7 +53,7 @@ fn load_bytes(bytes: &[u8], architecture: Architecture) -> Result<Loaded> {
 }
 
 fn message(result: Result<Loaded>) -> String {
-    format!("{:#}", result.err().expect("an error"))
+    format!("{:#}", result.expect_err("an error"))
 }
 
 fn bytes_of(values: &[f32]) -> Vec<u8> {
