@@ -66,17 +66,13 @@ impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let NetworkConfig { size, channels, width, latent_dim, .. } = self.config;
         writeln!(f, "dcgan{size}: width {width}, latent_dim {latent_dim}, channels {channels}")?;
-        let rows: Vec<_> = self
-            .mapping
-            .iter()
-            .map(|(theirs, ours, shape)| (read::shown(theirs), format!("{shape:?}"), ours))
-            .collect();
+        let used = self.mapping.iter().map(|(theirs, ours, shape)| (theirs, format!("{shape:?}"), &**ours));
+        let unused = self.unused.iter().map(|name| (name, String::new(), "not used"));
+        let shown = |(theirs, shape, ours): (&String, _, _)| (read::shown(theirs), shape, ours);
+        let rows: Vec<(String, String, &str)> = used.chain(unused).map(shown).collect();
         let widest = rows.iter().map(|(theirs, ..)| theirs.chars().count()).max().unwrap_or(0);
         for (theirs, shape, ours) in rows {
             writeln!(f, "  {theirs:<widest$}  {shape:<20} -> {ours}")?;
-        }
-        for name in &self.unused {
-            writeln!(f, "  {:<widest$}  {:<20} -> not used", read::shown(name), "")?;
         }
         Ok(())
     }
