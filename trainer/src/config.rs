@@ -160,12 +160,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_file_does_not_name_is_as_it_always_was() {
+        let config = Config::parse("[network]\nwidth = 8").unwrap();
+        let network =
+            NetworkConfig { width: 8, generator_tail: 0, discriminator_depth: 1, ..NetworkConfig::default() };
+        assert_eq!(config.network, network);
+    }
+
+    #[test]
     fn typos_and_nonsense_are_errors() {
         for text in [
             "stepz = 3",
             "[training]\nstepz = 3",
             "[network]\nsize = 29",
             "[network]\nchannels = 2",
+            "[network]\ngenerator_tail = 513",
+            "[network]\ndiscriminator_norm = \"spectre\"",
+            "[network]\ndiscriminator_depth = 0",
             "[training]\nbatch_size = 0",
             "[training]\nlr_g = nan",
             "[training]\nema_decay = 1.0",

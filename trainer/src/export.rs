@@ -52,6 +52,8 @@ pub struct Export {
     pub rounding: Vec<Rounding>,
     /// The runtime on the file against burn on [`Self::rounded`].
     pub parity: Parity,
+    /// Largest difference that storing activations in half precision makes by itself.
+    pub activation_effect: f32,
 }
 
 impl Default for Options {
@@ -76,8 +78,8 @@ pub fn export(graph: &Graph, options: &Options) -> Result<Export> {
     let (rounded, rounding) = round_weights(&folded, options.weights)?;
     let program = program(&rounded, options)?;
     let file = program.to_bytes().context("writing the file")?;
-    let parity = verify::verify(&rounded, &file, options.activations)?;
-    Ok(Export { file, rounded, rounding, parity })
+    let (parity, activation_effect) = verify::verify(&rounded, &file, options.activations)?;
+    Ok(Export { file, rounded, rounding, parity, activation_effect })
 }
 
 /// The graph with an output `[1, C, H, W]`, if one is asked for.

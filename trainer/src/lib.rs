@@ -12,5 +12,6 @@ pub mod metrics;
 pub mod network;
 pub mod objective;
 pub mod onnx;
+pub mod regularizer;
 pub mod report;
 pub mod training;

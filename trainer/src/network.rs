@@ -33,8 +33,13 @@ pub struct NetworkConfig {
     pub width: usize,
     /// Length of the latent vector.
     pub latent_dim: usize,
+    /// Channels at full size from which a last convolution k3 s1 p1 of the generator makes the image; 0 leaves the image
+    /// to the last transposed convolution.
+    pub generator_tail: usize,
     /// Normalization between the layers of the discriminator.
     pub discriminator_norm: DiscriminatorNorm,
+    /// Convolutions of the discriminator at each size of the picture: one that halves it, the others k3 s1 p1.
+    pub discriminator_depth: usize,
 }
 
 /// Normalization between the layers of the discriminator.
@@ -45,6 +50,8 @@ pub enum DiscriminatorNorm {
     Batch,
     /// None: every score depends on its own image only.
     None,
+    /// Spectral normalization of every weight: as before, and no layer can raise its gradient much.
+    Spectral,
 }
 
 impl Default for NetworkConfig {
@@ -54,7 +61,9 @@ impl Default for NetworkConfig {
             channels: 1,
             width: 32,
             latent_dim: 64,
+            generator_tail: 0,
             discriminator_norm: DiscriminatorNorm::Batch,
+            discriminator_depth: 1,
         }
     }
 }
@@ -69,6 +78,10 @@ impl NetworkConfig {
         ensure!([1, 3].contains(&self.channels), "channels is {}, not 1 or 3", self.channels);
         ensure!((1..=512).contains(&self.width), "width is {}, outside 1..=512", self.width);
         ensure!((1..=4096).contains(&self.latent_dim), "latent_dim is {}, outside 1..=4096", self.latent_dim);
+        let tail = self.generator_tail;
+        ensure!(tail <= 512, "generator_tail is {tail}, outside 0..=512");
+        let depth = self.discriminator_depth;
+        ensure!((1..=8).contains(&depth), "discriminator_depth is {depth}, outside 1..=8");
         Ok(())
     }
 
@@ -84,7 +97,8 @@ impl NetworkConfig {
     }
 }
 
-/// Draws initial weights: N(0, 0.02), batch-norm scales N(1, 0.02), biases and shifts 0.
+/// Draws initial weights: N(0, 0.02), batch-norm scales N(1, 0.02), biases and shifts 0; and the directions from which
+/// power iterations start.
 ///
 /// # Source
 /// Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
@@ -114,6 +128,7 @@ impl ModuleMapper for Initializer {
             Some("weight") => (0.0, SPREAD),
             Some("gamma") => (1.0, SPREAD),
             Some("running_var") => (1.0, 0.0),
+            Some("u") => (0.0, 1.0),
             _ => (0.0, 0.0),
         };
         let seed = noise::seed_of(self.seed, noise::Stream::Weights, self.drawn);

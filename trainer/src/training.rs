@@ -171,6 +171,7 @@ impl Trainer {
         let loss_d = objective.discriminator_loss(on_real, on_fake);
         let grads = loss_d.backward();
         self.adam_d.step(&mut self.discriminator, grads, decay * self.config.training.lr_d);
+        self.discriminator = self.discriminator.clone().iterated();
 
         // The same fake batch, judged by the updated discriminator, whose own gradients nobody needs.
         let judge = self.discriminator.clone().no_grad();
@@ -257,6 +258,7 @@ pub(crate) fn normal(rows: usize, columns: usize, seed: u64, device: &Device) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::DiscriminatorNorm;
 
     fn tiny() -> (Config, Dataset) {
         let mut config = Config::default();
@@ -269,19 +271,32 @@ mod tests {
         (config, Dataset::new("tiny", [1, 28, 28], pixels, None).unwrap())
     }
 
+    fn tiny_spectral() -> (Config, Dataset) {
+        let (mut config, dataset) = tiny();
+        config.network.generator_tail = 3;
+        config.network.discriminator_norm = DiscriminatorNorm::Spectral;
+        config.network.discriminator_depth = 2;
+        (config, dataset)
+    }
+
     #[test]
     fn a_run_cut_in_two_gives_the_same_bits() {
-        let (mut config, dataset) = tiny();
+        for (config, dataset) in [tiny(), tiny_spectral()] {
+            check_cut_in_two(config, &dataset);
+        }
+    }
+
+    fn check_cut_in_two(mut config: Config, dataset: &Dataset) {
         config.training.steps = 20;
-        let whole = train(&config, &dataset, |_| Ok(())).unwrap().checkpoint();
+        let whole = train(&config, dataset, |_| Ok(())).unwrap().checkpoint();
 
         config.training.steps = 10;
-        let half = train(&config, &dataset, |_| Ok(())).unwrap().checkpoint();
+        let half = train(&config, dataset, |_| Ok(())).unwrap().checkpoint();
         let mut half = Checkpoint::from_bytes(&half.to_bytes()).unwrap();
         assert_eq!(half.step_count(), 10);
         half.config.training.steps = 20;
         let mut trainer = Trainer::resume(&half).unwrap();
-        trainer.run(&dataset, |_| Ok(())).unwrap();
+        trainer.run(dataset, |_| Ok(())).unwrap();
 
         assert_eq!(trainer.checkpoint().to_bytes(), whole.to_bytes());
         assert_ne!(half.generator, whole.generator);
@@ -289,13 +304,18 @@ mod tests {
 
     #[test]
     fn the_number_of_threads_changes_nothing() {
-        let (mut config, dataset) = tiny();
+        for (config, dataset) in [tiny(), tiny_spectral()] {
+            check_thread_counts(config, &dataset);
+        }
+    }
+
+    fn check_thread_counts(mut config: Config, dataset: &Dataset) {
         config.network.width = 8;
         config.training.batch_size = 16;
         config.training.steps = 3;
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| train(&config, &dataset, |_| Ok(())).unwrap().checkpoint().to_bytes())
+            pool.install(|| train(&config, dataset, |_| Ok(())).unwrap().checkpoint().to_bytes())
         };
         let one = run(1);
         assert!(one == run(2), "two threads");

@@ -45,7 +45,7 @@ pub fn run(args: Args) -> Result<()> {
     );
     for input in model.inputs() {
         let role = format!("{:?}", input.role).to_lowercase();
-        println!("  input: {role} {} {}", extents(input.shape), input.name);
+        println!("{}", format!("  input: {role} {} {}", extents(input.shape), input.name).trim_end());
     }
     println!("  picture: {height}x{width}x{channels}\n");
     println!(

@@ -49,9 +49,15 @@ pub struct Args {
     /// Length of the latent vector
     #[arg(long, value_name = "N")]
     latent_dim: Option<usize>,
+    /// Channels from which a last convolution makes the image; 0 for none
+    #[arg(long, value_name = "N")]
+    generator_tail: Option<usize>,
     /// Normalization in the discriminator
     #[arg(long, value_enum)]
     discriminator_norm: Option<DiscriminatorNorm>,
+    /// Convolutions in the discriminator at each size of the picture
+    #[arg(long, value_name = "N")]
+    discriminator_depth: Option<usize>,
     /// Seed of every random number
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -188,7 +194,9 @@ impl Args {
         set(&mut network.channels, &self.channels);
         set(&mut network.width, &self.width);
         set(&mut network.latent_dim, &self.latent_dim);
+        set(&mut network.generator_tail, &self.generator_tail);
         set(&mut network.discriminator_norm, &self.discriminator_norm);
+        set(&mut network.discriminator_depth, &self.discriminator_depth);
         if let Some(&[a, b, c]) = self.codes.as_deref() {
             config.objective = crate::objective::LeastSquares { a, b, c };
         }

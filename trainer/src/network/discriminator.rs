@@ -4,20 +4,29 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
+use burn::tensor::module::{conv2d, linear};
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::{DiscriminatorNorm, NetworkConfig, initialized};
+use crate::regularizer::SpectralNorm;
 
-/// Convolutions k4 s2 p1 that halve the picture, with LeakyReLU, then one dense score.
+/// Convolutions k4 s2 p1 that halve the picture, each followed by `discriminator_depth - 1` convolutions k3 s1 p1, all
+/// with LeakyReLU, then one dense score.
 #[derive(Module, Debug)]
 pub struct Discriminator {
     convs: Vec<Conv2d>,
     norms: Vec<Option<BatchNorm>>,
     dense: Linear,
+    /// One for each convolution and one for the dense layer, or none.
+    spectra: Vec<SpectralNorm>,
 }
 
 /// Slope of the LeakyReLU for negative values.
 const SLOPE: f64 = 0.2;
+
+/// Steps of power iteration on the initial weights; later one for each update, since an update changes little.
+const FIRST_ITERATIONS: usize = 20;
 
 impl Discriminator {
     /// A discriminator with initial weights drawn from `seed`.
@@ -25,25 +34,33 @@ impl Discriminator {
         let mut channels = config.channels_upwards();
         channels.reverse();
         let norm = |i: usize| i > 0 && config.discriminator_norm == DiscriminatorNorm::Batch;
-        let convs = channels
-            .windows(2)
-            .enumerate()
-            .map(|(i, pair)| {
-                Conv2dConfig::new([pair[0], pair[1]], [4, 4])
-                    .with_stride([2, 2])
-                    .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
-                    .with_bias(!norm(i))
-                    .init(device)
-            })
-            .collect();
-        let norms = channels[1..]
-            .iter()
-            .enumerate()
-            .map(|(i, &c)| norm(i).then(|| BatchNormConfig::new(c).init(device)))
-            .collect();
+        let mut convs = vec![];
+        let mut norms = vec![];
+        for pair in channels.windows(2) {
+            for level in 0..config.discriminator_depth {
+                let (inputs, size, stride) = if level == 0 { (pair[0], 4, 2) } else { (pair[1], 3, 1) };
+                let norm = norm(convs.len());
+                let conv = Conv2dConfig::new([inputs, pair[1]], [size, size])
+                    .with_stride([stride, stride])
+                    .with_padding(PaddingConfig2d::Explicit(PADDING, PADDING, PADDING, PADDING))
+                    .with_bias(!norm);
+                convs.push(conv.init(device));
+                norms.push(norm.then(|| BatchNormConfig::new(pair[1]).init(device)));
+            }
+        }
         let features = channels[channels.len() - 1] * config.base() * config.base();
         let dense = LinearConfig::new(features, 1).init(device);
-        initialized(Self { convs, norms, dense }, seed)
+        let spectra = if config.discriminator_norm == DiscriminatorNorm::Spectral {
+            let convs = convs.iter().map(|conv| SpectralNorm::new(&conv.weight.val()));
+            convs.chain([SpectralNorm::new(&dense.weight.val())]).collect()
+        } else {
+            vec![]
+        };
+        let mut discriminator = initialized(Self { convs, norms, dense, spectra }, seed);
+        for _ in 0..FIRST_ITERATIONS {
+            discriminator = discriminator.iterated();
+        }
+        discriminator
     }
 
     /// Raw scores of images; no sigmoid.
@@ -52,15 +69,34 @@ impl Discriminator {
     /// `images`: `[N, C, H, W]`; result: `[N, 1]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let mut x = images;
+        let mut spectra = self.spectra.iter();
         for (conv, norm) in self.convs.iter().zip(&self.norms) {
-            x = conv.forward(x);
+            let weight = normalized(spectra.next(), conv.weight.val());
+            let bias = conv.bias.as_ref().map(|bias| bias.val());
+            x = conv2d(x, weight, bias, ConvOptions::new(conv.stride, [PADDING; 2], [1; 2], 1));
             if let Some(norm) = norm {
                 x = norm.forward(x);
             }
             x = leaky_relu(x);
         }
-        self.dense.forward(x.flatten(1, 3))
+        let weight = normalized(spectra.next(), self.dense.weight.val());
+        linear(x.flatten(1, 3), weight, self.dense.bias.as_ref().map(|bias| bias.val()))
     }
+
+    /// Lets the spectral norms, if there are any, follow the weights by a step of power iteration.
+    pub(crate) fn iterated(mut self) -> Self {
+        let convs = self.convs.iter().map(|conv| conv.weight.val().flatten(1, 3));
+        let weights = convs.chain([self.dense.weight.val()]);
+        self.spectra = self.spectra.into_iter().zip(weights).map(|(norm, w)| norm.iterated(w)).collect();
+        self
+    }
+}
+
+/// Keeps the size of a picture under k3 s1, and halves it under k4 s2.
+const PADDING: usize = 1;
+
+fn normalized<const D: usize>(norm: Option<&SpectralNorm>, weight: Tensor<D>) -> Tensor<D> {
+    norm.map_or(weight.clone(), |norm| norm.normalized(weight))
 }
 
 /// `max(x, 0) + SLOPE min(x, 0)`, written with ReLU: burn-flex masks element by element, several times slower.

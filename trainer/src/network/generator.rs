@@ -1,8 +1,8 @@
 //! Latents to images.
 
 use burn::module::Module;
-use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
+use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
+use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::{relu, tanh};
 use burn::tensor::{Device, Tensor};
 
@@ -10,26 +10,37 @@ use super::{NetworkConfig, initialized};
 use crate::graph::{self, Conv2dGeometry, Graph, Op, Unary};
 
 /// Dense to a small picture, then transposed convolutions k4 s2 p1 that double it, with batch norm and ReLU between
-/// them and tanh at the end.
+/// them and tanh at the end; before it perhaps a convolution k3 s1 p1 that mends what the others cannot, as each of
+/// their pixels sees 2x2 of the smaller picture only.
 #[derive(Module, Debug)]
 pub struct Generator {
     dense: Linear,
     norms: Vec<BatchNorm>,
     convs: Vec<ConvTranspose2d>,
+    tail: Option<Conv2d>,
     base: usize,
 }
 
 impl Generator {
     /// A generator with initial weights drawn from `seed`.
     pub fn new(config: &NetworkConfig, seed: u64, device: &Device) -> Self {
-        let channels = config.channels_upwards();
+        let mut channels = config.channels_upwards();
+        let tail = (config.generator_tail > 0).then(|| {
+            Conv2dConfig::new([config.generator_tail, config.channels], [3, 3])
+                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+                .init(device)
+        });
+        if tail.is_some() {
+            channels.insert(channels.len() - 1, config.generator_tail);
+        }
         let base = config.base();
         let dense =
             LinearConfig::new(config.latent_dim, channels[0] * base * base).with_bias(false).init(device);
         let norms =
             channels[..channels.len() - 1].iter().map(|&c| BatchNormConfig::new(c).init(device)).collect();
+        let doubling = channels.len() - usize::from(tail.is_some());
         let last = channels.len() - 2;
-        let convs = channels
+        let convs = channels[..doubling]
             .windows(2)
             .enumerate()
             .map(|(i, pair)| {
@@ -40,7 +51,7 @@ impl Generator {
                     .init(device)
             })
             .collect();
-        initialized(Self { dense, norms, convs, base }, seed)
+        initialized(Self { dense, norms, convs, tail, base }, seed)
     }
 
     /// Images for latents.
@@ -52,6 +63,9 @@ impl Generator {
         let mut x = self.dense.forward(latents).reshape([n as i32, -1, self.base as i32, self.base as i32]);
         for (norm, conv) in self.norms.iter().zip(&self.convs) {
             x = conv.forward(relu(norm.forward(x)));
+        }
+        if let (Some(tail), Some(norm)) = (&self.tail, self.norms.last()) {
+            x = tail.forward(relu(norm.forward(x)));
         }
         tanh(x)
     }
@@ -67,7 +81,7 @@ impl Generator {
         push("dense".into(), Op::Dense { weight, bias });
         let area = self.base * self.base;
         push("reshape".into(), Op::Reshape(vec![1, features / area, self.base, self.base]));
-        for (i, (norm, conv)) in self.norms.iter().zip(&self.convs).enumerate() {
+        for (i, norm) in self.norms.iter().enumerate() {
             let batch_norm = Op::BatchNorm {
                 gamma: tensor(norm.gamma.val()),
                 beta: tensor(norm.beta.val()),
@@ -77,12 +91,22 @@ impl Generator {
             };
             push(format!("blocks.{i}.norm"), batch_norm);
             push(format!("blocks.{i}.relu"), Op::Unary(Unary::Relu));
-            let conv = Op::ConvTranspose2d {
-                weight: tensor(conv.weight.val()),
-                bias: conv.bias.as_ref().map(|b| tensor(b.val())),
-                geometry: Conv2dGeometry::square(4, 2, 1),
+            if let Some(conv) = self.convs.get(i) {
+                let conv = Op::ConvTranspose2d {
+                    weight: tensor(conv.weight.val()),
+                    bias: conv.bias.as_ref().map(|b| tensor(b.val())),
+                    geometry: Conv2dGeometry::square(4, 2, 1),
+                };
+                push(format!("blocks.{i}.conv"), conv);
+            }
+        }
+        if let Some(tail) = &self.tail {
+            let conv = Op::Conv2d {
+                weight: tensor(tail.weight.val()),
+                bias: tail.bias.as_ref().map(|b| tensor(b.val())),
+                geometry: Conv2dGeometry::square(3, 1, 1),
             };
-            push(format!("blocks.{i}.conv"), conv);
+            push("tail".into(), conv);
         }
         push("tanh".into(), Op::Unary(Unary::Tanh));
         Graph::chain(latent_dim, nodes).expect("the network has these shapes")

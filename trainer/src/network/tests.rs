@@ -8,10 +8,18 @@ use crate::training::{self, reestimate};
 #[test]
 fn every_size_has_the_right_shapes() {
     let device = Device::flex();
-    for size in [28, 32, 64] {
-        for channels in [1, 3] {
-            let norm = if channels == 1 { DiscriminatorNorm::Batch } else { DiscriminatorNorm::None };
-            let config = NetworkConfig { size, channels, width: 2, latent_dim: 5, discriminator_norm: norm };
+    let norms = [DiscriminatorNorm::Batch, DiscriminatorNorm::None, DiscriminatorNorm::Spectral];
+    for (size, norm) in [28, 32, 64].into_iter().zip(norms) {
+        for (channels, generator_tail, discriminator_depth) in [(1, 0, 1), (1, 3, 2), (3, 0, 3), (3, 5, 1)] {
+            let config = NetworkConfig {
+                size,
+                channels,
+                width: 2,
+                latent_dim: 5,
+                generator_tail,
+                discriminator_norm: norm,
+                discriminator_depth,
+            };
             let generator = Generator::new(&config, 1, &device);
             let images = generator.forward(training::normal(3, 5, 1, &device));
             assert_eq!(images.dims(), [3, channels, size, size]);
@@ -62,7 +70,13 @@ fn parameters_survive_a_round_trip_and_refuse_other_networks() {
 /// The graph, evaluated in f64, against the network: transposed weights or a wrong order would show.
 #[test]
 fn the_graph_computes_what_the_network_computes() {
-    let config = NetworkConfig { size: 28, channels: 1, width: 2, latent_dim: 3, ..NetworkConfig::default() };
+    for generator_tail in [0, 3] {
+        check_graph(generator_tail);
+    }
+}
+
+fn check_graph(generator_tail: usize) {
+    let config = NetworkConfig { width: 2, latent_dim: 3, generator_tail, ..NetworkConfig::default() };
     let generator = Generator::new(&config, 5, &training::training_device());
     let generator = reestimate(generator, 4, 32, 6);
     let latent = [0.5f32, -1.0, 2.0];
@@ -74,6 +88,43 @@ fn the_graph_computes_what_the_network_computes() {
         // Chains of at most 64 products after normalization to unit spread, and tanh, which does not widen errors.
         let tolerance = 4.0 * 64.0 * f32::EPSILON;
         assert!((expected - found).abs() < tolerance, "pixel {i}: {expected} {found}");
+    }
+}
+
+/// Spectral normalization leaves only the direction of a weight.
+#[test]
+fn a_spectral_discriminator_ignores_the_length_of_its_weights() {
+    let device = Device::flex();
+    let norm = DiscriminatorNorm::Spectral;
+    let config = NetworkConfig {
+        width: 2,
+        discriminator_norm: norm,
+        discriminator_depth: 2,
+        ..NetworkConfig::default()
+    };
+    let images = training::normal(3, 28 * 28, 1, &device).reshape([3, 1, 28, 28]);
+    let scores = |scale: f32, discriminator: Discriminator| {
+        let mut parameters = Parameters::read(&discriminator);
+        let weights = parameters.0.iter_mut().filter(|tensor| tensor.name.ends_with("weight"));
+        weights.for_each(|tensor| tensor.data.iter_mut().for_each(|w| *w *= scale));
+        let discriminator = parameters.write(discriminator).unwrap();
+        super::values(discriminator.forward(images.clone()))
+    };
+    let new = |discriminator_norm| {
+        let config = NetworkConfig { discriminator_norm, ..config.clone() };
+        Discriminator::new(&config, 1, &device)
+    };
+    // A power of two, so that every product is the same but for its exponent.
+    assert_eq!(scores(1.0, new(norm)), scores(8.0, new(norm)));
+    assert_ne!(scores(1.0, new(DiscriminatorNorm::None)), scores(8.0, new(DiscriminatorNorm::None)));
+    let spectral = new(norm);
+    assert_eq!(scores(1.0, spectral.clone()).len(), 3);
+    for tensor in Parameters::read(&spectral).0 {
+        if tensor.name.ends_with(".u") || tensor.name.ends_with(".v") {
+            let length = tensor.data.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+            let tolerance = tensor.data.len() as f64 * f64::from(f32::EPSILON);
+            assert!((length - 1.0).abs() <= tolerance, "{} has length {length}", tensor.name);
+        }
     }
 }
 
