@@ -72,6 +72,7 @@ part_host() {
     # dependencies a second time would take longer than all tests.
     step cargo test --locked -p pocketgan-format -p pocketgan-kernels -p pocketgan-runtime -p pocketgan-finetune \
         --all-features
+    onnx_cases
     step cargo test --locked --release -p pocketgan-trainer -p pocketgan-tests
     step cargo test --locked --manifest-path boards/Cargo.toml -p boards-common
     demo
@@ -91,6 +92,27 @@ demo() {
     at_most "$json" max_u8_diff 2
     find "$out" -name '*.pgan' -size +0 | grep -q . || die "demo wrote no .pgan"
     find "$out" -name '*.html' -size +0 | grep -q . || die "demo wrote no page"
+}
+
+# The official cases of the ONNX operators, fetched once into the user's cache: sets POCKETGAN_ONNX_CASES. Their test says
+# `skipped` without.
+onnx_cases() {
+    local version=1.22.0 sum=1d0a2bdb15eb2b3cb65c438f3423d9620d14fdce32f92380e6bb1b2e09568ef5
+    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/pocketgan/onnx-$version wheel
+    [[ -z ${POCKETGAN_ONNX_CASES:-} ]] || return 0
+    if [[ ! -d $cache ]]; then
+        if ! timeout 300 python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+            --python-version 311 --platform manylinux_2_28_x86_64 --dest "$scratch/onnx" "onnx==$version"; then
+            echo "skipped: onnx $version, which holds the official cases, cannot be fetched"
+            return 0
+        fi
+        wheel=$(echo "$scratch"/onnx/onnx-*.whl)
+        sha256sum --check --quiet <<<"$sum  $wheel" || die "$wheel is not the file that was expected"
+        mkdir -p "${cache%/*}"
+        python3 -m zipfile -e "$wheel" "$cache.new"
+        mv "$cache.new" "$cache"
+    fi
+    export POCKETGAN_ONNX_CASES=$cache/onnx/backend/test/data
 }
 
 # at_most JSON KEY LIMIT: the number under KEY is in 0..=LIMIT.

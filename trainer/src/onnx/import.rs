@@ -23,27 +23,32 @@ mod operators;
 mod order;
 mod padding;
 mod pooling;
+mod prune;
 mod reduce;
 mod refusal;
 mod resize;
 mod scatter;
+mod scope;
 mod shape_ops;
 mod spatial;
 mod tensor;
 mod transposed;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context, Result, bail, ensure};
 use prost::Message as _;
 
 use super::pb;
-use crate::graph::{Graph, Input, Role, Unary, Value};
+use crate::graph::{Graph, Input, Role, Unary};
 use attributes::Attributes;
 use builder::{Builder, NeedsConstant};
 use call::Call;
+use fold::Spent;
 use model::Model;
 use operand::Operand;
+use prune::{inputs_behind, prune};
+use scope::Scope;
 
 pub use refusal::{Refusal, RefusedNode};
 
@@ -96,8 +101,9 @@ pub fn import(bytes: &[u8], options: &ImportOptions) -> Result<Imported> {
     let output = model.output(options.output.as_deref())?;
     let graph = model.graph();
     let mut scope = Scope::new(graph);
-    let order = order::order(&graph.node, &[output], |name| model.input(name).is_some() || scope.has(name))?;
-    let needed: Vec<&str> =
+    let declared: HashSet<&str> = model.inputs().iter().map(|input| &*input.name).collect();
+    let order = order::order(&graph.node, &[output], |name| declared.contains(name) || scope.has(name))?;
+    let needed: HashSet<&str> =
         order.iter().flat_map(|&i| order::reads(&graph.node[i])).chain([output]).collect();
 
     let mut inputs = vec![];
@@ -106,7 +112,7 @@ pub fn import(bytes: &[u8], options: &ImportOptions) -> Result<Imported> {
         let operand = declared.operand(options, &mut notes)?;
         match operand {
             model::InputOperand::Fixed(operand) => scope.set(&declared.name, Some(operand)),
-            _ if !needed.contains(&&*declared.name) => {
+            _ if !needed.contains(&*declared.name) => {
                 notes.push(format!("input {} does not change the output and is left out", declared.name));
             }
             model::InputOperand::Open(kind, shape) => inputs.push((declared.name.clone(), kind, shape)),
@@ -131,7 +137,14 @@ pub fn import(bytes: &[u8], options: &ImportOptions) -> Result<Imported> {
         scope.set(name, Some(operand));
     }
 
-    let mut importer = Importer { model: &model, builder, refusal: Refusal::default(), calls: 0, work: 0 };
+    let mut importer = Importer {
+        model: &model,
+        builder,
+        refusal: Refusal::default(),
+        calls: 0,
+        values: 0,
+        spent: Spent::default(),
+    };
     let context = Body { opsets: model.opsets(), attributes: None, depth: 0 };
     importer.nodes(&graph.node, &order, &mut scope, &context)?;
     let result = scope.get(output)?.with_context(|| format!("nothing computes {output}"))?;
@@ -179,69 +192,8 @@ pub fn read_tensor(bytes: &[u8]) -> Result<(Vec<usize>, Vec<f64>)> {
 struct Body<'a> {
     opsets: &'a HashMap<String, i64>,
     /// What a function was called with.
-    attributes: Option<&'a Attributes>,
+    attributes: Option<&'a Attributes<'a>>,
     depth: usize,
-}
-
-/// Names and what they stand for; inner graphs also see those of the graphs around them.
-struct Scope<'a> {
-    names: HashMap<String, Option<Operand>>,
-    initializers: HashMap<&'a str, &'a pb::TensorProto>,
-    sparse: HashMap<&'a str, &'a pb::SparseTensorProto>,
-    outer: Option<&'a Scope<'a>>,
-}
-
-impl<'a> Scope<'a> {
-    fn new(graph: &'a pb::GraphProto) -> Self {
-        let sparse = graph.sparse_initializer.iter();
-        Self {
-            names: HashMap::new(),
-            initializers: graph.initializer.iter().map(|tensor| (&*tensor.name, tensor)).collect(),
-            sparse: sparse.filter_map(|sparse| Some((&*sparse.values.as_ref()?.name, sparse))).collect(),
-            outer: None,
-        }
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.names.contains_key(name)
-            || self.initializers.contains_key(name)
-            || self.sparse.contains_key(name)
-            || self.outer.is_some_and(|outer| outer.has(name))
-    }
-
-    fn set(&mut self, name: &str, operand: Option<Operand>) {
-        self.names.insert(name.to_owned(), operand);
-    }
-
-    /// Decodes the initializers that these nodes read, so that each is decoded once.
-    fn load<'b>(&mut self, names: impl Iterator<Item = &'b str>) -> Result<()> {
-        for name in names {
-            if self.names.contains_key(name) {
-                continue;
-            }
-            let operand = match (self.initializers.get(name), self.sparse.get(name)) {
-                (Some(tensor), _) => tensor::decode(tensor),
-                (None, Some(sparse)) => constants::dense(sparse),
-                (None, None) => continue,
-            };
-            self.set(name, Some(operand.with_context(|| format!("initializer {name}"))?));
-        }
-        Ok(())
-    }
-
-    /// What a name stands for; `None` where a function's parameter was left out.
-    fn get(&self, name: &str) -> Result<Option<Operand>> {
-        match (self.names.get(name), self.outer) {
-            (Some(operand), _) => Ok(operand.clone()),
-            (None, Some(outer)) => outer.get(name),
-            (None, None) => match self.initializers.get(name) {
-                Some(tensor) => {
-                    Ok(Some(tensor::decode(tensor).with_context(|| format!("initializer {name}"))?))
-                }
-                None => bail!("nothing computes {name}"),
-            },
-        }
-    }
 }
 
 struct Importer<'a> {
@@ -249,7 +201,9 @@ struct Importer<'a> {
     builder: Builder,
     refusal: Refusal,
     calls: usize,
-    work: u128,
+    /// Values of all constants so far, those that are gone included.
+    values: usize,
+    spent: Spent,
 }
 
 impl Importer<'_> {
@@ -287,6 +241,10 @@ impl Importer<'_> {
             let mut results = results.into_iter();
             for name in &node.output {
                 let result = results.next().unwrap_or(Operand::LOST);
+                if let Some(constant) = result.known().filter(|_| node.op_type != "Identity") {
+                    self.values += constant.data.len();
+                    ensure!(self.values <= MAX_CONSTANTS, "the constants exceed {MAX_CONSTANTS} values");
+                }
                 if !name.is_empty() {
                     scope.set(name, Some(result));
                 }
@@ -322,7 +280,7 @@ impl Importer<'_> {
             return Ok(vec![]);
         }
         match lower {
-            Some(lower) => fold::apply(&mut self.builder, &mut self.work, call, lower),
+            Some(lower) => fold::apply(&mut self.builder, &mut self.spent, call, lower),
             None => self.branch(call, scope, context),
         }
     }
@@ -369,7 +327,8 @@ impl Importer<'_> {
         context: &Body<'_>,
     ) -> Result<Vec<Operand>> {
         let graph = call.attributes.graph(name)?;
-        let mut inner = Scope { outer: Some(scope), ..Scope::new(graph) };
+        let mut inner = Scope::new(graph);
+        inner.outer = Some(scope);
         let outputs: Vec<&str> = graph.output.iter().map(|output| &*output.name).collect();
         let order = order::order(&graph.node, &outputs, |name| inner.has(name))?;
         let context = Body { depth: context.depth + 1, ..*context };
@@ -453,50 +412,12 @@ fn name_of(node: &pb::NodeProto) -> &str {
     }
 }
 
-/// The inputs of a graph that a value depends on.
-fn inputs_behind(graph: &Graph, value: Value) -> Vec<usize> {
-    let reached = reached(graph, value);
-    (0..graph.inputs().len()).filter(|&i| reached[i]).collect()
-}
-
-/// Which values a value depends on, itself included.
-fn reached(graph: &Graph, value: Value) -> Vec<bool> {
-    let mut reached = vec![false; graph.value_count()];
-    reached[value.index()] = true;
-    for (value, node) in graph.nodes().rev() {
-        if reached[value.index()] {
-            node.inputs.iter().for_each(|input| reached[input.index()] = true);
-        }
-    }
-    reached
-}
-
-/// The graph without what its output does not depend on.
-fn prune(graph: Graph) -> Result<Graph> {
-    let kept = reached(&graph, graph.output());
-    if kept.iter().all(|&kept| kept) {
-        return Ok(graph);
-    }
-    let inputs = graph.inputs().iter().zip(&kept).filter(|(_, kept)| **kept);
-    let mut pruned = Graph::new(inputs.map(|(input, _)| input.clone()).collect());
-    let mut map = vec![None; graph.value_count()];
-    for (next, i) in (0..graph.inputs().len()).filter(|&i| kept[i]).enumerate() {
-        map[i] = Some(pruned.input(next));
-    }
-    for (value, node) in graph.nodes().filter(|(value, _)| kept[value.index()]) {
-        let read = node.inputs.iter().filter_map(|input| map[input.index()]).collect();
-        map[value.index()] = Some(pruned.push(node.name.clone(), node.op.clone(), read)?);
-    }
-    if let Some(output) = map[graph.output().index()] {
-        pruned.set_output(output);
-    }
-    Ok(pruned)
-}
-
 /// The newest operator set whose operators were read when this was written.
 const NEWEST_OPSET: i64 = 27;
 /// Nodes that are lowered, each call of a function counted anew.
 const MAX_CALLS: usize = 50_000;
+/// Values of all constants that nodes compute.
+const MAX_CONSTANTS: usize = 1 << 28;
 /// Functions and graphs inside each other.
 const MAX_DEPTH: usize = 16;
 

@@ -7,23 +7,23 @@ use crate::onnx::pb::attribute_proto::AttributeType;
 
 /// Attributes by name; those that refer to a function's parameters are already replaced.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Attributes(Vec<pb::AttributeProto>);
+pub(super) struct Attributes<'a>(Vec<(&'a str, &'a pb::AttributeProto)>);
 
-impl Attributes {
+impl<'a> Attributes<'a> {
     /// The attributes of a node inside a function that was called with `outer`.
-    pub(super) fn resolve(own: &[pb::AttributeProto], outer: Option<&Self>) -> Self {
-        let resolve = |attribute: &pb::AttributeProto| {
-            if attribute.ref_attr_name.is_empty() {
-                return Some(attribute.clone());
-            }
-            let given = outer?.find(&attribute.ref_attr_name)?.clone();
-            Some(pb::AttributeProto { name: attribute.name.clone(), ..given })
+    pub(super) fn resolve(own: &'a [pb::AttributeProto], outer: Option<&Attributes<'a>>) -> Self {
+        let resolve = |attribute: &'a pb::AttributeProto| {
+            let given = match &*attribute.ref_attr_name {
+                "" => attribute,
+                name => outer?.find(name)?,
+            };
+            Some((&*attribute.name, given))
         };
         Self(own.iter().filter_map(resolve).collect())
     }
 
-    pub(super) fn find(&self, name: &str) -> Option<&pb::AttributeProto> {
-        self.0.iter().find(|attribute| attribute.name == name)
+    pub(super) fn find(&self, name: &str) -> Option<&'a pb::AttributeProto> {
+        self.0.iter().find(|(other, _)| *other == name).map(|(_, attribute)| *attribute)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -51,25 +51,25 @@ impl Attributes {
         Ok(f64::from(self.float(name)?.unwrap_or(default)))
     }
 
-    pub(super) fn ints(&self, name: &str) -> Result<Option<&[i64]>> {
+    pub(super) fn ints(&self, name: &str) -> Result<Option<&'a [i64]>> {
         Ok(self.typed(name, AttributeType::Ints)?.map(|attribute| &attribute.ints[..]))
     }
 
-    pub(super) fn floats(&self, name: &str) -> Result<Option<&[f32]>> {
+    pub(super) fn floats(&self, name: &str) -> Result<Option<&'a [f32]>> {
         Ok(self.typed(name, AttributeType::Floats)?.map(|attribute| &attribute.floats[..]))
     }
 
-    pub(super) fn string_or<'a>(&'a self, name: &str, default: &'a str) -> Result<&'a str> {
+    pub(super) fn string_or(&self, name: &str, default: &'a str) -> Result<&'a str> {
         let Some(attribute) = self.typed(name, AttributeType::String)? else { return Ok(default) };
         str::from_utf8(&attribute.s).with_context(|| format!("attribute {name} is not UTF-8"))
     }
 
-    pub(super) fn tensor(&self, name: &str) -> Result<Option<&pb::TensorProto>> {
+    pub(super) fn tensor(&self, name: &str) -> Result<Option<&'a pb::TensorProto>> {
         let Some(attribute) = self.typed(name, AttributeType::Tensor)? else { return Ok(None) };
         Ok(Some(attribute.t.as_ref().with_context(|| format!("attribute {name} holds no tensor"))?))
     }
 
-    pub(super) fn graph(&self, name: &str) -> Result<&pb::GraphProto> {
+    pub(super) fn graph(&self, name: &str) -> Result<&'a pb::GraphProto> {
         let attribute = self.typed(name, AttributeType::Graph)?;
         attribute
             .and_then(|attribute| attribute.g.as_ref())
@@ -91,10 +91,10 @@ impl Attributes {
 
     /// For people: `name=value`, what is long cut short.
     pub(super) fn describe(&self) -> Vec<String> {
-        self.0.iter().map(describe).collect()
+        self.0.iter().map(|(name, attribute)| describe(name, attribute)).collect()
     }
 
-    fn typed(&self, name: &str, kind: AttributeType) -> Result<Option<&pb::AttributeProto>> {
+    fn typed(&self, name: &str, kind: AttributeType) -> Result<Option<&'a pb::AttributeProto>> {
         let Some(attribute) = self.find(name) else { return Ok(None) };
         // The oldest files leave the type out.
         let fits = attribute.r#type == kind as i32 || attribute.r#type == AttributeType::Undefined as i32;
@@ -103,8 +103,7 @@ impl Attributes {
     }
 }
 
-fn describe(attribute: &pb::AttributeProto) -> String {
-    let name = &attribute.name;
+fn describe(name: &str, attribute: &pb::AttributeProto) -> String {
     match AttributeType::try_from(attribute.r#type) {
         Ok(AttributeType::Float) => format!("{name}={}", attribute.f),
         Ok(AttributeType::Int) => format!("{name}={}", attribute.i),

@@ -56,7 +56,7 @@ impl Builder {
 
     pub(super) fn note(&mut self, note: impl Into<String>) {
         let note = note.into();
-        if !self.notes.contains(&note) {
+        if self.notes.len() < MAX_NOTES && !self.notes.contains(&note) {
             self.notes.push(note);
         }
     }
@@ -372,5 +372,7 @@ const LARGEST_INT: f64 = (1 << 24) as f64;
 const MAX_NODES: usize = 100_000;
 /// Values of all constants that the importer makes, weights of layers not counted.
 const MAX_CONSTANT_VALUES: usize = 1 << 27;
+/// Things that a user should know, of which there are few in any file but a hostile one.
+const MAX_NOTES: usize = 50;
 /// Slices that are better than one table of numbers.
 const MOST_RUNS: usize = 4;

@@ -15,7 +15,7 @@ pub(super) type Lower = fn(&mut Builder, &Call<'_>) -> Result<Vec<Operand>>;
 #[derive(Debug)]
 pub(super) struct Call<'a> {
     pub(super) node: &'a pb::NodeProto,
-    pub(super) attributes: Attributes,
+    pub(super) attributes: Attributes<'a>,
     /// What it reads; `None` where an optional input is left out.
     pub(super) inputs: Vec<Option<Operand>>,
     /// Version of the operator set.

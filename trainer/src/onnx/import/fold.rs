@@ -11,10 +11,17 @@ use super::tensor::{broadcast, count};
 use crate::graph::evaluate::evaluate_wide;
 use crate::graph::{Graph, Input, Op, Role};
 
-/// The results of a node. `work` adds up what evaluating cost.
+/// What evaluating the constants of a file has taken so far.
+#[derive(Debug, Default)]
+pub(super) struct Spent {
+    work: u128,
+    values: u128,
+}
+
+/// The results of a node; in the graph even if they are known, where evaluating them would take too much.
 pub(super) fn apply(
     builder: &mut Builder,
-    work: &mut u128,
+    spent: &mut Spent,
     call: &Call<'_>,
     lower: Lower,
 ) -> Result<Vec<Operand>> {
@@ -46,8 +53,14 @@ pub(super) fn apply(
     if values.is_empty() {
         return Ok(results);
     }
-    *work += self::work(&scratch.graph);
-    ensure!(*work <= MAX_WORK, "the file's constants take more than {MAX_WORK} operations to compute");
+    let work = spent.work + work(&scratch.graph);
+    let len = |value| graph_len(scratch.graph.shape(value));
+    let held = spent.values + values.iter().map(|&value| len(value)).sum::<u128>();
+    let largest = scratch.graph.nodes().map(|(value, _)| len(value)).max().unwrap_or(0);
+    if work > MAX_WORK || held > MAX_HELD || largest > MAX_VALUE {
+        return lower(builder, call);
+    }
+    *spent = Spent { work, values: held };
     let inputs: Vec<&[f64]> = known.iter().map(|constant| &constant.data[..]).collect();
     let mut data = evaluate_wide(&scratch.graph, &inputs, &values).into_iter();
     let computed = |result: Operand| match (&result.source, result.kind) {
@@ -62,7 +75,7 @@ pub(super) fn apply(
 
 /// Multiplications and copies that evaluating a graph takes, roughly.
 fn work(graph: &Graph) -> u128 {
-    let len = |shape: &[usize]| shape.iter().map(|&extent| extent as u128).product::<u128>();
+    let len = graph_len;
     let of = |(value, node): (_, &crate::graph::Node)| {
         let out = len(graph.shape(value));
         match &node.op {
@@ -81,6 +94,10 @@ fn work(graph: &Graph) -> u128 {
         }
     };
     graph.nodes().map(of).sum()
+}
+
+fn graph_len(shape: &[usize]) -> u128 {
+    shape.iter().map(|&extent| extent as u128).product()
 }
 
 /// The result of an operator on tensors of which one has no elements, where it has none itself.
@@ -110,5 +127,8 @@ fn of_nothing(call: &Call<'_>) -> Result<Option<Operand>> {
     }
 }
 
-/// Operations that all constants of a file may take.
+/// Operations that all constants of a file may take to evaluate.
 const MAX_WORK: u128 = 1 << 32;
+/// Values of one constant that is evaluated, and of all of them together.
+const MAX_VALUE: u128 = 1 << 25;
+const MAX_HELD: u128 = 1 << 26;

@@ -128,6 +128,7 @@ fn bias(c: &Operand, outputs: usize, beta: f64) -> Option<Tensor> {
 /// Einsum of any number of tensors, two at a time.
 pub(super) fn einsum(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
     let equation: String = call.attributes.string_or("equation", "")?.split_whitespace().collect();
+    ensure!(equation.len() <= LONGEST_EQUATION, "an equation of {} letters", equation.len());
     let (left, right) = match equation.split_once("->") {
         Some((left, right)) => (left, Some(right)),
         None => (&*equation, None),
@@ -254,3 +255,6 @@ fn diagonal(b: &mut Builder, mut x: Value, mut labels: Vec<usize>) -> Result<(Va
     }
     Ok((x, labels))
 }
+
+/// Far more letters than there are axes.
+const LONGEST_EQUATION: usize = 256;

@@ -1,6 +1,6 @@
 //! The file as a whole: versions, functions, declared inputs and outputs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context, Result, bail, ensure};
 use prost::Message as _;
@@ -20,6 +20,7 @@ pub(super) struct Model {
     graph: pb::GraphProto,
     opsets: HashMap<String, i64>,
     inputs: Vec<Declared>,
+    functions: HashMap<(String, String), usize>,
 }
 
 /// An input as the file declares it.
@@ -51,13 +52,15 @@ impl Model {
         );
         let graph = proto.graph.take().context("the ONNX file holds no graph")?;
         let opsets = opsets(&proto.opset_import);
-        let initialized = |name: &str| {
-            graph.initializer.iter().any(|tensor| tensor.name == name)
-                || graph.sparse_initializer.iter().any(|s| s.values.as_ref().is_some_and(|v| v.name == name))
-        };
-        let inputs =
-            graph.input.iter().filter(|input| !initialized(&input.name)).map(Declared::new).collect();
-        Ok(Self { proto, graph, opsets, inputs })
+        let dense = graph.initializer.iter().map(|tensor| &*tensor.name);
+        let sparse =
+            graph.sparse_initializer.iter().filter_map(|sparse| Some(&*sparse.values.as_ref()?.name));
+        let initialized: HashSet<&str> = dense.chain(sparse).collect();
+        let inputs = graph.input.iter().filter(|input| !initialized.contains(&*input.name));
+        let inputs = inputs.map(Declared::new).collect();
+        let functions = proto.functions.iter().enumerate();
+        let functions = functions.map(|(i, f)| ((f.domain().to_owned(), f.name().to_owned()), i)).collect();
+        Ok(Self { proto, graph, opsets, inputs, functions })
     }
 
     pub(super) fn graph(&self) -> &pb::GraphProto {
@@ -72,10 +75,6 @@ impl Model {
         &self.inputs
     }
 
-    pub(super) fn input(&self, name: &str) -> Option<&Declared> {
-        self.inputs.iter().find(|input| input.name == name)
-    }
-
     pub(super) fn producer(&self) -> String {
         format!("{} {}", self.proto.producer_name, self.proto.producer_version).trim().to_owned()
     }
@@ -85,8 +84,8 @@ impl Model {
     }
 
     pub(super) fn function(&self, domain: &str, name: &str) -> Option<&pb::FunctionProto> {
-        let functions = self.proto.functions.iter();
-        functions.into_iter().find(|f| f.name() == name && f.domain() == domain)
+        let index = *self.functions.get(&(domain.to_owned(), name.to_owned()))?;
+        self.proto.functions.get(index)
     }
 
     /// The output of that name, or the first.

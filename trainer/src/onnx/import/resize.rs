@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::attributes::LARGEST;
 use super::builder::Builder;
 use super::call::{Call, axis, same};
+use super::constants::MAX_FILL;
 use super::operand::Operand;
 use crate::graph::{Op, Value};
 
@@ -181,7 +182,8 @@ impl Axis<'_> {
             if self.mode == "linear" { (1.0 - distance).max(0.0) } else { cubic(distance, self.cubic) }
         };
         let places = (x - reach).floor().max(-1e9) as i64..=(x + reach).ceil().min(1e9) as i64;
-        ensure!(places.end() - places.start() <= LARGEST as i64, "a filter over too many elements");
+        let filter = places.end() - places.start();
+        ensure!(filter.saturating_mul(self.to as i64) <= MAX_FILL as i64, "a filter over {filter} elements");
         let mut row: Row = vec![];
         let mut sum = 0.0;
         for place in places {
@@ -217,6 +219,10 @@ fn combine(b: &mut Builder, x: Value, at: usize, rows: &[Row]) -> Result<Value> 
     let shape = b.shape(x);
     if terms > MOST_TERMS {
         let (extent, rank) = (shape[at], shape.len());
+        ensure!(
+            rows.len().saturating_mul(extent) <= MAX_FILL,
+            "filters over many elements of an axis of {extent}"
+        );
         let mut matrix = vec![0.0; rows.len() * extent];
         for (row, weights) in matrix.chunks_exact_mut(extent).zip(rows) {
             weights.iter().for_each(|&(place, weight)| row[place] = weight);

@@ -85,7 +85,10 @@ fn scatter(b: &mut Builder, call: &Call<'_>, places: &[usize], inner: &[usize]) 
     let mut table = b.reshape(value, [&[rows], inner].concat())?;
     let updates = b.reshape(updates, [&[places.len()], inner].concat())?;
     let mut left: Vec<(usize, usize)> = places.iter().copied().enumerate().collect();
+    let mut rounds = 0;
     while !left.is_empty() {
+        rounds += 1;
+        ensure!(rounds <= MOST_ROUNDS, "one place is written more than {MOST_ROUNDS} times");
         let mut chosen: Vec<Option<usize>> = vec![None; rows];
         let mut later = vec![];
         for (update, place) in left {
@@ -122,3 +125,6 @@ fn combined(
     let result = b.binary(function, old, new)?;
     b.select(written, result, old)
 }
+
+/// Times that one place can be written with a reduction.
+const MOST_ROUNDS: usize = 64;

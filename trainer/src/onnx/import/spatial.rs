@@ -16,7 +16,11 @@ pub(super) struct Spatial {
 
 impl Spatial {
     /// The geometry of a convolution or pooling over `input`, whose kernel is `kernel` or else an attribute.
-    pub(super) fn read(attributes: &Attributes, input: &[usize], kernel: Option<&[usize]>) -> Result<Self> {
+    pub(super) fn read(
+        attributes: &Attributes<'_>,
+        input: &[usize],
+        kernel: Option<&[usize]>,
+    ) -> Result<Self> {
         let rank = input.len();
         let kernel = match kernel {
             Some(kernel) => {
@@ -61,7 +65,7 @@ impl Spatial {
 }
 
 /// The attribute `pads`: zero where it is missing.
-pub(super) fn pads(attributes: &Attributes, rank: usize) -> Result<Vec<[i64; 2]>> {
+pub(super) fn pads(attributes: &Attributes<'_>, rank: usize) -> Result<Vec<[i64; 2]>> {
     let Some(pads) = attributes.ints("pads")? else { return Ok(vec![[0, 0]; rank]) };
     ensure!(pads.len() == 2 * rank, "pads {pads:?} for {rank} axes");
     ensure!(pads.iter().all(|pad| pad.unsigned_abs() <= LARGEST as u64), "pads {pads:?}");
