@@ -5,9 +5,10 @@
 //! cases that passed when it was written, which may only become more; `POCKETGAN_ONNX_WRITE=1` writes it again, and
 //! `onnx/operators.md` with it.
 
+use core::panic::AssertUnwindSafe;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};

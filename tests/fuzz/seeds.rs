@@ -206,8 +206,18 @@ impl Builder {
         self.program.axes.extend(axes.iter().map(axis));
         let axis_count = axes.len() as u8;
         let output_values = ValueType::F32;
-        let step =
-            NestStep { function, combine, layer, first_axis, axis_count, reduced, a, b, output, output_values };
+        let step = NestStep {
+            function,
+            combine,
+            layer,
+            first_axis,
+            axis_count,
+            reduced,
+            a,
+            b,
+            output,
+            output_values,
+        };
         self.program.steps.push(Step::Nest(step));
     }
 

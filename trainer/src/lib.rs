@@ -15,3 +15,4 @@ pub mod onnx;
 pub mod regularizer;
 pub mod report;
 pub mod training;
+pub mod weights;

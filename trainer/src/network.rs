@@ -91,7 +91,7 @@ impl NetworkConfig {
     }
 
     /// Channels from the smallest picture inside to the image.
-    fn channels_upwards(&self) -> Vec<usize> {
+    pub(crate) fn channels_upwards(&self) -> Vec<usize> {
         let doublings = (self.size / self.base()).ilog2();
         (0..doublings).rev().map(|level| self.width << level).chain([self.channels]).collect()
     }

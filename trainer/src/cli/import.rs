@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use half::f16;
+use burn::tensor::{Device, Tensor, TensorData};
 use pocketgan_format::File;
 use pocketgan_runtime::{Model, dispatch};
 use rayon::prelude::*;
@@ -13,18 +13,22 @@ use super::export::ActivationType;
 use crate::checkpoint::write_atomically;
 use crate::export::{self, Export, Options, WeightType, compare};
 use crate::graph::Graph;
-use crate::graph::evaluate::{evaluate, evaluate_rounded};
+use crate::graph::evaluate::evaluate;
 use crate::onnx::{self, ImportOptions, Imported, Reference};
 use crate::report::grouped;
+use crate::weights::{self, Architecture};
 
 /// Options of `trainer import`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The ONNX file
+    /// The ONNX file; with --architecture a PyTorch (.pt, .pth) or safetensors file of weights
     model: PathBuf,
     /// The .pgan file to write
     #[arg(short = 'o', long = "out", value_name = "FILE")]
     out: PathBuf,
+    /// The network whose weights the file holds
+    #[arg(long, value_name = "NAME", value_enum)]
+    architecture: Option<Architecture>,
     /// Store weights in half precision: half the flash
     #[arg(long)]
     fp16: bool,
@@ -75,6 +79,19 @@ struct Comparison {
 /// # Errors
 /// When the model cannot be read or expressed, or the result computes something else; nothing is written then.
 pub fn run(args: Args) -> Result<()> {
+    match args.architecture {
+        Some(architecture) => import_weights(&args, architecture),
+        None => import_onnx(&args),
+    }
+}
+
+fn import_onnx(args: &Args) -> Result<()> {
+    let is = |extension: &str| args.model.extension().is_some_and(|own| own.eq_ignore_ascii_case(extension));
+    ensure!(
+        !["pt", "pth", "safetensors"].into_iter().any(is),
+        "{} holds weights alone: name the network they belong to with --architecture, or export it as ONNX",
+        args.model.display()
+    );
     let bytes = std::fs::read(&args.model).with_context(|| format!("reading {}", args.model.display()))?;
     let options =
         ImportOptions { shapes: args.input.clone(), fixed: args.fix.clone(), output: args.output.clone() };
@@ -89,31 +106,69 @@ pub fn run(args: Args) -> Result<()> {
         report.producer
     );
     report.notes.iter().for_each(|note| eprintln!("note: {note}"));
-    let picture = args.image.or_else(|| square(&imported.graph));
-    let export = export::export(
+    let origin = format!("{}.onnx, operator set {}", stem(&args.model), report.opset);
+    let export = args.export(&imported.graph, [("origin", origin), ("producer", report.producer.clone())])?;
+    let inputs = inputs(&imported.graph, &export, args.range)?;
+    let evaluated = evaluate_all(&imported.graph, &inputs)?;
+    let (reference, expected) = original(&bytes, &options, &imported, &inputs, &evaluated)?;
+    args.finish(
         &imported.graph,
-        &Options {
-            weights: if args.fp16 { WeightType::F16 } else { WeightType::F32 },
-            activations: args.activations.into(),
-            range: args.range,
-            picture,
-            metadata: metadata(&args, &imported),
-        },
-    )?;
-    let comparison = compare_with_original(&bytes, &options, &imported.graph, &export, &args)?;
-    print_report(&imported.graph, &export, &comparison)?;
-    ensure!(
-        comparison.max_abs_diff <= comparison.bound,
-        "the result differs from the original by up to {:.2e}, more than {:.2e}; nothing was written",
-        comparison.max_abs_diff,
-        comparison.bound
-    );
-    write_atomically(&args.out, &export.file)?;
-    eprintln!("wrote {}", args.out.display());
-    if args.json {
-        println!("{}", to_json(&imported.graph, &export, &comparison)?);
+        &export,
+        &Comparison::new(reference, &expected, &evaluated, &export, &inputs)?,
+    )
+}
+
+fn import_weights(args: &Args, architecture: Architecture) -> Result<()> {
+    let loaded = weights::load(&args.model, architecture)?;
+    eprint!("{loaded}");
+    let graph = loaded.generator.graph();
+    let file = args.model.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let export = args.export(&graph, [("origin", file), ("architecture", architecture.to_string())])?;
+    let inputs = inputs(&graph, &export, args.range)?;
+    let z: Vec<f32> = inputs.iter().flatten().flatten().copied().collect();
+    let z = TensorData::new(z, [inputs.len(), graph.latent_dim()]);
+    let pictures = loaded.generator.forward(Tensor::from_data(z, &Device::flex()));
+    let expected: Vec<f32> = pictures.into_data().try_to_vec()?;
+    let evaluated = evaluate_all(&graph, &inputs)?;
+    args.finish(&graph, &export, &Comparison::new("burn", &expected, &evaluated, &export, &inputs)?)
+}
+
+impl Args {
+    fn export(&self, graph: &Graph, origin: [(&str, String); 2]) -> Result<Export> {
+        let one_line = |value: String| value.replace(['\n', '\r'], " ");
+        let metadata = [("name", stem(&self.out))].into_iter().chain(origin);
+        export::export(
+            graph,
+            &Options {
+                weights: if self.fp16 { WeightType::F16 } else { WeightType::F32 },
+                activations: self.activations.into(),
+                range: self.range,
+                picture: self.image.or_else(|| square(graph)),
+                metadata: metadata.map(|(key, value)| (key.to_owned(), one_line(value))).collect(),
+            },
+        )
     }
-    Ok(())
+
+    /// Writes the file if it computes the same.
+    fn finish(&self, graph: &Graph, export: &Export, comparison: &Comparison) -> Result<()> {
+        print_report(graph, export, comparison)?;
+        ensure!(
+            comparison.max_abs_diff <= comparison.bound,
+            "the result differs from the original by up to {:.2e}, more than {:.2e}; nothing was written",
+            comparison.max_abs_diff,
+            comparison.bound
+        );
+        write_atomically(&self.out, &export.file)?;
+        eprintln!("wrote {}", self.out.display());
+        if self.json {
+            println!("{}", to_json(graph, export, comparison)?);
+        }
+        Ok(())
+    }
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// The picture that a row of so many values is, where that is plain: a square, grey or of three channels.
@@ -132,66 +187,72 @@ fn square(graph: &Graph) -> Option<[usize; 3]> {
 /// Fewer values are rather a row of numbers than a picture.
 const SMALLEST_PICTURE: usize = 64;
 
-fn metadata(args: &Args, imported: &Imported) -> Vec<(String, String)> {
-    let stem =
-        |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let report = &imported.report;
-    let pairs = [
-        ("name", stem(&args.out)),
-        ("origin", format!("{}.onnx, operator set {}", stem(&args.model), report.opset)),
-        ("producer", report.producer.clone()),
-    ];
-    let one_line = |value: String| value.replace(['\n', '\r'], " ");
-    pairs.map(|(key, value)| (key.to_owned(), one_line(value))).into()
+/// Inputs of the first seeds, fewer of large models.
+fn inputs(graph: &Graph, export: &Export, range: [f32; 2]) -> Result<Vec<Vec<Vec<f32>>>> {
+    let file = File::parse(&export.file).context("the file just made does not load")?;
+    let seeds = (MANY_MACS / file.macs().max(1)).clamp(2, SEEDS);
+    Ok((0..seeds).map(|seed| export::test_inputs(graph, range, seed)).collect())
 }
 
-/// Runs the original by tract, or where tract cannot by our own evaluation of the graph, and the file by the runtime.
-fn compare_with_original(
+impl Comparison {
+    /// Compares what the runtime draws from the file with what is `expected` of the original. It may differ by what
+    /// rounding weights and activations makes of what was `evaluated` before, and by sums in another order.
+    fn new(
+        reference: &'static str,
+        expected: &[f32],
+        evaluated: &[f32],
+        export: &Export,
+        inputs: &[Vec<Vec<f32>>],
+    ) -> Result<Self> {
+        let model = Model::load(&export.file).context("the file just made does not load")?;
+        let drawn = inputs.iter().map(|v| export::run(&export.rounded, &model, dispatch::best(), &slices(v)));
+        let drawn = drawn.collect::<Result<Vec<_>>>()?.concat();
+        ensure!(drawn.len() == expected.len(), "{} values instead of {}", drawn.len(), expected.len());
+        let parity = compare(expected, &drawn, model.range());
+        let largest =
+            expected.iter().fold(1.0_f32, |most, v| if v.is_finite() { most.max(v.abs()) } else { most });
+        let rounded = evaluate_all(&export.rounded, inputs)?;
+        Ok(Self {
+            reference,
+            max_abs_diff: parity.max_abs_diff,
+            mean_abs_diff: parity.mean_abs_diff,
+            seeds: inputs.len() as u64,
+            bound: compare(evaluated, &rounded, model.range()).max_abs_diff
+                + 2.0 * export.activation_effect
+                + TOLERANCE * largest,
+        })
+    }
+}
+
+/// What the original computes: by tract where it can and where it computes in single precision, else by our own
+/// evaluation of the graph.
+fn original(
     bytes: &[u8],
     options: &ImportOptions,
-    graph: &Graph,
-    export: &Export,
-    args: &Args,
-) -> Result<Comparison> {
-    let range = args.range;
-    let model = Model::load(&export.file).context("the file just made does not load")?;
-    let seeds = (MANY_MACS / model.file().macs().max(1)).clamp(2, SEEDS);
-    let inputs: Vec<Vec<Vec<f32>>> = (0..seeds).map(|seed| export::test_inputs(graph, range, seed)).collect();
-    let evaluated = evaluate_all(graph, &inputs)?;
-    let rounded = evaluate_all(&export.rounded, &inputs)?;
-    let (reference, expected) = match original(bytes, options, graph, &inputs) {
-        Ok(values) if values.len() == evaluated.len() => ("tract", values),
-        Ok(values) => bail!("tract computes {} values, we {}", values.len(), evaluated.len()),
+    imported: &Imported,
+    inputs: &[Vec<Vec<f32>>],
+    evaluated: &[f32],
+) -> Result<(&'static str, Vec<f32>)> {
+    match by_tract(bytes, options, &imported.graph, inputs) {
+        Ok(values) if values.len() != evaluated.len() => {
+            bail!("tract computes {} values, we {}", values.len(), evaluated.len())
+        }
+        Ok(values) if imported.report.half_precision => {
+            let apart = compare(evaluated, &values, [0.0, 1.0]).max_abs_diff;
+            println!(
+                "the original computes in half precision: tract is {apart:.1e} away from its evaluation in double \
+                 precision, which is compared with instead"
+            );
+            Ok(("evaluator", evaluated.to_vec()))
+        }
+        Ok(values) => Ok(("tract", values)),
         Err(error) => {
             println!(
                 "tract cannot run the original ({error:#}); compared with our own evaluation of it instead"
             );
-            ("evaluator", evaluated.clone())
+            Ok(("evaluator", evaluated.to_vec()))
         }
-    };
-    let drawn = inputs
-        .iter()
-        .map(|values| export::run(&export.rounded, &model, dispatch::best(), &slices(values)))
-        .collect::<Result<Vec<_>>>()?
-        .concat();
-    let parity = compare(&expected, &drawn, range);
-    let largest =
-        expected.iter().fold(1.0_f32, |most, v| if v.is_finite() { most.max(v.abs()) } else { most });
-    let mut allowed = compare(&evaluated, &rounded, range).max_abs_diff + TOLERANCE * largest;
-    if args.activations == ActivationType::Fp16 {
-        let round = |values: &mut [f64]| values.iter_mut().for_each(|v| *v = f16::from_f64(*v).to_f64());
-        let halved =
-            inputs.par_iter().map(|values| evaluate_rounded(&export.rounded, &slices(values), round));
-        // Sums in another order may fall on the other side of each rounding.
-        allowed += 2.0 * compare(&rounded, &halved.collect::<Result<Vec<_>>>()?.concat(), range).max_abs_diff;
     }
-    Ok(Comparison {
-        reference,
-        max_abs_diff: parity.max_abs_diff,
-        mean_abs_diff: parity.mean_abs_diff,
-        seeds,
-        bound: allowed,
-    })
 }
 
 fn slices(inputs: &[Vec<f32>]) -> Vec<&[f32]> {
@@ -205,7 +266,7 @@ fn evaluate_all(graph: &Graph, inputs: &[Vec<Vec<f32>>]) -> Result<Vec<f32>> {
 
 /// The output of the original for each set of inputs. Inputs that the graph does not read have their fixed values, or
 /// zeros.
-fn original(
+fn by_tract(
     bytes: &[u8],
     options: &ImportOptions,
     graph: &Graph,
@@ -254,7 +315,7 @@ fn print_report(graph: &Graph, export: &Export, comparison: &Comparison) -> Resu
     println!("arena bytes  {:>14}", grouped(file.arena_bytes() as u64));
     println!(
         "differs from {}'s result by at most {:.1e}, {:.1e} on average, over {} seeds; allowed is {:.1e}",
-        if comparison.reference == "tract" { "tract" } else { "the evaluation" },
+        comparison.reference,
         comparison.max_abs_diff,
         comparison.mean_abs_diff,
         comparison.seeds,

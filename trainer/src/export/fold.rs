@@ -20,8 +20,8 @@ pub fn fold(graph: &Graph) -> Result<Graph> {
     let inputs = (0..graph.inputs().len()).map(|i| graph.input(i));
     let mut folder =
         Folder { graph: Graph::new(graph.inputs().to_vec()), values: inputs.collect(), sole: vec![] };
-    for input in 0..graph.inputs().len() {
-        folder.mark(folder.values[input], readers[input] == 1);
+    for (input, &count) in readers.iter().enumerate().take(graph.inputs().len()) {
+        folder.mark(graph.input(input), count == 1);
     }
     for (value, node) in graph.nodes() {
         let inputs: Vec<Value> = node.inputs.iter().map(|input| folder.values[input.index()]).collect();

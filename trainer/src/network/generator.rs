@@ -1,6 +1,6 @@
 //! Latents to images.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::{relu, tanh};
@@ -115,6 +115,19 @@ impl Generator {
     /// Length of the latent vector.
     pub fn latent_dim(&self) -> usize {
         self.dense.weight.dims()[0]
+    }
+
+    /// With a bias, zero at first, in the layers that ask for one, and none elsewhere.
+    pub(crate) fn with_biases(mut self, dense: bool, convs: &[bool]) -> Self {
+        let device = self.dense.weight.device();
+        let zeros = |n: usize| Param::from_tensor(Tensor::zeros([n], &device));
+        let features = self.dense.weight.dims()[1];
+        self.dense.bias = dense.then(|| zeros(features));
+        for (conv, &bias) in self.convs.iter_mut().zip(convs) {
+            let channels = conv.weight.dims()[1];
+            conv.bias = bias.then(|| zeros(channels));
+        }
+        self
     }
 
     /// Lets the next training-mode forward pass enter the running statistics with weight `momentum`.

@@ -119,10 +119,8 @@ pub(super) fn opsets(imports: &[pb::OperatorSetIdProto]) -> HashMap<String, i64>
 
 impl Declared {
     fn new(info: &pb::ValueInfoProto) -> Self {
-        let tensor = info.r#type.as_ref().and_then(|r#type| match &r#type.value {
-            Some(pb::type_proto::Value::TensorType(tensor)) => Some(tensor),
-            None => None,
-        });
+        let stated = info.r#type.as_ref().and_then(|r#type| r#type.value.as_ref());
+        let tensor = stated.map(|pb::type_proto::Value::TensorType(tensor)| tensor);
         let extent = |dim: &pb::tensor_shape_proto::Dimension| match dim.value {
             Some(Extent::DimValue(extent)) => Some(extent),
             _ => None,

@@ -16,8 +16,8 @@ pub(super) fn pool(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
     let mut geometry = Spatial::read(&call.attributes, spatial, None)?;
     let stated = geometry.pads.clone();
     if call.attributes.flag("ceil_mode", false)? {
-        for i in 0..spatial.len() {
-            geometry.pads[i][1] += beyond(&geometry, spatial[i], i);
+        for (i, &extent) in spatial.iter().enumerate() {
+            geometry.pads[i][1] += beyond(&geometry, extent, i);
         }
     }
     let over: Vec<usize> = (x.rank()..x.rank() + spatial.len()).collect();
@@ -31,8 +31,8 @@ pub(super) fn pool(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
             let whole = call.attributes.flag("count_include_pad", false)?;
             let counted: Vec<[i64; 2]> = if whole { stated } else { vec![[0, 0]; spatial.len()] };
             let mut average = drop_windows(b, sum, x.rank())?;
-            for i in 0..spatial.len() {
-                let counts = counts(&geometry, spatial[i], i, counted[i]);
+            for (i, &extent) in spatial.iter().enumerate() {
+                let counts = counts(&geometry, extent, i, counted[i]);
                 average = match counts.iter().all(|&count| count == counts[0]) {
                     true => b.with(Binary::Div, average, counts[0])?,
                     false => {

@@ -31,10 +31,8 @@ pub(super) fn prune(graph: Graph) -> Result<Graph> {
     let inputs = graph.inputs().iter().zip(&kept).filter(|(_, kept)| **kept);
     let mut pruned = Graph::new(inputs.map(|(input, _)| input.clone()).collect());
     let mut map = vec![None; graph.value_count()];
-    let mut next = 0;
-    for i in (0..graph.inputs().len()).filter(|&i| kept[i]) {
+    for (next, i) in (0..graph.inputs().len()).filter(|&i| kept[i]).enumerate() {
         map[i] = Some(pruned.input(next));
-        next += 1;
     }
     for (value, node) in graph.nodes().filter(|(value, _)| kept[value.index()]) {
         let read = node.inputs.iter().filter_map(|input| map[input.index()]).collect();

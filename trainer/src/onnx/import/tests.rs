@@ -1,6 +1,7 @@
 //! Small models, built node by node: what they become, what is refused, and what no file may do.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::time::Instant;
 
 use rand_core::{Rng as _, SeedableRng as _};
