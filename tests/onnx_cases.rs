@@ -305,7 +305,7 @@ fn table(cases: &[Case]) -> String {
     let mut text = format!(
         "# Official ONNX cases\n\n{} cases of onnx 1.22.0: {} passed, {} refused, {} failed. Passed means: imported, and \
          all outputs\nas stored within 1e-7 + 1e-3 |value|, in double precision and by every kernel of the runtime on the \
-         exported file.\nInputs that decide shapes are fixed to their stored values. Written by `POCKETGAN_ONNX_WRITE=1 \
+         exported file.\nInputs that decide shapes are fixed to their stored values; a result that the file fixes needs no runtime. Written by `POCKETGAN_ONNX_WRITE=1 \
          cargo test --release\n-p pocketgan-tests --test onnx_cases`.\n\n| operator | passed | refused | failed | why \
          refused |\n|---|---:|---:|---:|---|\n",
         cases.len(),

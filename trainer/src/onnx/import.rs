@@ -6,6 +6,7 @@
 //! whatever it says, the result is a graph or an error, in bounded memory.
 
 mod activation;
+mod attention;
 mod attributes;
 mod builder;
 mod call;

@@ -5,8 +5,8 @@ use anyhow::Result;
 use super::call::{Call, Lower};
 use super::operand::Kind;
 use super::{
-    activation, cast, constants, convolution, elementwise, indexing, matmul, normalization, padding, pooling,
-    reduce, resize, scatter, shape_ops, transposed,
+    activation, attention, cast, constants, convolution, elementwise, indexing, matmul, normalization,
+    padding, pooling, reduce, resize, scatter, shape_ops, transposed,
 };
 
 /// The function that lowers an operator, if it is supported.
@@ -78,12 +78,14 @@ pub(super) fn find(domain: &str, op_type: &str) -> Option<Lower> {
         "Softmax" | "LogSoftmax" | "Hardmax" => reduce::softmax,
         "ArgMax" | "ArgMin" => reduce::arg,
         "TopK" => reduce::top_k,
+        "CumProd" => reduce::cum_prod,
         "CumSum" => reduce::cum_sum,
         "LpNormalization" => reduce::lp_normalization,
 
         "MatMul" => matmul::matmul,
         "Gemm" => matmul::gemm,
         "Einsum" => matmul::einsum,
+        "Attention" => attention::attention,
 
         "Conv" => convolution::conv,
         "ConvTranspose" => transposed::conv_transpose,

@@ -200,6 +200,36 @@ pub(super) fn top_k(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
 /// CumSum: a product with a triangle of ones.
 pub(super) fn cum_sum(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
     let x = call.input(0)?;
+    let (over, triangle) = triangle(b, call)?;
+    let value = b.value(x)?;
+    let a: Vec<usize> = (0..x.rank()).collect();
+    let mut out = a.clone();
+    out[over] = x.rank();
+    let result = b.push(Op::Contract { a, b: vec![x.rank(), over], out }, vec![value, triangle])?;
+    same(b, call, result)
+}
+
+/// CumProd: a product of those values that a triangle keeps, the others being ones.
+pub(super) fn cum_prod(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
+    let x = call.input(0)?;
+    let (over, triangle) = triangle(b, call)?;
+    let (shape, extent) = (x.shape().to_vec(), x.shape()[over]);
+    let value = b.value(x)?;
+    // Axis `over` is the place of the result, the one after it what is multiplied.
+    let value = b.reshape(value, [&shape[..over], &[1], &shape[over..]].concat())?;
+    let mut aligned = vec![1; shape.len() + 1];
+    (aligned[over], aligned[over + 1]) = (extent, extent);
+    let triangle = b.reshape(triangle, aligned)?;
+    let one = b.scalar(1.0)?;
+    let kept = b.select(triangle, value, one)?;
+    let result = b.reduce(Reduction::Product, kept, &[over + 1])?;
+    let result = b.reshape(result, shape)?;
+    same(b, call, result)
+}
+
+/// The axis of running sums, and ones where the second index counts for the first.
+fn triangle(b: &mut Builder, call: &Call<'_>) -> Result<(usize, Value)> {
+    let x = call.input(0)?;
     let over =
         call.fixed(1, "axis")?.and_then(|axis| axis.data.first().copied()).context("there is no axis")?;
     let over = axis(over as i64, x.rank())?;
@@ -211,14 +241,8 @@ pub(super) fn cum_sum(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> 
         let (to, from) = if reverse { (from, to) } else { (to, from) };
         f64::from(u8::from(from < to || (from == to && !exclusive)))
     };
-    let triangle = (0..extent * extent).map(|i| counts(i / extent, i % extent)).collect();
-    let triangle = b.constant(vec![extent, extent], triangle)?;
-    let value = b.value(x)?;
-    let a: Vec<usize> = (0..x.rank()).collect();
-    let mut out = a.clone();
-    out[over] = x.rank();
-    let result = b.push(Op::Contract { a, b: vec![x.rank(), over], out }, vec![value, triangle])?;
-    same(b, call, result)
+    let ones = (0..extent * extent).map(|i| counts(i / extent, i % extent)).collect();
+    Ok((over, b.constant(vec![extent, extent], ones)?))
 }
 
 /// LpNormalization: each row divided by its norm.
