@@ -56,13 +56,14 @@ impl Reference {
     /// # Errors
     /// When the bytes are no ONNX file of today's form, or it reads no tensor of numbers, or has no such tensor.
     pub fn load(bytes: &[u8], output: Option<&str>) -> Result<Self> {
-        let model = pb::ModelProto::decode(bytes).context("no ONNX protobuf")?;
+        let mut model = pb::ModelProto::decode(bytes).context("no ONNX protobuf")?;
         ensure!(
             model.ir_version >= OLDEST_IR_VERSION && !model.opset_import.is_empty(),
             "ONNX IR version {} names no operator set: export the model again with a newer tool",
             model.ir_version
         );
-        let graph = model.graph.as_ref().context("the ONNX file holds no graph")?;
+        let graph = model.graph.as_mut().context("the ONNX file holds no graph")?;
+        widen(graph);
 
         let initialized: HashSet<&str> = graph.initializer.iter().map(|tensor| &*tensor.name).collect();
         let inputs: Vec<_> = graph.input.iter().filter(|input| !initialized.contains(&*input.name)).collect();
@@ -207,6 +208,42 @@ fn declared(info: &pb::ValueInfoProto) -> Result<ReferenceInput> {
     };
     let shape = tensor.shape.as_ref().map(|shape| shape.dim.iter().map(|dim| extent(&dim.value)).collect());
     Ok(ReferenceInput { name: info.name.clone(), shape: shape.unwrap_or_default(), data_type })
+}
+
+/// Turns half precision into single, which holds the same numbers: few processors calculate in it, and tract's emulation
+/// takes minutes where seconds do.
+fn widen(graph: &mut pb::GraphProto) {
+    use pb::tensor_proto::DataType;
+    let (half, single) = (DataType::Float16 as i32, DataType::Float as i32);
+    let tensor = |tensor: &mut pb::TensorProto| {
+        if tensor.data_type == half {
+            tensor.data_type = single;
+            let bits = tensor.int32_data.drain(..).flat_map(|bits| (bits as u16).to_le_bytes());
+            tensor.raw_data.extend(bits.collect::<Vec<u8>>());
+            let (halves, _) = tensor.raw_data.as_chunks();
+            tensor.raw_data = halves
+                .iter()
+                .flat_map(|&bits| half::f16::from_le_bytes(bits).to_f32().to_le_bytes())
+                .collect();
+        }
+    };
+    graph.initializer.iter_mut().for_each(tensor);
+    let infos = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
+    for info in infos.filter_map(|info| info.r#type.as_mut()?.value.as_mut()) {
+        let pb::type_proto::Value::TensorType(info) = info;
+        if info.elem_type == half {
+            info.elem_type = single;
+        }
+    }
+    for node in &mut graph.node {
+        for attribute in &mut node.attribute {
+            attribute.t.iter_mut().for_each(tensor);
+            if attribute.name == "to" && node.op_type == "Cast" && attribute.i == i64::from(half) {
+                attribute.i = i64::from(single);
+            }
+            attribute.g.iter_mut().for_each(widen);
+        }
+    }
 }
 
 /// Runs `f`; a panic in it becomes an error, for a foreign file must not end the program.

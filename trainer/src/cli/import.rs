@@ -224,8 +224,7 @@ impl Comparison {
     }
 }
 
-/// What the original computes: by tract where it can and where it computes in single precision, else by our own
-/// evaluation of the graph.
+/// What the original computes: by tract where it can, else by our own evaluation of the graph.
 fn original(
     bytes: &[u8],
     options: &ImportOptions,
@@ -236,14 +235,6 @@ fn original(
     match by_tract(bytes, options, &imported.graph, inputs) {
         Ok(values) if values.len() != evaluated.len() => {
             bail!("tract computes {} values, we {}", values.len(), evaluated.len())
-        }
-        Ok(values) if imported.report.half_precision => {
-            let apart = compare(evaluated, &values, [0.0, 1.0]).max_abs_diff;
-            println!(
-                "the original computes in half precision: tract is {apart:.1e} away from its evaluation in double \
-                 precision, which is compared with instead"
-            );
-            Ok(("evaluator", evaluated.to_vec()))
         }
         Ok(values) => Ok(("tract", values)),
         Err(error) => {

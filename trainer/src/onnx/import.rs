@@ -86,8 +86,6 @@ pub struct Report {
     pub nodes: usize,
     /// All outputs of the file.
     pub outputs: Vec<String>,
-    /// Whether its weights are in half precision, so that other programs also compute in it.
-    pub half_precision: bool,
     /// Things that a user should know.
     pub notes: Vec<String>,
 }
@@ -395,15 +393,10 @@ impl Importer<'_> {
             opset: self.model.opsets().get("").copied().unwrap_or(0),
             nodes: self.calls,
             outputs: self.model.graph().output.iter().map(|output| output.name.clone()).collect(),
-            half_precision: self.model.graph().initializer.iter().any(is_half),
             notes: self.builder.notes,
         };
         Ok(Imported { graph, report })
     }
-}
-
-fn is_half(tensor: &pb::TensorProto) -> bool {
-    tensor.data_type == pb::tensor_proto::DataType::Float16 as i32
 }
 
 fn name_of(node: &pb::NodeProto) -> &str {
