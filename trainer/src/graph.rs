@@ -5,6 +5,7 @@
 //! Nothing here knows burn, ONNX or `.pgan`.
 
 pub mod evaluate;
+mod prune;
 mod shape;
 #[cfg(test)]
 mod tests;

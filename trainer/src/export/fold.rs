@@ -4,7 +4,7 @@
 //! convolution over a single pixel, the first layer of many generators, becomes the dense layer that it is. A reshape
 //! moves next to the dense layer whose result it is, so that both are one. What nobody reads is dropped.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::graph::{Binary, Conv2dGeometry, Graph, Op, Tensor, Unary, Value};
 
@@ -29,8 +29,11 @@ pub fn fold(graph: &Graph) -> Result<Graph> {
         folder.mark(new, readers[value.index()] == 1);
         folder.values.push(new);
     }
-    let output = folder.values[graph.output().index()];
-    prune(&folder.graph, output)
+    folder.graph.set_output(folder.values[graph.output().index()]);
+    // Inputs stay: they are what the file's user was promised.
+    let mut kept = folder.graph.reached(folder.graph.output());
+    kept[..graph.inputs().len()].fill(true);
+    folder.graph.retain(&kept)
 }
 
 struct Folder {
@@ -208,30 +211,6 @@ impl Folder {
         }
         Ok(fits)
     }
-}
-
-/// The nodes that the output depends on.
-fn prune(graph: &Graph, output: Value) -> Result<Graph> {
-    let mut needed = vec![false; graph.value_count()];
-    needed[output.index()] = true;
-    for (value, node) in graph.nodes().rev() {
-        if needed[value.index()] {
-            node.inputs.iter().for_each(|input| needed[input.index()] = true);
-        }
-    }
-    let mut pruned = Graph::new(graph.inputs().to_vec());
-    let mut values: Vec<Option<Value>> = (0..graph.inputs().len()).map(|i| Some(pruned.input(i))).collect();
-    for (value, node) in graph.nodes() {
-        let inputs: Option<Vec<Value>> = node.inputs.iter().map(|input| values[input.index()]).collect();
-        values.push(match inputs {
-            Some(inputs) if needed[value.index()] => {
-                Some(pruned.push(&*node.name, node.op.clone(), inputs)?)
-            }
-            _ => None,
-        });
-    }
-    pruned.set_output(values[output.index()].context("the output is needed")?);
-    Ok(pruned)
 }
 
 /// Multiplies output channel `n` by `scale[n]` and adds `shift[n]`, in f64. A dense layer with more outputs than

@@ -24,7 +24,6 @@ mod operators;
 mod order;
 mod padding;
 mod pooling;
-mod prune;
 mod reduce;
 mod refusal;
 mod resize;
@@ -48,7 +47,6 @@ use call::Call;
 use fold::Spent;
 use model::Model;
 use operand::Operand;
-use prune::{inputs_behind, prune};
 use scope::Scope;
 
 pub use refusal::{Refusal, RefusedNode};
@@ -359,8 +357,10 @@ impl Importer<'_> {
     fn refuse(&mut self, call: &Call<'_>, error: &anyhow::Error) {
         let mut reason = format!("{error:#}");
         if let Some(needs) = error.downcast_ref::<NeedsConstant>() {
-            let inputs = inputs_behind(&self.builder.graph, needs.value);
-            let names: Vec<&str> = inputs.iter().map(|&i| &*self.builder.graph.inputs()[i].name).collect();
+            let graph = &self.builder.graph;
+            let reached = graph.reached(needs.value);
+            let inputs = (0..graph.inputs().len()).filter(|&i| reached[i]);
+            let names: Vec<&str> = inputs.map(|i| &*graph.inputs()[i].name).collect();
             reason.push_str(&format!(", but depends on input {}", names.join(", ")));
             self.refusal.inputs.extend(names.into_iter().map(str::to_owned));
         }
@@ -386,7 +386,7 @@ impl Importer<'_> {
         let value = self.builder.value(result)?;
         let mut graph = self.builder.graph;
         graph.set_output(value);
-        let graph = prune(graph)?;
+        let graph = graph.retain(&graph.reached(graph.output()))?;
         let report = Report {
             producer: self.model.producer(),
             ir_version: self.model.ir_version(),
