@@ -1,14 +1,13 @@
 //! A program whose buffers have no place yet: steps, what they read and write, and for how long that is needed.
 
 use anyhow::{Context, Result, bail, ensure};
-use half::f16;
 use pocketgan_format::{
     Activation, Axis, Buffer, Combine, Function, NestStep, Operand, Step, Tap, TapGemmStep, TensorData,
     ValueType,
 };
 
 use super::arena::{self, Lifetime};
-use super::panels::pack_bias;
+use super::panels::rows;
 use super::phases::Phase;
 use super::quantize::WeightType;
 use super::view::{Memory, View};
@@ -86,23 +85,23 @@ impl Draft {
 
     /// Adds values to the file, in rows of 8.
     pub(crate) fn tensor(&mut self, values: &[f32], weights: WeightType) -> Memory {
-        let row = |values: &[f32]| core::array::from_fn(|lane| values.get(lane).copied().unwrap_or(0.0));
-        self.tensors.push(match weights {
-            WeightType::F16 => {
-                TensorData::F16(values.chunks(8).map(|values| row(values).map(f16::from_f32)).collect())
-            }
-            WeightType::F32 => TensorData::F32(values.chunks(8).map(row).collect()),
-        });
+        self.tensors.push(rows(values, weights));
         Memory::Tensor(self.tensors.len() - 1)
     }
 
-    /// Appends a tap GEMM. The buffers' offsets are in bytes from the start of `input` and `output`.
+    /// Adds the weights and the bias of a layer; returns the index of the former, which the latter follows.
+    pub(crate) fn layer_weights(&mut self, weights: TensorData, bias: &[f32]) -> Result<u32> {
+        let index = u32::try_from(self.tensors.len())?;
+        self.tensors.extend([weights, rows(bias, WeightType::F32)]);
+        Ok(index)
+    }
+
+    /// Appends a tap GEMM with weights from [`layer_weights`](Self::layer_weights). The buffers' offsets are in bytes from the start of `input` and `output`.
     pub(crate) fn gemm(
         &mut self,
         activation: Activation,
         phase: &Phase,
-        weights: TensorData,
-        bias: &[f32],
+        weights: u32,
         [input, output]: [(Memory, Buffer); 2],
     ) -> Result<()> {
         let first_tap = u32::try_from(self.taps.len())?;
@@ -113,8 +112,6 @@ impl Draft {
             // The format wants a tap; its weights are zero.
             self.taps.push([0, 0]);
         }
-        let tensor = u32::try_from(self.tensors.len())?;
-        self.tensors.extend([weights, pack_bias(bias)]);
         let pair = |[a, b]: [usize; 2]| -> Result<[u8; 2]> { Ok([u8::try_from(a)?, u8::try_from(b)?]) };
         let (Memory::Buffer(reads), Memory::Buffer(writes)) = (input.0, output.0) else {
             bail!("a tap GEMM works in the arena");
@@ -125,8 +122,8 @@ impl Draft {
             layer: 0,
             first_tap,
             tap_count: u32::try_from(self.taps.len())? - first_tap,
-            weights: tensor,
-            bias: tensor + 1,
+            weights,
+            bias: weights + 1,
             input: input.1,
             output: output.1,
             rows: u16::try_from(phase.positions[0])?,

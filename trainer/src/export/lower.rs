@@ -227,7 +227,7 @@ impl Lowering<'_> {
         let vector = shape.iter().product::<usize>() == shape.last().copied().unwrap_or(0);
         let dense =
             |&reader: &Value| matches!(self.graph.node(reader).map(|n| &n.op), Some(Op::Dense { .. }));
-        let packed = matches!(source.memory, Memory::Buffer(_)) && source.is_packed(&source.order());
+        let packed = self.is_activation(source) && source.is_packed(&source.order());
         vector && packed && value != self.graph.output() && readers.iter().all(dense)
     }
 

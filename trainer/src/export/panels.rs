@@ -24,10 +24,13 @@ pub(crate) fn pack(
     }
 }
 
-/// Rows of 8 biases.
-pub(crate) fn pack_bias(bias: &[f32]) -> TensorData {
+/// Rows of 8 values, the last padded with zeros.
+pub(crate) fn rows(values: &[f32], weights: WeightType) -> TensorData {
     let row = |values: &[f32]| core::array::from_fn(|lane| values.get(lane).copied().unwrap_or(0.0));
-    TensorData::F32(bias.chunks(PANEL).map(row).collect())
+    match weights {
+        WeightType::F16 => TensorData::F16(values.chunks(PANEL).map(|v| row(v).map(f16::from_f32)).collect()),
+        WeightType::F32 => TensorData::F32(values.chunks(PANEL).map(row).collect()),
+    }
 }
 
 #[cfg(test)]

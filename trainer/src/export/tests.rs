@@ -170,6 +170,13 @@ fn dense_layers_and_pictures_trade_orders() {
     let picture = b.same_conv(picture, 1);
     assert_eq!(b.check(picture), 2);
 
+    // A picture that is set from outside, and stays in single precision, flattened.
+    let mut b = Builder::new(&[&[1, 3, 4, 4]]);
+    let x = b.graph.input(0);
+    let flat = b.reshape(x, &[1, 48]);
+    let flat = b.dense(flat, 300);
+    b.check(flat);
+
     // Two readers: the normalization must not reach the other one.
     let mut b = Builder::new(&[&[1, 3]]);
     let x = b.graph.input(0);
@@ -198,6 +205,19 @@ fn views_reach_every_layer() {
     let spread = b.reshape(across, &[4, 1, 3]);
     let spread = b.push(Op::Broadcast(vec![4, 2, 3]), &[spread]);
     b.check(spread);
+}
+
+#[test]
+fn a_batch_shares_its_weights() {
+    let flash = |batch: usize| {
+        let mut b = Builder::new(&[&[batch, 8, 4, 4]]);
+        let x = b.graph.input(0);
+        let y = b.up(x, 8);
+        b.graph.set_output(y);
+        let file = export(&b.graph, &Options::default()).expect("verified").file;
+        pocketgan_format::File::parse(&file).expect("verified").tensor_count()
+    };
+    assert_eq!(flash(3), flash(1));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Layers with weights: dense, convolution, transposed convolution.
 
 use anyhow::{Context, Result, bail};
-use pocketgan_format::{Buffer, ValueType};
+use pocketgan_format::{Activation, Buffer, ValueType};
 
 use super::Lowering;
 use crate::export::panels::pack;
@@ -22,7 +22,9 @@ impl Lowering<'_> {
         let vectors = self.graph.shape(value).iter().product::<usize>() / n;
         self.draft.layer(&node.name);
         let (input, column) = self.dense_input(node, [vectors, k])?;
-        let (done, output, row, activation) = self.dense_output(value, vectors);
+        let DenseOutput { view: output, values, pixels, activation } = self.dense_output(value, vectors);
+        // Channels last: pixel by pixel, where the rows are those of one channel after the other.
+        let row = |i: usize| i % (n / pixels) * pixels + i / (n / pixels);
         let tensor = pack([n, 1, k], self.weights, |i, _, c| {
             weight.data[row(i) * k + column.as_ref().map_or(c, |p| p[c])]
         });
@@ -35,9 +37,10 @@ impl Lowering<'_> {
             ),
             (output.memory, buffer(self.draft.offset(&output)?, [n, 1, vectors], n)?),
         ];
-        self.draft.gemm(activation, &phase, tensor, &bias, buffers)?;
-        for (value, view) in done {
-            self.places[value.index()] = Some(view);
+        let weights = self.draft.layer_weights(tensor, &bias)?;
+        self.draft.gemm(activation, &phase, weights, buffers)?;
+        for value in values {
+            self.places[value.index()] = Some(output.clone());
         }
         Ok(())
     }
@@ -76,35 +79,25 @@ impl Lowering<'_> {
         Ok((rows, None))
     }
 
-    /// Where a dense layer writes, which row of the weights each written value is, and the values that exist afterwards:
-    /// its own, or those of a reshape into a picture and of an activation that follow it. The picture lies channels
-    /// last, for which only the rows change places.
-    #[allow(clippy::type_complexity, reason = "four things that belong together once")]
-    fn dense_output(
-        &mut self,
-        value: Value,
-        vectors: usize,
-    ) -> (Vec<(Value, View)>, View, Box<dyn Fn(usize) -> usize>, pocketgan_format::Activation) {
+    /// Where a dense layer writes: its own result, or, channels last, the picture that the only reader reshapes it to.
+    fn dense_output(&mut self, value: Value, vectors: usize) -> DenseOutput {
         let picture = self.only_reader(value).and_then(|(reader, node)| match &node.op {
-            Op::Reshape(shape) if vectors == 1 && shape.len() == 4 && shape[0] == 1 => Some((reader, shape)),
+            Op::Reshape(shape) if vectors == 1 && shape.len() == 4 && shape[0] == 1 => Some(reader),
             _ => None,
         });
-        let Some((reshape, shape)) = picture else {
-            let (last, activation) = self.fused(value);
-            let order: Vec<usize> = (0..self.graph.shape(value).len()).collect();
-            let view = self.allocate(self.graph.shape(value), &order, self.activations);
-            return (vec![(value, view.clone()), (last, view.clone())], view, Box::new(|i| i), activation);
+        let result = picture.unwrap_or(value);
+        let (last, activation) = self.fused(result);
+        let shape = self.graph.shape(result).to_vec();
+        let (order, pixels) = match picture {
+            Some(_) => (natural_order(&shape), shape[2] * shape[3]),
+            None => ((0..shape.len()).collect(), 1),
         };
-        let (channels, pixels) = (shape[1], shape[2] * shape[3]);
-        let shape = shape.clone();
-        let (last, activation) = self.fused(reshape);
-        let view = self.allocate(&shape, &natural_order(&shape), self.activations);
-        let row = move |i: usize| i % channels * pixels + i / channels;
-        (vec![(reshape, view.clone()), (last, view.clone())], view, Box::new(row), activation)
+        let view = self.allocate(&shape, &order, self.activations);
+        DenseOutput { view, values: [result, last], pixels, activation }
     }
 
     /// Whether a layer with weights can read the view as it is stored.
-    fn is_activation(&self, view: &View) -> bool {
+    pub(super) fn is_activation(&self, view: &View) -> bool {
         matches!(view.memory, Memory::Buffer(_)) && self.draft.value_type(view.memory) == self.activations
     }
 
@@ -118,55 +111,58 @@ impl Lowering<'_> {
         let (last, activation) = self.fused(value);
         let order = natural_order(self.graph.shape(value));
         let output = self.destination(last, &[&input], &order, self.activations);
-        for batch in 0..input.shape[0] {
-            let read = pixels(&input.slice(0, batch, 1, 1)).context("a copy lies channels last")?;
-            let write = pixels(&output.slice(0, batch, 1, 1)).context("the output lies channels last")?;
-            match &node.op {
-                Op::Conv2d { weight, bias, geometry: g } => {
-                    let phase = phases::conv2d(g, [write.height, write.width]);
-                    let [kh, kw] = g.kernel_size;
-                    for group in 0..g.groups {
-                        let (ci, no) = (read.channels / g.groups, write.channels / g.groups);
-                        let tensor = pack([no, phase.taps.len(), ci], self.weights, |n, tap, c| {
-                            let [ky, kx] = phase.taps[tap].kernel;
-                            weight.data[(((group * no + n) * ci + c) * kh + ky) * kw + kx]
-                        });
-                        let buffers = [
-                            read.group(group, g.groups, self.activations)?,
-                            write.group(group, g.groups, self.activations)?,
-                        ];
-                        let bias = group_bias(bias.as_ref(), group, no);
-                        self.draft.gemm(activation, &phase, tensor, &bias, buffers)?;
-                    }
+        let batch: Vec<(Pixels, Pixels)> = (0..input.shape[0])
+            .map(|i| Some((pixels(&input.slice(0, i, 1, 1))?, pixels(&output.slice(0, i, 1, 1))?)))
+            .collect::<Option<_>>()
+            .context("pictures lie channels last")?;
+        let out_size = [self.graph.shape(value)[2], self.graph.shape(value)[3]];
+        let (weight, bias, g, transposed, phases) = match &node.op {
+            Op::Conv2d { weight, bias, geometry: g } => {
+                (weight, bias, g, false, vec![phases::conv2d(g, out_size)])
+            }
+            Op::ConvTranspose2d { weight, bias, geometry: g } => {
+                (weight, bias, g, true, phases::conv_transpose2d(g, out_size))
+            }
+            _ => bail!("not a convolution"),
+        };
+        let (ci, no) = (input.shape[1] / g.groups, output.shape[1] / g.groups);
+        let [kh, kw] = g.kernel_size;
+        let at = |group: usize, n: usize, c: usize, [ky, kx]: [usize; 2]| {
+            let plane = if transposed { (group * ci + c) * no + n } else { (group * no + n) * ci + c };
+            weight.data[(plane * kh + ky) * kw + kx]
+        };
+        for phase in &phases {
+            for group in 0..g.groups {
+                // A phase may meet no kernel element; its one tap then has weights of zero.
+                let tensor = pack([no, phase.taps.len().max(1), ci], self.weights, |n, tap, c| {
+                    phase.taps.get(tap).map_or(0.0, |t| at(group, n, c, t.kernel))
+                });
+                let bias =
+                    bias.as_ref().map_or_else(|| vec![0.0; no], |b| b.data[group * no..][..no].to_vec());
+                let weights = self.draft.layer_weights(tensor, &bias)?;
+                for (read, write) in &batch {
+                    let buffers = [
+                        read.group(group, g.groups, self.activations)?,
+                        write.group(group, g.groups, self.activations)?,
+                    ];
+                    self.draft.gemm(activation, phase, weights, buffers)?;
                 }
-                Op::ConvTranspose2d { weight, bias, geometry: g } => {
-                    let [kh, kw] = g.kernel_size;
-                    for phase in phases::conv_transpose2d(g, [write.height, write.width]) {
-                        for group in 0..g.groups {
-                            let (ci, no) = (read.channels / g.groups, write.channels / g.groups);
-                            let tensor =
-                                pack([no, phase.taps.len().max(1), ci], self.weights, |n, tap, c| {
-                                    phase.taps.get(tap).map_or(0.0, |t| {
-                                        let [ky, kx] = t.kernel;
-                                        weight.data[(((group * ci + c) * no + n) * kh + ky) * kw + kx]
-                                    })
-                                });
-                            let buffers = [
-                                read.group(group, g.groups, self.activations)?,
-                                write.group(group, g.groups, self.activations)?,
-                            ];
-                            let bias = group_bias(bias.as_ref(), group, no);
-                            self.draft.gemm(activation, &phase, tensor, &bias, buffers)?;
-                        }
-                    }
-                }
-                _ => bail!("not a convolution"),
             }
         }
         self.places[value.index()] = Some(output.clone());
         self.places[last.index()] = Some(output);
         Ok(())
     }
+}
+
+/// Where a dense layer writes, and what that is.
+struct DenseOutput {
+    view: View,
+    /// The values that lie there afterwards: the layer's or a reshape's, and perhaps an activation's.
+    values: [Value; 2],
+    /// Of the picture that the outputs are; 1 where they are none.
+    pixels: usize,
+    activation: Activation,
 }
 
 /// A picture channels last.
@@ -222,10 +218,6 @@ fn buffer(offset: u32, [channels, height, width]: [usize; 3], pixel_stride: usiz
         channels: extent(channels)?,
         pixel_stride: extent(pixel_stride)?,
     })
-}
-
-fn group_bias(bias: Option<&Tensor>, group: usize, outputs: usize) -> Vec<f32> {
-    bias.map_or_else(|| vec![0.0; outputs], |b| b.data[group * outputs..][..outputs].to_vec())
 }
 
 /// For each element in row-major order, its place from the start of the view.
