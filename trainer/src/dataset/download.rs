@@ -98,7 +98,12 @@ pub(super) fn locate(collection: &Collection, file: RemoteFile, data_dir: Option
         );
         return Ok(path);
     }
-    let path = cache_dir()?.join(collection.name).join(file.name);
+    cached(collection, file, &cache_dir()?)
+}
+
+/// Path of a verified file below `cache`, downloaded if it is not there.
+fn cached(collection: &Collection, file: RemoteFile, cache: &Path) -> Result<PathBuf> {
+    let path = cache.join(collection.name).join(file.name);
     if !path.is_file() {
         let url = format!("{}{}", collection.mirror, file.name);
         let bytes = fetch(&url).with_context(|| {
@@ -166,6 +171,55 @@ mod tests {
         assert!(verify(b"abc", FILE).is_ok());
         assert!(verify(b"abd", FILE).is_err());
         assert!(verify(b"", FILE).is_err());
+    }
+
+    /// A mirror on this computer that answers so many requests with `body`.
+    fn mirror(body: &'static str, requests: usize) -> (Collection, std::thread::JoinHandle<()>) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mirror = format!("http://{}/", listener.local_addr().unwrap()).leak();
+        let server = std::thread::spawn(move || {
+            for stream in listener.incoming().take(requests) {
+                let mut stream = stream.unwrap();
+                let mut request = vec![];
+                while !request.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    request.extend(byte);
+                }
+                assert!(request.starts_with(b"GET /abc "), "{}", String::from_utf8_lossy(&request));
+                let length = body.len();
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+                stream.write_all((head + body).as_bytes()).unwrap();
+            }
+        });
+        (Collection { name: "local", mirror, train: [FILE; 2], test: [FILE; 2] }, server)
+    }
+
+    #[test]
+    fn a_file_is_fetched_once_and_verified() {
+        let dir = tempfile::tempdir().unwrap();
+        let (collection, server) = mirror("abc", 1);
+        let path = cached(&collection, FILE, dir.path()).unwrap();
+        server.join().unwrap();
+        assert_eq!(path, dir.path().join("local").join("abc"));
+        // Nobody listens any longer.
+        assert_eq!(cached(&collection, FILE, dir.path()).unwrap(), path);
+        std::fs::write(&path, "abd").unwrap();
+        let error = cached(&collection, FILE, dir.path()).unwrap_err();
+        assert!(format!("{error:#}").contains("damaged; delete it"), "{error:#}");
+    }
+
+    #[test]
+    fn a_wrong_file_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (collection, server) = mirror("something else", 1);
+        let error = cached(&collection, FILE, dir.path()).unwrap_err();
+        server.join().unwrap();
+        assert!(format!("{error:#}").contains("SHA-256"), "{error:#}");
+        assert!(!dir.path().join("local").exists());
+        let error = cached(&collection, FILE, dir.path()).unwrap_err();
+        assert!(format!("{error:#}").contains("--data-dir"), "{error:#}");
     }
 
     #[test]
