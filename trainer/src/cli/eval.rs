@@ -60,7 +60,7 @@ pub fn run(args: Args) -> Result<()> {
     let file = super::open(&args.model)?;
     let model = Model::load(&file).with_context(|| format!("loading {}", args.model.display()))?;
     ensure!(
-        model.inputs().len() == 1 && model.latent_dim() > 0,
+        model.needs_latent_only(),
         "the model reads something else than one latent vector: there is nothing to compare its pictures with"
     );
     let [height, width, channels] = model.output_shape();

@@ -143,7 +143,7 @@ struct Row {
     bytes: usize,
     arena_in: Option<u32>,
     arena_out: u32,
-    /// Values of the arena that are read or written.
+    /// Bytes of the arena that are read or written.
     alive: usize,
 }
 
@@ -165,7 +165,7 @@ impl Row {
             bytes: tensors.iter().map(|&index| tensor_bytes(file, index)).sum(),
             arena_in: Some(step.input.offset),
             arena_out: step.output.offset,
-            alive: step.input.len() + step.output.len(),
+            alive: (step.input.len() + step.output.len()) * step.values.bytes() as usize,
         }
     }
 
@@ -178,16 +178,21 @@ impl Row {
         if step.reduced > 0 {
             function.push_str(&format!(" {:?}", step.combine).to_lowercase());
         }
-        let named = |stride: fn(&Axis) -> i32| -> usize {
-            axes.iter().filter(|axis| stride(axis) != 0).map(|axis| axis.extent as usize).product()
+        let named = |stride: fn(&Axis) -> i32, values: ValueType| -> usize {
+            let moved = axes.iter().filter(|axis| stride(axis) != 0);
+            moved.map(|axis| axis.extent as usize).product::<usize>() * values.bytes() as usize
         };
-        let (mut bytes, mut arena_in, mut alive) = (0, None, named(|axis| axis.out));
+        let (mut bytes, mut arena_in, mut alive) = (0, None, named(|axis| axis.out, step.output_values));
         let strides: [fn(&Axis) -> i32; 2] = [|axis| axis.a, |axis| axis.b];
         for (operand, stride) in [step.a, step.b].into_iter().zip(strides) {
             match operand {
                 Operand::Arena { offset } | Operand::ArenaF16 { offset } => {
                     arena_in = arena_in.or(Some(offset));
-                    alive += named(stride);
+                    let values = match operand {
+                        Operand::ArenaF16 { .. } => ValueType::F16,
+                        _ => ValueType::F32,
+                    };
+                    alive += named(stride, values);
                 }
                 Operand::Tensor { index, .. } => bytes += tensor_bytes(file, index),
                 Operand::Scalar(_) => {}

@@ -167,8 +167,7 @@ pub fn latents(model: &Model<'_>, count: u64) -> Vec<f32> {
 /// # Errors
 /// When the model reads something else than one latent vector.
 pub fn draw(model: &Model<'_>, kernels: Kernels, latents: &[f32]) -> Result<Vec<f32>> {
-    let lone = model.inputs().len() == 1 && model.latent_dim() > 0;
-    ensure!(lone, "the model reads something else than one latent vector");
+    ensure!(model.needs_latent_only(), "the model reads something else than one latent vector");
     let mut arena = vec![f32::NAN; model.arena_len()];
     let mut generator = Generator::with_kernels(model, &mut arena, kernels)?;
     let [height, width, channels] = model.output_shape();
