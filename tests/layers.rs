@@ -35,7 +35,16 @@ const LAYERS: [(&str, &[&str]); 7] = [
             "pocketgan-trainer",
         ],
     ),
-    ("tests/fuzz", &["pocketgan-format", "pocketgan-kernels", "pocketgan-runtime", "pocketgan-finetune"]),
+    (
+        "tests/fuzz",
+        &[
+            "pocketgan-format",
+            "pocketgan-kernels",
+            "pocketgan-runtime",
+            "pocketgan-finetune",
+            "pocketgan-trainer",
+        ],
+    ),
 ];
 
 /// What a package under `boards/` may use of ours.

@@ -152,8 +152,8 @@ part_web() {
 }
 
 part_fuzz() {
-    local target=x86_64-unknown-linux-gnu tools=$CARGO_TARGET_DIR/tools
-    [[ $(rustc -vV) == *"host: $target"* ]] || { skip "the sanitizers are set up for $target only" && return; }
+    local tools=$CARGO_TARGET_DIR/tools host=x86_64-unknown-linux-gnu
+    [[ $(rustc -vV) == *"host: $host"* ]] || { skip "the sanitizers are set up for $host only" && return; }
     has c++ g++ || return 0
     PATH=$tools/bin:$PATH
     if ! command -v cargo-fuzz >/dev/null; then
@@ -162,13 +162,33 @@ part_fuzz() {
         rm -rf "$tools/build"
     fi
     step cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml -- -D warnings
-    mkdir "$scratch/corpus"
-    # New files go to the first folder; the second only seeds it. The sanitizers come with every toolchain, unstable in
-    # all of them.
-    RUSTC_BOOTSTRAP=1 step cargo fuzz run --fuzz-dir tests/fuzz --target-dir "$CARGO_TARGET_DIR/fuzz" --target "$target" load \
-        "$scratch/corpus" tests/fuzz/corpus/load -- \
-        -max_total_time="${FUZZ_SECONDS:-60}" -max_len=65536 -timeout=10 -print_final_stats=1 2>"$scratch/fuzz.log" ||
-        { tail -n 60 "$scratch/fuzz.log" && die "the fuzzer found a file that breaks the loader"; }
+    onnx_cases
+    mkdir "$scratch/cases"
+    if [[ -n ${POCKETGAN_ONNX_CASES:-} ]]; then
+        local case
+        # Small ones: a mutation of a large one costs the time of many.
+        find "$POCKETGAN_ONNX_CASES/node" -name model.onnx -size -4k | while read -r case; do
+            cp "$case" "$scratch/cases/$(basename "$(dirname "$case")").onnx"
+        done
+    fi
+    fuzz load address tests/fuzz/corpus/load
+    # All of it is safe code, which needs no sanitizer: a panic, a hang and too much memory are found without.
+    fuzz import none tests/fuzz/corpus/import "$scratch/cases" --features import
+}
+
+# fuzz TARGET SANITIZER SEEDS [SEEDS] [CARGO-FUZZ OPTIONS...]: looks for an input that breaks a target.
+fuzz() {
+    local target=$1 sanitizer=$2 seeds=() options=()
+    shift 2
+    while [[ $# != 0 && $1 != --* ]]; do seeds+=("$1") && shift; done
+    options=(--fuzz-dir tests/fuzz --target-dir "$CARGO_TARGET_DIR/fuzz-$sanitizer" --target x86_64-unknown-linux-gnu)
+    mkdir "$scratch/$target"
+    # New files go to the first folder; the others only seed it. The instrumentation comes with every toolchain, unstable
+    # in all of them.
+    RUSTC_BOOTSTRAP=1 step cargo fuzz run --sanitizer "$sanitizer" "${options[@]}" "$@" "$target" \
+        "$scratch/$target" "${seeds[@]}" -- -max_total_time="${FUZZ_SECONDS:-60}" -max_len=65536 -timeout=10 \
+        -print_final_stats=1 2>"$scratch/fuzz.log" ||
+        { tail -n 60 "$scratch/fuzz.log" && die "the fuzzer found an input that breaks $target"; }
     grep -E '^(Done|stat::)' "$scratch/fuzz.log"
 }
 

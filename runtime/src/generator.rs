@@ -1,14 +1,18 @@
-//! A model, an arena and kernels: inputs in, picture out.
+//! A model, an arena and kernels: inputs in, pictures out.
 
 use pocketgan_kernels::{Kernels, dispatch};
 
 use crate::{ArenaTooSmall, Image, Latent, Model};
 
 /// Draws pictures. Nothing allocates, and nothing can fail.
+///
+/// An arena of some times [`Model::arena_len`] draws as many pictures at once, for which weights are read only once.
 #[derive(Debug)]
 pub struct Generator<'m, 'a> {
     model: Model<'m>,
-    arena: &'a mut [f32],
+    /// As long as [`Self::capacity`] arenas.
+    arenas: &'a mut [f32],
+    arena_len: usize,
     kernels: Kernels,
 }
 
@@ -31,9 +35,13 @@ impl<'m, 'a> Generator<'m, 'a> {
         kernels: Kernels,
     ) -> Result<Self, ArenaTooSmall> {
         let have_bytes = size_of_val(arena);
-        match arena.get_mut(..model.arena_len()) {
-            Some(arena) => Ok(Self { model: *model, arena, kernels }),
-            None => Err(ArenaTooSmall { need_bytes: model.file().arena_bytes(), have_bytes }),
+        let arena_len = model.arena_len();
+        match arena.len().checked_div(arena_len) {
+            None | Some(0) => Err(ArenaTooSmall { need_bytes: model.file().arena_bytes(), have_bytes }),
+            Some(capacity) => {
+                let arenas = &mut arena[..capacity * arena_len];
+                Ok(Self { model: *model, arenas, arena_len, kernels })
+            }
         }
     }
 
@@ -47,23 +55,54 @@ impl<'m, 'a> Generator<'m, 'a> {
         self.kernels
     }
 
-    /// The values of an input, channels last, in the arena. The picture is drawn over them, so that they are to be set
-    /// before every [`run`](Self::run).
+    /// How many pictures the arena has room for; at least 1.
+    pub fn capacity(&self) -> usize {
+        self.arenas.len() / self.arena_len
+    }
+
+    /// The values of an input of the first picture, see [`input_of`](Self::input_of).
     ///
     /// # Panics
     /// When `index` is not less than the number of [`Model::inputs`].
     pub fn input(&mut self, index: usize) -> &mut [f32] {
+        self.input_of(0, index)
+    }
+
+    /// The values of an input of one picture, channels last, in the arena. The picture is drawn over them, so that they
+    /// are to be set before every run.
+    ///
+    /// # Panics
+    /// When `picture` is not less than [`capacity`](Self::capacity), or `index` not less than the number of
+    /// [`Model::inputs`].
+    pub fn input_of(&mut self, picture: usize, index: usize) -> &mut [f32] {
         let range = self.model.input(index).expect("the index is less than the number of inputs");
-        &mut self.arena[range]
+        &mut self.arenas[picture * self.arena_len..][..self.arena_len][range]
     }
 
     /// Draws the picture of the inputs that were set. It lies in the arena until the next call.
     pub fn run(&mut self) -> Image<'_> {
+        self.run_batch(1);
+        self.image(0)
+    }
+
+    /// Draws the first `count` pictures, each of its inputs, for [`image`](Self::image) to look at.
+    ///
+    /// # Panics
+    /// When `count` is more than [`capacity`](Self::capacity).
+    pub fn run_batch(&mut self, count: usize) {
+        let arenas = &mut self.arenas[..count * self.arena_len];
         for operation in self.model.operations() {
-            operation.run(&self.kernels, self.arena);
+            operation.run(&self.kernels, arenas, self.arena_len);
         }
+    }
+
+    /// A picture that was drawn.
+    ///
+    /// # Panics
+    /// When `picture` is not less than [`capacity`](Self::capacity).
+    pub fn image(&self, picture: usize) -> Image<'_> {
         let [height, width, channels] = self.model.output_shape();
-        let values = &self.arena[self.model.output()];
+        let values = &self.arenas[picture * self.arena_len..][..self.arena_len][self.model.output()];
         Image { height, width, channels, range: self.model.range(), values }
     }
 

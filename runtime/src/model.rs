@@ -50,7 +50,7 @@ impl<'a> Model<'a> {
         &self.file
     }
 
-    /// Arena that one picture needs, in `f32` values.
+    /// Arena that one picture needs, in `f32` values; never 0. A batch needs as many times that.
     pub fn arena_len(&self) -> usize {
         self.file.arena_bytes() / size_of::<f32>()
     }

@@ -2,7 +2,7 @@
 
 use half::f16;
 use pocketgan_format::{self as format, Buffer, File, NestStep, Step, TapGemmStep, Tensor, ValueType};
-use pocketgan_kernels::{self as kernels, Axis, Kernels, MAX_AXES, Nest, Panels, Pixels, TapGemm};
+use pocketgan_kernels::{self as kernels, Axis, Kernels, MAX_AXES, Nest, Panels, Pixels, Sample, TapGemm};
 
 /// One step, with what it refers to.
 pub(crate) enum Operation<'a> {
@@ -21,34 +21,57 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// Runs it. The file's reader has checked that input and output of a tap GEMM do not overlap.
-    pub(crate) fn run(&self, kernels: &Kernels, arena: &mut [f32]) {
+    /// Runs it for each of some samples, whose arenas of `arena_len` values follow each other.
+    pub(crate) fn run(&self, kernels: &Kernels, arenas: &mut [f32], arena_len: usize) {
         match self {
             &Self::TapGemm { ref gemm, input, output, values: ValueType::F32 } => {
-                let (read, write) = borrow(arena, input, output);
-                (kernels.tap_gemm)(gemm, read, write);
+                in_batches(arenas, arena_len, [input, output], |samples| (kernels.tap_gemm)(gemm, samples));
             }
             &Self::TapGemm { ref gemm, input, output, values: ValueType::F16 } => {
-                let (read, write) = borrow::<f16>(bytemuck::cast_slice_mut(arena), input, output);
-                (kernels.tap_gemm_f16)(gemm, read, write);
+                let halves: &mut [f16] = bytemuck::cast_slice_mut(arenas);
+                let run = |samples: &mut [Sample<'_, f16>]| (kernels.tap_gemm_f16)(gemm, samples);
+                in_batches(halves, 2 * arena_len, [input, output], run);
             }
             Self::Nest { nest, axes, axis_count } => {
-                (kernels.nest)(&Nest { axes: &axes[..*axis_count], ..*nest }, arena);
+                let nest = Nest { axes: &axes[..*axis_count], ..*nest };
+                arenas.chunks_exact_mut(arena_len).for_each(|arena| (kernels.nest)(&nest, arena));
             }
         }
     }
 }
 
-/// The arena from `input` on and from `output` on, the earlier one ending where the later starts.
-fn borrow<T>(arena: &mut [T], input: usize, output: usize) -> (&[T], &mut [T]) {
-    if input < output {
-        let (before, after) = arena.split_at_mut(output);
-        (&before[input..], after)
-    } else {
-        let (before, after) = arena.split_at_mut(input);
-        (after, &mut before[output..])
+/// Calls `run` for at most [`BATCH`] samples at a time, each of which reads its arena from `input` on and writes it from
+/// `output` on.
+fn in_batches<T: Default>(
+    arenas: &mut [T],
+    arena_len: usize,
+    [input, output]: [usize; 2],
+    run: impl Fn(&mut [Sample<'_, T>]),
+) {
+    for batch in arenas.chunks_mut(BATCH * arena_len) {
+        let mut samples: [Sample<'_, T>; BATCH] = Default::default();
+        let count = batch.len() / arena_len;
+        for (sample, arena) in samples.iter_mut().zip(batch.chunks_exact_mut(arena_len)) {
+            *sample = borrow(arena, input, output);
+        }
+        run(&mut samples[..count]);
     }
 }
+
+/// The arena from `input` on and from `output` on, the earlier one ending where the later starts: the file's reader has
+/// checked that the two do not overlap.
+fn borrow<T>(arena: &mut [T], input: usize, output: usize) -> Sample<'_, T> {
+    if input < output {
+        let (before, after) = arena.split_at_mut(output);
+        Sample { input: &before[input..], output: after }
+    } else {
+        let (before, after) = arena.split_at_mut(input);
+        Sample { input: after, output: &mut before[output..] }
+    }
+}
+
+/// Samples whose positions a kernel sees at once: enough to fill its tiles where a sample has one position.
+const BATCH: usize = 16;
 
 fn tap_gemm<'a>(file: &File<'a>, step: &TapGemmStep) -> Option<Operation<'a>> {
     let weights = match file.tensor(step.weights as usize)? {

@@ -24,7 +24,7 @@ use crate::graph::{Graph, Op, Role};
 
 pub use fold::fold;
 pub use quantize::{Rounding, WeightType, round_weights};
-pub use verify::{Parity, VERIFY_SEEDS, compare, draw, latents, run, test_inputs};
+pub use verify::{Parity, VERIFY_SEEDS, channels_last, compare, draw, latents, run, test_inputs};
 
 /// What to make of a graph.
 #[derive(Clone, Debug)]

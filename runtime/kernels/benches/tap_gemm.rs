@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group};
 use half::f16;
-use pocketgan_kernels::{Activation, Kernels, PANEL, Panels, Pixels, Tap, TapGemm, dispatch, peak};
+use pocketgan_kernels::{Activation, Kernels, PANEL, Panels, Pixels, Sample, Tap, TapGemm, dispatch, peak};
 
 /// One layer: a dense one, or a transposed convolution k4 s2 p1 as four phases of 2x2 taps.
 struct Layer {
@@ -80,7 +80,7 @@ impl Layer {
                 out_step: [phase.out_step; 2],
                 out_offset: phase.out_offset,
             };
-            (kernels.tap_gemm)(&op, input, output);
+            (kernels.tap_gemm)(&op, &mut [Sample { input, output: &mut *output }]);
         }
     }
 }

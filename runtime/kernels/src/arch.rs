@@ -11,7 +11,7 @@ mod x86_64;
 
 /// Length of [`available`].
 #[cfg(target_arch = "x86_64")]
-pub(crate) const COUNT: usize = 2;
+pub(crate) const COUNT: usize = 3;
 /// Length of [`available`].
 #[cfg(not(target_arch = "x86_64"))]
 pub(crate) const COUNT: usize = 0;
@@ -19,7 +19,7 @@ pub(crate) const COUNT: usize = 0;
 /// What this CPU has of this architecture's implementations, the fastest last.
 pub(crate) fn available() -> [Option<Kernels>; COUNT] {
     #[cfg(target_arch = "x86_64")]
-    return [x86_64::avx2(), x86_64::avx512()];
+    return [x86_64::avx2(), x86_64::avx512(), x86_64::amx()];
     #[cfg(not(target_arch = "x86_64"))]
     []
 }
@@ -28,7 +28,7 @@ pub(crate) fn available() -> [Option<Kernels>; COUNT] {
 #[cfg(any(test, feature = "std"))]
 pub(crate) fn fma_loops() -> [Option<crate::peak::FmaLoop>; COUNT] {
     #[cfg(target_arch = "x86_64")]
-    return [x86_64::avx2_fma_loop(), x86_64::avx512_fma_loop()];
+    return [x86_64::avx2_fma_loop(), x86_64::avx512_fma_loop(), None];
     #[cfg(not(target_arch = "x86_64"))]
     []
 }

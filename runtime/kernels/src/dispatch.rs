@@ -15,6 +15,8 @@ pub struct Kernels {
     pub tap_gemm_f16: TapGemmF16Fn,
     /// Everything else.
     pub nest: NestFn,
+    /// Largest error of a product of `tap_gemm`, relative to its size, that is not the rounding of `f32`.
+    pub product_error: f32,
 }
 
 /// The fastest implementation that this CPU has.

@@ -5,7 +5,7 @@
 
 use crate::simd::{InnerLoop, Simd, SimdElement};
 use crate::tiled::{Activations, Group};
-use crate::{PANEL, TapGemm};
+use crate::{PANEL, Sample, TapGemm};
 
 /// Whether `left` output channels are better computed here, with vectors of `lanes` and so many values of scratch space.
 #[inline(always)]
@@ -19,16 +19,16 @@ pub(crate) fn fit(op: &TapGemm<'_>, left: usize, lanes: usize, scratch_len: usiz
 #[inline(always)]
 pub(crate) fn run<S: Simd<L>, W: SimdElement, A: Activations, const L: usize>(
     simd: S,
-    group: &Group<'_, W, A>,
+    group: &Group<'_, W>,
     scratch: &mut [f32],
-    output: &mut [A],
+    samples: &mut [Sample<'_, A>],
 ) {
     // As many accumulators as 16 registers hold beside a row of weights.
     match group.op.output.channels - group.first {
-        1 => run_n::<S, W, A, L, 1, 8>(simd, group, scratch, output),
-        2 => run_n::<S, W, A, L, 2, 4>(simd, group, scratch, output),
-        3 => run_n::<S, W, A, L, 3, 4>(simd, group, scratch, output),
-        4 => run_n::<S, W, A, L, 4, 3>(simd, group, scratch, output),
+        1 => run_n::<S, W, A, L, 1, 8>(simd, group, scratch, samples),
+        2 => run_n::<S, W, A, L, 2, 4>(simd, group, scratch, samples),
+        3 => run_n::<S, W, A, L, 3, 4>(simd, group, scratch, samples),
+        4 => run_n::<S, W, A, L, 4, 3>(simd, group, scratch, samples),
         _ => unreachable!("`fit` allows no more than {MAX_CHANNELS} channels"),
     }
 }
@@ -37,9 +37,9 @@ pub(crate) fn run<S: Simd<L>, W: SimdElement, A: Activations, const L: usize>(
 #[inline(always)]
 fn run_n<S: Simd<L>, W: SimdElement, A: Activations, const L: usize, const N: usize, const R: usize>(
     simd: S,
-    group: &Group<'_, W, A>,
+    group: &Group<'_, W>,
     scratch: &mut [f32],
-    output: &mut [A],
+    samples: &mut [Sample<'_, A>],
 ) {
     let op = group.op;
     let depth = op.taps.len() * op.input.channels;
@@ -51,11 +51,12 @@ fn run_n<S: Simd<L>, W: SimdElement, A: Activations, const L: usize, const N: us
     }
     let weights: [&[f32]; N] = core::array::from_fn(|n| &scratch[n * depth..][..depth]);
     let bias: [f32; N] = core::array::from_fn(|n| group.bias()[n]);
-    for row in 0..op.rows {
+    for index in 0..samples.len() * op.rows {
+        let (Sample { input, output }, row) = (&mut samples[index / op.rows], index % op.rows);
         for start in (0..op.cols).step_by(SEGMENT) {
             let mut sums = [[0.0; N]; SEGMENT];
             let sums = &mut sums[..SEGMENT.min(op.cols - start)];
-            let (input, col) = (group.input, start);
+            let col = start;
             simd.outline(Dots::<A, N, R> { op, input, weights, row, col, sums: &mut *sums });
             for sum in &mut *sums {
                 for n in 0..N {

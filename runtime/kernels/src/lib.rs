@@ -34,4 +34,4 @@ pub use dispatch::Kernels;
 pub use function::Function;
 pub use half_float::{f16_to_f32, f32_to_f16};
 pub use nest::{Axis, Combine, MAX_AXES, Nest, NestFn, Operand};
-pub use tap_gemm::{Activation, PANEL, Panels, Pixels, Tap, TapGemm, TapGemmF16Fn, TapGemmFn};
+pub use tap_gemm::{Activation, PANEL, Panels, Pixels, Sample, Tap, TapGemm, TapGemmF16Fn, TapGemmFn};

@@ -8,25 +8,28 @@ mod nest;
 use half::f16;
 
 use crate::half_float::Element;
-use crate::{Kernels, PANEL, Panels, TapGemm};
+use crate::{Kernels, PANEL, Panels, Sample, TapGemm};
 
 /// The implementation for every target.
-pub(crate) const KERNELS: Kernels = Kernels { name: "portable", tap_gemm, tap_gemm_f16, nest: nest::nest };
+pub(crate) const KERNELS: Kernels =
+    Kernels { name: "portable", tap_gemm, tap_gemm_f16, nest: nest::nest, product_error: 0.0 };
 
-fn tap_gemm(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]) {
-    any(op, input, output);
+fn tap_gemm(op: &TapGemm<'_>, samples: &mut [Sample<'_, f32>]) {
+    any(op, samples);
 }
 
-fn tap_gemm_f16(op: &TapGemm<'_>, input: &[f16], output: &mut [f16]) {
-    any(op, input, output);
+fn tap_gemm_f16(op: &TapGemm<'_>, samples: &mut [Sample<'_, f16>]) {
+    any(op, samples);
 }
 
-fn any<A: Element>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
-    op.check(input.len(), output.len());
-    // One instance for each storage: firmware pays for both only if it can meet both.
-    match op.weights {
-        Panels::F16(weights) => run(op, weights, input, output),
-        Panels::F32(weights) => run(op, weights, input, output),
+fn any<A: Element>(op: &TapGemm<'_>, samples: &mut [Sample<'_, A>]) {
+    for Sample { input, output } in samples {
+        op.check(input.len(), output.len());
+        // One instance for each storage: firmware pays for both only if it can meet both.
+        match op.weights {
+            Panels::F16(weights) => run(op, weights, input, output),
+            Panels::F32(weights) => run(op, weights, input, output),
+        }
     }
 }
 
@@ -95,8 +98,8 @@ mod tests {
         };
         let input: [f32; 6 * 5 * 11] = core::array::from_fn(value);
         let (mut ours, mut theirs) = ([0.0; 6 * 5 * 13], [0.0; 6 * 5 * 13]);
-        tap_gemm(&op, &input, &mut ours);
-        reference::tap_gemm(&op, &input, &mut theirs);
+        tap_gemm(&op, &mut [Sample { input: &input, output: &mut ours }]);
+        reference::tap_gemm(&op, &mut [Sample { input: &input, output: &mut theirs }]);
         assert_eq!(ours.map(f32::to_bits), theirs.map(f32::to_bits));
     }
 }

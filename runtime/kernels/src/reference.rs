@@ -7,28 +7,28 @@ mod nest;
 use half::f16;
 
 use crate::half_float::Element;
-use crate::{Kernels, PANEL, Panels, TapGemm, f16_to_f32};
+use crate::{Kernels, PANEL, Panels, Sample, TapGemm, f16_to_f32};
 
 pub use nest::nest;
 
 /// The definition as an implementation.
-pub const KERNELS: Kernels = Kernels { name: "reference", tap_gemm, tap_gemm_f16, nest };
+pub const KERNELS: Kernels = Kernels { name: "reference", tap_gemm, tap_gemm_f16, nest, product_error: 0.0 };
 
 /// The tap GEMM in its defined order: start at the bias; add the taps in order, each tap's channels in order, every
 /// product and every sum rounded to `f32`; apply the activation. A tap outside the input adds nothing.
 ///
 /// # Panics
 /// See [`TapGemm::check`].
-pub fn tap_gemm(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]) {
-    define(op, input, output);
+pub fn tap_gemm(op: &TapGemm<'_>, samples: &mut [Sample<'_, f32>]) {
+    samples.iter_mut().for_each(|sample| define(op, sample.input, sample.output));
 }
 
 /// [`tap_gemm`] with activations in half precision, each rounded once, after its activation function.
 ///
 /// # Panics
 /// See [`TapGemm::check`].
-pub fn tap_gemm_f16(op: &TapGemm<'_>, input: &[f16], output: &mut [f16]) {
-    define(op, input, output);
+pub fn tap_gemm_f16(op: &TapGemm<'_>, samples: &mut [Sample<'_, f16>]) {
+    samples.iter_mut().for_each(|sample| define(op, sample.input, sample.output));
 }
 
 fn define<A: Element>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {

@@ -83,16 +83,25 @@ pub struct TapGemm<'a> {
     pub out_offset: [usize; 2],
 }
 
-/// An implementation of [`TapGemm`]: reads `input`, writes `output`, both starting at the first channel of the first
-/// pixel. All implementations panic under the same conditions, see [`TapGemm::check`].
-pub type TapGemmFn = fn(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]);
+/// What an operation reads and writes of one sample of a batch, both from the first channel of the first pixel on.
+#[derive(Debug, Default)]
+pub struct Sample<'a, A> {
+    /// What is read.
+    pub input: &'a [A],
+    /// What is written.
+    pub output: &'a mut [A],
+}
+
+/// An implementation of [`TapGemm`], for every sample of a batch: weights are read once for all. All implementations panic
+/// under the same conditions, see [`TapGemm::check`].
+pub type TapGemmFn = fn(op: &TapGemm<'_>, samples: &mut [Sample<'_, f32>]);
 
 /// [`TapGemmFn`] with activations stored in half precision: what is read is exact, sums are `f32`, and what is written
 /// is rounded once, to nearest.
-pub type TapGemmF16Fn = fn(op: &TapGemm<'_>, input: &[f16], output: &mut [f16]);
+pub type TapGemmF16Fn = fn(op: &TapGemm<'_>, samples: &mut [Sample<'_, f16>]);
 
 impl TapGemm<'_> {
-    /// Checks the operation against the lengths of its buffers. Every implementation calls it first.
+    /// Checks the operation against the lengths of a sample's buffers. Every implementation calls it first.
     ///
     /// After it, every pixel that `input_start` or `output_start` names
     /// lies inside its buffer with all its channels.
@@ -142,6 +151,13 @@ impl TapGemm<'_> {
         let x = (col * self.in_step[1]).wrapping_add_signed(isize::from(dx));
         (y < self.input.height && x < self.input.width)
             .then(|| (y * self.input.width + x) * self.input.pixel_stride)
+    }
+
+    /// The sample, row and column of a position counted through all samples.
+    #[inline(always)]
+    pub(crate) fn place(&self, position: usize) -> (usize, usize, usize) {
+        let row = position / self.cols;
+        (row / self.rows, row % self.rows, position % self.cols)
     }
 
     /// First value of the pixel that output position `(row, col)` writes.

@@ -9,7 +9,7 @@
 use half::f16;
 
 use crate::simd::{InnerLoop, Simd, SimdElement, store_all};
-use crate::{PANEL, Panels, TapGemm, dots, single};
+use crate::{PANEL, Panels, Sample, TapGemm, dots, single};
 
 /// Vectors and tile of one instruction set.
 #[derive(Clone, Copy)]
@@ -27,13 +27,12 @@ pub(crate) struct Tiling<S, P> {
 pub(crate) fn tap_gemm<S: Simd<L>, P: Simd<PANEL>, A: Activations, const L: usize>(
     tiling: Tiling<S, P>,
     op: &TapGemm<'_>,
-    input: &[A],
-    output: &mut [A],
+    samples: &mut [Sample<'_, A>],
 ) {
-    op.check(input.len(), output.len());
+    samples.iter().for_each(|sample| op.check(sample.input.len(), sample.output.len()));
     match op.weights {
-        Panels::F16(weights) => run(tiling, op, weights, input, output),
-        Panels::F32(weights) => run(tiling, op, weights, input, output),
+        Panels::F16(weights) => run(tiling, op, weights, samples),
+        Panels::F32(weights) => run(tiling, op, weights, samples),
     }
 }
 
@@ -42,47 +41,47 @@ fn run<S: Simd<L>, P: Simd<PANEL>, W: SimdElement, A: Activations, const L: usiz
     tiling: Tiling<S, P>,
     op: &TapGemm<'_>,
     weights: &[[W; PANEL]],
-    input: &[A],
-    output: &mut [A],
+    samples: &mut [Sample<'_, A>],
 ) {
-    if op.rows * op.cols == 1 {
+    if op.rows * op.cols == 1
+        && let [Sample { input, output }] = samples
+    {
         return single::run(tiling.narrow, op, weights, input, output);
     }
     let mut buffers = Buffers {
         panel: Aligned([[0.0; L]; 2 * CHUNK]),
         sums: Aligned([[0.0; L]; 2 * BLOCK]),
-        rows: [Row::default(); BLOCK],
-        wide: Wide { rows: [Row::default(); MAX_ROWS], values: Aligned([[0.0; CHUNK]; MAX_ROWS]) },
+        wide: Wide(Aligned([[0.0; CHUNK]; MAX_ROWS])),
     };
+    let mut rows = [Row { pixel: &[], sum: 0 }; BLOCK];
     let n = op.output.channels;
     let mut first = 0;
     while first < n {
-        let group = Group { op, weights, input, first };
+        let group = Group { op, weights, first };
         match n - first {
             left if dots::fit(op, left, L, 2 * CHUNK * L) => {
-                dots::run(tiling.wide, &group, buffers.panel.0.as_flattened_mut(), output);
+                dots::run(tiling.wide, &group, buffers.panel.0.as_flattened_mut(), samples);
             }
-            left if left > L => group.run::<S, P, L, 2>(tiling, &mut buffers, output),
-            _ => group.run::<S, P, L, 1>(tiling, &mut buffers, output),
+            left if left > L => group.run::<S, P, A, L, 2>(tiling, &mut buffers, &mut rows, samples),
+            _ => group.run::<S, P, A, L, 1>(tiling, &mut buffers, &mut rows, samples),
         }
         first += 2 * L;
     }
 }
 
 /// Some output channels of an operation.
-pub(crate) struct Group<'a, W, A> {
+pub(crate) struct Group<'a, W> {
     pub(crate) op: &'a TapGemm<'a>,
     pub(crate) weights: &'a [[W; PANEL]],
-    pub(crate) input: &'a [A],
     /// First output channel; a multiple of [`PANEL`].
     pub(crate) first: usize,
 }
 
 /// A position that a tap reads inside the input.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Row {
-    /// First value of the pixel read.
-    start: usize,
+#[derive(Clone, Copy)]
+struct Row<'a, A> {
+    /// The channels of the pixel read.
+    pixel: &'a [A],
     /// Which of the block's sums it adds to.
     sum: usize,
 }
@@ -93,63 +92,50 @@ struct Buffers<const L: usize> {
     panel: Aligned<[[f32; L]; 2 * CHUNK]>,
     /// The sums of a block of positions.
     sums: Aligned<[[f32; L]; 2 * BLOCK]>,
-    /// The positions that a tap reads inside.
-    rows: [Row; BLOCK],
     /// The pixels of a tile, if they are stored in half precision.
     wide: Wide,
 }
 
 /// The pixels of a tile in single precision, a chunk of channels each.
-pub(crate) struct Wide {
-    rows: [Row; MAX_ROWS],
-    values: Aligned<[[f32; CHUNK]; MAX_ROWS]>,
-}
+pub(crate) struct Wide(Aligned<[[f32; CHUNK]; MAX_ROWS]>);
 
 /// What activations may be stored as.
 pub(crate) trait Activations: SimdElement {
-    /// The pixels of a tile in single precision, `len` channels of each.
-    fn widen<'s, P: Simd<PANEL>>(
+    /// The values of a tile's pixels in single precision, as many of each.
+    fn widen<'s, P: Simd<PANEL>, const R: usize>(
         simd: P,
-        rows: &'s [Row],
-        input: &'s [Self],
-        len: usize,
+        pixels: [&'s [Self]; R],
         wide: &'s mut Wide,
-    ) -> (&'s [Row], &'s [f32]);
+    ) -> [&'s [f32]; R];
 }
 
 impl Activations for f32 {
     #[inline(always)]
-    fn widen<'s, P: Simd<PANEL>>(
+    fn widen<'s, P: Simd<PANEL>, const R: usize>(
         _: P,
-        rows: &'s [Row],
-        input: &'s [Self],
-        _: usize,
+        pixels: [&'s [Self]; R],
         _: &'s mut Wide,
-    ) -> (&'s [Row], &'s [f32]) {
-        (rows, input)
+    ) -> [&'s [f32]; R] {
+        pixels
     }
 }
 
 impl Activations for f16 {
     #[inline(always)]
-    fn widen<'s, P: Simd<PANEL>>(
+    fn widen<'s, P: Simd<PANEL>, const R: usize>(
         simd: P,
-        rows: &'s [Row],
-        input: &'s [Self],
-        len: usize,
+        pixels: [&'s [Self]; R],
         wide: &'s mut Wide,
-    ) -> (&'s [Row], &'s [f32]) {
-        let slots = wide.rows.iter_mut().zip(&mut wide.values.0);
-        for ((i, row), (slot, values)) in rows.iter().enumerate().zip(slots) {
-            *slot = Row { start: i * CHUNK, sum: row.sum };
-            let (eights, tail) = input[row.start..][..len].as_chunks::<PANEL>();
-            let (wide_eights, wide_tail) = values[..len].as_chunks_mut::<PANEL>();
+    ) -> [&'s [f32]; R] {
+        for (pixel, wide) in pixels.iter().zip(&mut wide.0.0) {
+            let (eights, tail) = pixel.as_chunks::<PANEL>();
+            let (wide_eights, wide_tail) = wide[..pixel.len()].as_chunks_mut::<PANEL>();
             for (eight, wide) in eights.iter().zip(wide_eights) {
                 simd.store(simd.load_f16(eight), wide);
             }
             tail.iter().zip(wide_tail).for_each(|(half, wide)| *wide = half.to_f32());
         }
-        (&wide.rows[..rows.len()], wide.values.0.as_flattened())
+        core::array::from_fn(|i| &wide.0.0[i][..pixels[i].len()])
     }
 }
 
@@ -157,14 +143,15 @@ impl Activations for f16 {
 #[repr(align(64))]
 struct Aligned<T>(T);
 
-impl<W: SimdElement, A: Activations> Group<'_, W, A> {
+impl<W: SimdElement> Group<'_, W> {
     /// Computes `C * L` output channels, or those that are left.
     #[inline(always)]
-    fn run<S: Simd<L>, P: Simd<PANEL>, const L: usize, const C: usize>(
+    fn run<'s, S: Simd<L>, P: Simd<PANEL>, A: Activations, const L: usize, const C: usize>(
         &self,
         tiling: Tiling<S, P>,
         buffers: &mut Buffers<L>,
-        output: &mut [A],
+        rows: &mut [Row<'s, A>; BLOCK],
+        samples: &mut [Sample<'s, A>],
     ) {
         let (op, c) = (self.op, self.op.input.channels);
         let mut bias = [[0.0; L]; C];
@@ -172,21 +159,19 @@ impl<W: SimdElement, A: Activations> Group<'_, W, A> {
         bias.as_flattened_mut()[..used].copy_from_slice(&self.bias()[..used]);
         let panel = buffers.panel.0.as_chunks_mut().0;
         let sums = buffers.sums.0.as_chunks_mut().0;
-        let positions = op.rows * op.cols;
+        let positions = samples.len() * op.rows * op.cols;
         for start in (0..positions).step_by(BLOCK) {
             let block = Block { op, start, len: BLOCK.min(positions - start) };
             let sums = &mut sums[..block.len];
             sums.fill(bias);
             for t in 0..op.taps.len() {
-                let rows = block.rows_of_tap(t, &mut buffers.rows);
+                let rows = block.rows_of_tap(t, samples, rows);
                 if rows.is_empty() {
                     continue;
                 }
                 for channel in (0..c).step_by(CHUNK) {
                     let panel = &mut panel[..CHUNK.min(c - channel)];
                     self.widen(tiling.narrow, t * c + channel, panel);
-                    let input = &self.input[channel..];
-                    let len = panel.len();
                     let mut rows = rows;
                     let tiles = rows.len().div_ceil(tiling.max_rows);
                     let next = t * c + channel + panel.len();
@@ -196,14 +181,13 @@ impl<W: SimdElement, A: Activations> Group<'_, W, A> {
                         self.prefetch::<P, L, C>(tiling.narrow, next + (tiles - 1) * share, share);
                         // Equal tiles: a small one would wait for its additions.
                         let (tile, rest) = rows.split_at(rows.len().div_ceil(tiles));
-                        let (tile, input) = A::widen(tiling.narrow, tile, input, len, &mut buffers.wide);
-                        add_tile(tiling.wide, tile, input, panel, sums);
+                        add_tile(tiling, tile, channel, panel, &mut buffers.wide, sums);
                         rows = rest;
                     }
                 }
             }
             op.activation.apply_all(sums.as_flattened_mut().as_flattened_mut());
-            block.store(tiling.narrow, self.first, sums, output);
+            block.store(tiling.narrow, self.first, sums, samples);
         }
     }
 
@@ -269,7 +253,7 @@ impl<W: SimdElement, A: Activations> Group<'_, W, A> {
     }
 }
 
-/// Positions `start..start + len`, row by row.
+/// Positions `start..start + len`, sample by sample and row by row.
 struct Block<'a> {
     op: &'a TapGemm<'a>,
     start: usize,
@@ -279,7 +263,12 @@ struct Block<'a> {
 impl Block<'_> {
     /// The positions that tap `t` reads inside the input.
     #[inline(always)]
-    fn rows_of_tap<'a>(&self, t: usize, rows: &'a mut [Row; BLOCK]) -> &'a [Row] {
+    fn rows_of_tap<'r, 's, A>(
+        &self,
+        t: usize,
+        samples: &[Sample<'s, A>],
+        rows: &'r mut [Row<'s, A>; BLOCK],
+    ) -> &'r [Row<'s, A>] {
         let (op, tap) = (self.op, self.op.taps[t]);
         let inside_y = inside(op.rows, op.in_step[0], tap[0], op.input.height);
         let inside_x = inside(op.cols, op.in_step[1], tap[1], op.input.width);
@@ -287,7 +276,7 @@ impl Block<'_> {
         let mut position = self.start;
         let end = self.start + self.len;
         while position < end {
-            let (row, col) = (position / op.cols, position % op.cols);
+            let (sample, row, col) = op.place(position);
             let next = end.min(position - col + op.cols);
             let from = inside_x.start.max(col);
             let to = inside_x.end.min(col + next - position);
@@ -297,7 +286,7 @@ impl Block<'_> {
             {
                 let first_sum = position - col + from - self.start;
                 for (sum, slot) in (first_sum..).zip(&mut rows[count..count + to - from]) {
-                    *slot = Row { start, sum };
+                    *slot = Row { pixel: &samples[sample].input[start..][..op.input.channels], sum };
                     start += op.in_step[1] * op.input.pixel_stride;
                 }
                 count += to - from;
@@ -314,13 +303,13 @@ impl Block<'_> {
         simd: P,
         first: usize,
         sums: &[[[f32; L]; C]],
-        output: &mut [A],
+        samples: &mut [Sample<'_, A>],
     ) {
         let op = self.op;
         let lanes = (op.output.channels - first).min(C * L);
-        let (mut row, mut col) = (self.start / op.cols, self.start % op.cols);
+        let (mut sample, mut row, mut col) = op.place(self.start);
         for sums in sums {
-            let pixel = &mut output[op.output_start(row, col) + first..];
+            let pixel = &mut samples[sample].output[op.output_start(row, col) + first..];
             let sums = sums.as_flattened();
             if lanes == C * L {
                 // A length known to the compiler: vector stores instead of a call.
@@ -331,6 +320,9 @@ impl Block<'_> {
             col += 1;
             if col == op.cols {
                 (row, col) = (row + 1, 0);
+            }
+            if row == op.rows {
+                (sample, row) = (sample + 1, 0);
             }
         }
     }
@@ -348,32 +340,49 @@ fn inside(count: usize, step: usize, offset: i16, extent: usize) -> core::ops::R
     start..end.div_ceil(step).min(count)
 }
 
-/// `sums += rows * panel` for up to [`MAX_ROWS`] rows.
+/// `sums += rows * panel` for up to [`MAX_ROWS`] rows, of which the channels from `channel` on are read.
 #[inline(always)]
-fn add_tile<S: Simd<L>, const L: usize, const C: usize>(
-    simd: S,
-    rows: &[Row],
-    input: &[f32],
+fn add_tile<S: Simd<L>, P: Simd<PANEL>, A: Activations, const L: usize, const C: usize>(
+    tiling: Tiling<S, P>,
+    rows: &[Row<'_, A>],
+    channel: usize,
     panel: &[[[f32; L]; C]],
+    wide: &mut Wide,
     sums: &mut [[[f32; L]; C]],
 ) {
     match rows.len() {
-        8 => simd.outline(Tile::<L, C, 8> { rows, input, panel, sums }),
-        7 => simd.outline(Tile::<L, C, 7> { rows, input, panel, sums }),
-        6 => simd.outline(Tile::<L, C, 6> { rows, input, panel, sums }),
-        5 => simd.outline(Tile::<L, C, 5> { rows, input, panel, sums }),
-        4 => simd.outline(Tile::<L, C, 4> { rows, input, panel, sums }),
-        3 => simd.outline(Tile::<L, C, 3> { rows, input, panel, sums }),
-        2 => simd.outline(Tile::<L, C, 2> { rows, input, panel, sums }),
-        1 => simd.outline(Tile::<L, C, 1> { rows, input, panel, sums }),
+        8 => add_rows::<S, P, A, L, C, 8>(tiling, rows, channel, panel, wide, sums),
+        7 => add_rows::<S, P, A, L, C, 7>(tiling, rows, channel, panel, wide, sums),
+        6 => add_rows::<S, P, A, L, C, 6>(tiling, rows, channel, panel, wide, sums),
+        5 => add_rows::<S, P, A, L, C, 5>(tiling, rows, channel, panel, wide, sums),
+        4 => add_rows::<S, P, A, L, C, 4>(tiling, rows, channel, panel, wide, sums),
+        3 => add_rows::<S, P, A, L, C, 3>(tiling, rows, channel, panel, wide, sums),
+        2 => add_rows::<S, P, A, L, C, 2>(tiling, rows, channel, panel, wide, sums),
+        1 => add_rows::<S, P, A, L, C, 1>(tiling, rows, channel, panel, wide, sums),
         _ => unreachable!("no tile has more than {MAX_ROWS} rows"),
     }
 }
 
+#[inline(always)]
+fn add_rows<S: Simd<L>, P: Simd<PANEL>, A: Activations, const L: usize, const C: usize, const R: usize>(
+    tiling: Tiling<S, P>,
+    rows: &[Row<'_, A>],
+    channel: usize,
+    panel: &[[[f32; L]; C]],
+    wide: &mut Wide,
+    sums: &mut [[[f32; L]; C]],
+) {
+    let rows: &[Row<'_, A>; R] = rows.try_into().expect("the caller matched the length");
+    let pixels: [&[A]; R] = core::array::from_fn(|i| &rows[i].pixel[channel..][..panel.len()]);
+    let inputs = A::widen(tiling.narrow, pixels, wide);
+    tiling.wide.outline(Tile { inputs, slots: core::array::from_fn(|i| rows[i].sum), panel, sums });
+}
+
 /// `R` rows times `C` vectors of channels.
 struct Tile<'a, const L: usize, const C: usize, const R: usize> {
-    rows: &'a [Row],
-    input: &'a [f32],
+    inputs: [&'a [f32]; R],
+    /// The sums that the rows add to.
+    slots: [usize; R],
     panel: &'a [[[f32; L]; C]],
     sums: &'a mut [[[f32; L]; C]],
 }
@@ -384,13 +393,12 @@ impl<S: Simd<L>, const L: usize, const C: usize, const R: usize> InnerLoop<S, L>
     #[allow(clippy::needless_range_loop, reason = "iterators over registers are not always inlined")]
     #[inline(always)]
     fn run(self, simd: S) {
-        let rows: &[Row; R] = self.rows.try_into().expect("the caller matched the length");
-        let a = rows.map(|row| self.input[row.start..][..self.panel.len()].as_chunks::<STEP>());
+        let a = self.inputs.map(|input| input[..self.panel.len()].as_chunks::<STEP>());
         let b = self.panel.as_chunks::<STEP>();
         let mut acc = [[simd.splat(0.0); C]; R];
         for i in 0..R {
             for j in 0..C {
-                acc[i][j] = simd.load(&self.sums[rows[i].sum][j]);
+                acc[i][j] = simd.load(&self.sums[self.slots[i]][j]);
             }
         }
         // Lengths known to the compiler: no check per channel.
@@ -405,7 +413,7 @@ impl<S: Simd<L>, const L: usize, const C: usize, const R: usize> InnerLoop<S, L>
         }
         for i in 0..R {
             for j in 0..C {
-                simd.store(acc[i][j], &mut self.sums[rows[i].sum][j]);
+                simd.store(acc[i][j], &mut self.sums[self.slots[i]][j]);
             }
         }
     }

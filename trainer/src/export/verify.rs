@@ -132,21 +132,23 @@ pub fn run(graph: &Graph, model: &Model<'_>, kernels: Kernels, inputs: &[&[f32]]
     for (index, (values, input)) in inputs.iter().zip(graph.inputs()).enumerate() {
         let stored = generator.input(index);
         ensure!(stored.len() == values.len(), "input {} has {} values", input.name, stored.len());
-        permute(&input.shape, |row_major, place| stored[place] = values[row_major]);
+        channels_last(&input.shape, |row_major, place| stored[place] = values[row_major]);
     }
     let image = generator.run();
     let mut output = vec![0.0; image.values.len()];
-    permute(graph.shape(graph.output()), |row_major, place| output[row_major] = image.values[place]);
+    channels_last(graph.shape(graph.output()), |row_major, place| output[row_major] = image.values[place]);
     Ok(output)
 }
 
 /// Calls `f` with the row-major index of each value and its place in a file's order, channels last for pictures.
-fn permute(shape: &[usize], mut f: impl FnMut(usize, usize)) {
+pub fn channels_last(shape: &[usize], mut f: impl FnMut(usize, usize)) {
     if let &[batch, channels, height, width] = shape {
         let pixels = height * width;
-        for index in 0..batch * channels * pixels {
-            let (plane, pixel) = (index / pixels, index % pixels);
-            f(index, (plane / channels * pixels + pixel) * channels + plane % channels);
+        for (image, channel) in (0..batch * channels).map(|plane| (plane / channels, plane % channels)) {
+            for pixel in 0..pixels {
+                let row_major = (image * channels + channel) * pixels + pixel;
+                f(row_major, (image * pixels + pixel) * channels + channel);
+            }
         }
     } else {
         (0..shape.iter().product()).for_each(|index| f(index, index));

@@ -1,8 +1,10 @@
 //! x86-64.
 
+mod amx;
 mod avx2;
 mod avx512;
 
+pub(super) use amx::amx;
 pub(super) use avx2::avx2;
 #[cfg(any(test, feature = "std"))]
 pub(super) use avx2::fma_loop as avx2_fma_loop;

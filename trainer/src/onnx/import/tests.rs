@@ -1,7 +1,9 @@
 //! Small models, built node by node: what they become, what is refused, and what no file may do.
 
 use core::panic::AssertUnwindSafe;
+use std::fs;
 use std::panic::catch_unwind;
+use std::path::Path;
 use std::time::Instant;
 
 use rand_core::{Rng as _, SeedableRng as _};
@@ -150,6 +152,39 @@ fn generator() -> Net {
         .node("Conv", &["large", "k"], "conv", vec![ints("pads", &[1, 1, 1, 1])])
         .node("Tanh", &["conv"], "image", vec![])
         .output("image")
+}
+
+/// Operators that compute extents from what they are given.
+fn pooled() -> Net {
+    Net::new(&[("x", DataType::Float, &[1, 3, 6, 6]), ("n", DataType::Int64, &[2])])
+        .floats("k", &[3, 2, 2, 2], &[0.25; 24])
+        .node(
+            "ConvTranspose",
+            &["x", "k"],
+            "up",
+            vec![ints("strides", &[2, 2]), ints("output_padding", &[1, 0])],
+        )
+        .node("MaxPool", &["up"], "pooled", vec![ints("kernel_shape", &[3, 2]), int("ceil_mode", 1)])
+        .ints("pads", &[0, 0, 1, -1, 0, 0, 2, 1])
+        .node("Pad", &["pooled", "pads"], "padded", vec![])
+        .ints("starts", &[-1])
+        .ints("ends", &[i64::MIN])
+        .ints("axes", &[3])
+        .ints("steps", &[-2])
+        .node("Slice", &["padded", "starts", "ends", "axes", "steps"], "sliced", vec![])
+        .node("Softmax", &["sliced"], "soft", vec![])
+        .node(
+            "Einsum",
+            &["soft", "soft"],
+            "product",
+            vec![pb::AttributeProto {
+                s: b"abcd,abed->abce".to_vec(),
+                ..attribute("equation", AttributeType::String)
+            }],
+        )
+        .node("Gather", &["product", "n"], "chosen", vec![int("axis", 1)])
+        .node("Split", &["chosen"], "y w", vec![int("axis", 1)])
+        .output("y")
 }
 
 fn kinds(graph: &Graph) -> Vec<String> {
@@ -360,38 +395,9 @@ fn no_prefix_and_no_change_of_a_file_panics() {
     let seed = 7;
     println!("no_prefix_and_no_change_of_a_file_panics: seed {seed}");
     let mut random = Xoshiro128PlusPlus::seed_from_u64(seed);
-    let pooled = Net::new(&[("x", DataType::Float, &[1, 3, 6, 6]), ("n", DataType::Int64, &[2])])
-        .floats("k", &[3, 2, 2, 2], &[0.25; 24])
-        .node(
-            "ConvTranspose",
-            &["x", "k"],
-            "up",
-            vec![ints("strides", &[2, 2]), ints("output_padding", &[1, 0])],
-        )
-        .node("MaxPool", &["up"], "pooled", vec![ints("kernel_shape", &[3, 2]), int("ceil_mode", 1)])
-        .ints("pads", &[0, 0, 1, -1, 0, 0, 2, 1])
-        .node("Pad", &["pooled", "pads"], "padded", vec![])
-        .ints("starts", &[-1])
-        .ints("ends", &[i64::MIN])
-        .ints("axes", &[3])
-        .ints("steps", &[-2])
-        .node("Slice", &["padded", "starts", "ends", "axes", "steps"], "sliced", vec![])
-        .node("Softmax", &["sliced"], "soft", vec![])
-        .node(
-            "Einsum",
-            &["soft", "soft"],
-            "product",
-            vec![pb::AttributeProto {
-                s: b"abcd,abed->abce".to_vec(),
-                ..attribute("equation", AttributeType::String)
-            }],
-        )
-        .node("Gather", &["product", "n"], "chosen", vec![int("axis", 1)])
-        .node("Split", &["chosen"], "y w", vec![int("axis", 1)])
-        .output("y");
     let start = Instant::now();
     let mut imported = 0;
-    for bytes in [generator().bytes(), pooled.bytes()] {
+    for bytes in [generator().bytes(), pooled().bytes()] {
         assert!(import(&bytes, &ImportOptions::default()).is_ok());
         let prefixes = (0..bytes.len()).map(|len| bytes[..len].to_vec());
         let changed = (0..4000).map(|_| {
@@ -416,4 +422,19 @@ fn no_prefix_and_no_change_of_a_file_panics() {
     assert!(imported > 100, "the changes are too coarse to get anywhere");
     // Milliseconds each would be minutes.
     assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+}
+
+/// The fuzzer starts from these models. `POCKETGAN_WRITE_SEEDS=1` writes them.
+#[test]
+fn the_seeds_of_the_fuzzer_are_current() -> Result<()> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus/import");
+    for (name, net) in [("generator", generator()), ("pooled", pooled())] {
+        let path = corpus.join(name).with_extension("onnx");
+        if std::env::var_os("POCKETGAN_WRITE_SEEDS").is_some() {
+            fs::create_dir_all(&corpus)?;
+            fs::write(&path, net.clone().bytes())?;
+        }
+        ensure!(fs::read(&path)? == net.bytes(), "{} is out of date", path.display());
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use super::has;
 use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
 use crate::simd::{InnerLoop, Simd};
 use crate::tiled::{self, Activations, Tiling};
-use crate::{Kernels, TapGemm, TapGemmF16Fn, TapGemmFn, portable};
+use crate::{Kernels, Sample, TapGemm, TapGemmF16Fn, TapGemmFn, portable};
 
 /// The implementation for CPUs with AVX2, FMA and F16C.
 pub(in crate::arch) fn avx2() -> Option<Kernels> {
@@ -17,16 +17,16 @@ pub(in crate::arch) fn avx2() -> Option<Kernels> {
         return None;
     }
     // SAFETY: the three features were established above, and a CPU does not lose one.
-    let tap_gemm: TapGemmFn = |op, input, output| unsafe { tiles(op, input, output) };
+    let tap_gemm: TapGemmFn = |op, samples| unsafe { tiles(op, samples) };
     // SAFETY: as above.
-    let tap_gemm_f16: TapGemmF16Fn = |op, input, output| unsafe { tiles(op, input, output) };
-    Some(Kernels { name: "avx2", tap_gemm, tap_gemm_f16, nest: portable::KERNELS.nest })
+    let tap_gemm_f16: TapGemmF16Fn = |op, samples| unsafe { tiles(op, samples) };
+    Some(Kernels { name: "avx2", tap_gemm, tap_gemm_f16, ..portable::KERNELS })
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn tiles<A: Activations>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
+fn tiles<A: Activations>(op: &TapGemm<'_>, samples: &mut [Sample<'_, A>]) {
     let simd = Avx2::new();
-    tiled::tap_gemm(Tiling { wide: simd, narrow: simd, max_rows: 6 }, op, input, output);
+    tiled::tap_gemm(Tiling { wide: simd, narrow: simd, max_rows: 6 }, op, samples);
 }
 
 /// The widest multiply-add of this implementation.

@@ -10,7 +10,7 @@ use super::has;
 use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
 use crate::simd::{InnerLoop, Simd};
 use crate::tiled::{self, Activations, Tiling};
-use crate::{Kernels, TapGemm, TapGemmF16Fn, TapGemmFn, portable};
+use crate::{Kernels, Sample, TapGemm, TapGemmF16Fn, TapGemmFn, portable};
 
 /// The implementation for CPUs with AVX-512F and VL (and AVX2, FMA and F16C, which all of them have).
 pub(in crate::arch) fn avx512() -> Option<Kernels> {
@@ -18,15 +18,15 @@ pub(in crate::arch) fn avx512() -> Option<Kernels> {
         return None;
     }
     // SAFETY: the features were established above, and a CPU does not lose one.
-    let tap_gemm: TapGemmFn = |op, input, output| unsafe { tiles(op, input, output) };
+    let tap_gemm: TapGemmFn = |op, samples| unsafe { tiles(op, samples) };
     // SAFETY: as above.
-    let tap_gemm_f16: TapGemmF16Fn = |op, input, output| unsafe { tiles(op, input, output) };
-    Some(Kernels { name: "avx512", tap_gemm, tap_gemm_f16, nest: portable::KERNELS.nest })
+    let tap_gemm_f16: TapGemmF16Fn = |op, samples| unsafe { tiles(op, samples) };
+    Some(Kernels { name: "avx512", tap_gemm, tap_gemm_f16, ..portable::KERNELS })
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
-fn tiles<A: Activations>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
-    tiled::tap_gemm(Tiling { wide: Avx512::new(), narrow: Avx2::new(), max_rows: 8 }, op, input, output);
+pub(super) fn tiles<A: Activations>(op: &TapGemm<'_>, samples: &mut [Sample<'_, A>]) {
+    tiled::tap_gemm(Tiling { wide: Avx512::new(), narrow: Avx2::new(), max_rows: 8 }, op, samples);
 }
 
 /// The widest multiply-add of this implementation.
@@ -43,13 +43,13 @@ pub(in crate::arch) fn fma_loop() -> Option<FmaLoop> {
 
 /// Proof of AVX-512F, AVX-512VL, AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
-struct Avx512(());
+pub(super) struct Avx512(());
 
 impl Avx512 {
     /// Safe where the caller has the feature; elsewhere the compiler asks for `unsafe`.
     #[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
     #[inline]
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(())
     }
 }

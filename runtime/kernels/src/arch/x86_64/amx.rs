@@ -1,0 +1,60 @@
+//! AMX-BF16: tiles of 16 positions by 16 channels, 32 input channels deep, each product out of three of half the width.
+//!
+//! A `bfloat16` has the range of an `f32` and 8 of its 24 bits. Two hold 16 bits of an activation, `x = x1 + x2`, and all
+//! 11 of a weight in half precision, `w = w1 + w2`; `x * w = x1 * w1 + x2 * w1 + x1 * w2`, summed in `f32`, is off by
+//! [`PRODUCT_ERROR`] at most. Three such products take a third of the time of one in AVX-512.
+//!
+//! Weights and activations are split as they are read, into blocks on the stack of at most 420 KB.
+//!
+//! # Source
+//! Henry, Tang, Heinecke 2019, "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
+//! Computations", sections II and III.
+
+mod block;
+mod split;
+mod tile;
+
+use super::avx2::Avx2;
+use super::avx512::{Avx512, avx512, tiles as avx512_tiles};
+use crate::tiled::Activations;
+use crate::{Kernels, PANEL, Panels, Sample, TapGemm, TapGemmF16Fn, TapGemmFn};
+use tile::{DEPTH, ROWS, Tiles};
+
+/// The implementation for CPUs with AMX-BF16 and AVX-512, on systems that let a program use them.
+pub(in crate::arch) fn amx() -> Option<Kernels> {
+    let kernels = avx512()?;
+    if !tile::permitted() {
+        return None;
+    }
+    // SAFETY: the features were established above, and neither CPU nor system takes one away.
+    let tap_gemm: TapGemmFn = |op, samples| unsafe { run(op, samples) };
+    // SAFETY: as above.
+    let tap_gemm_f16: TapGemmF16Fn = |op, samples| unsafe { run(op, samples) };
+    Some(Kernels { name: "amx", tap_gemm, tap_gemm_f16, product_error: PRODUCT_ERROR, ..kernels })
+}
+
+/// Largest error of a product: what two `bfloat16` leave of `x`, and `x2 * w2`, each at most `2^-18 * |x * w|`.
+const PRODUCT_ERROR: f32 = 1.0 / (1 << 17) as f32;
+
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512bf16,avx2,fma,f16c")]
+fn run<A: Activations>(op: &TapGemm<'_>, samples: &mut [Sample<'_, A>]) {
+    let pays = op.input.channels >= DEPTH / 2 && op.output.channels > PANEL && !op.taps.is_empty();
+    if let Panels::F16(weights) = op.weights
+        && pays
+    {
+        samples.iter().for_each(|sample| op.check(sample.input.len(), sample.output.len()));
+        if op.rows * op.cols * samples.len() >= ROWS / 2
+            && let Some(layout) = block::layout(op, samples.len())
+        {
+            // SAFETY: this function runs only where tiles may be used.
+            let tiles = unsafe { Tiles::set_up() };
+            return block::run(&tiles, (Avx512::new(), Avx2::new()), op, layout, weights, samples);
+        }
+    }
+    avx512_tiles(op, samples);
+}
+
+#[cfg(test)]
+mod tests {
+    crate::kernel_tests!(super::amx());
+}
