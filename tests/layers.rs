@@ -55,7 +55,10 @@ const BOARD_LAYER: [&str; 4] =
 const FIRMWARE_CRATES: [(&str, &[&str]); 3] = [
     ("runtime/kernels", &["half", "libm"]),
     ("runtime/format", &["bytemuck", "crc", "half", "sha2"]),
-    ("runtime", &["bytemuck", "embedded-graphics-core", "half", "libm", "rand_core", "rand_xoshiro"]),
+    (
+        "runtime",
+        &["bytemuck", "embedded-graphics-core", "half", "libm", "rand_core", "rand_xoshiro", "rayon"],
+    ),
 ];
 
 /// Longest file, in lines.

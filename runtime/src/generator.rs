@@ -2,6 +2,7 @@
 
 use pocketgan_kernels::{Kernels, dispatch};
 
+use crate::operation::Operation;
 use crate::{ArenaTooSmall, Image, Latent, Model};
 
 /// Draws pictures. Nothing allocates, and nothing can fail.
@@ -93,6 +94,40 @@ impl<'m, 'a> Generator<'m, 'a> {
         let arenas = &mut self.arenas[..count * self.arena_len];
         for operation in self.model.operations() {
             operation.run(&self.kernels, arenas, self.arena_len);
+        }
+    }
+
+    /// [`run_batch`](Self::run_batch) on the threads of a pool of the caller's: several pictures side by side, or the
+    /// large operations of a single one in parts.
+    ///
+    /// # Panics
+    /// When `count` is more than [`capacity`](Self::capacity).
+    #[cfg(feature = "rayon")]
+    pub fn run_batch_in(&mut self, pool: &rayon::ThreadPool, count: usize) {
+        let arenas = &mut self.arenas[..count * self.arena_len];
+        for operation in self.model.operations() {
+            operation.run_in(pool, &self.kernels, arenas, self.arena_len);
+        }
+    }
+
+    /// Runs one of the file's steps for the first `count` pictures, to see how long it takes.
+    ///
+    /// # Panics
+    /// When `count` is more than [`capacity`](Self::capacity), or there is no such step.
+    pub fn run_step(&mut self, step: usize, count: usize) {
+        let arenas = &mut self.arenas[..count * self.arena_len];
+        let operation = self.model.operations().nth(step).expect("the step is one of the model's");
+        operation.run(&self.kernels, arenas, self.arena_len);
+    }
+
+    /// Which way the kernels take for a step on `count` pictures, and why.
+    ///
+    /// # Panics
+    /// When there is no such step.
+    pub fn path(&self, step: usize, count: usize) -> &'static str {
+        match self.model.operations().nth(step).expect("the step is one of the model's") {
+            Operation::TapGemm { gemm, .. } => (self.kernels.path)(&gemm, count),
+            Operation::Nest { .. } => "loop nest",
         }
     }
 

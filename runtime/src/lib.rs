@@ -17,7 +17,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "rayon"))]
 extern crate std;
 
 #[cfg(feature = "graphics")]
@@ -28,6 +28,8 @@ mod image;
 pub mod latent;
 mod model;
 mod operation;
+#[cfg(feature = "rayon")]
+mod parallel;
 
 pub use error::{ArenaTooSmall, LoadError};
 pub use generator::Generator;

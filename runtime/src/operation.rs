@@ -40,6 +40,38 @@ impl<'a> Operation<'a> {
     }
 }
 
+#[cfg(feature = "rayon")]
+impl Operation<'_> {
+    /// [`run`](Self::run) on the threads of a pool: samples side by side, or parts of a single one.
+    pub(crate) fn run_in(
+        &self,
+        pool: &rayon::ThreadPool,
+        kernels: &Kernels,
+        arenas: &mut [f32],
+        arena_len: usize,
+    ) {
+        use rayon::prelude::*;
+        match self {
+            _ if arenas.len() > arena_len => {
+                let share = (arenas.len() / arena_len).div_ceil(pool.current_num_threads());
+                pool.install(|| {
+                    arenas
+                        .par_chunks_mut(share * arena_len)
+                        .for_each(|part| self.run(kernels, part, arena_len));
+                });
+            }
+            &Self::TapGemm { ref gemm, input, output, values: ValueType::F32 } => {
+                crate::parallel::run(pool, gemm, borrow(arenas, input, output), kernels.tap_gemm);
+            }
+            &Self::TapGemm { ref gemm, input, output, values: ValueType::F16 } => {
+                let halves = bytemuck::cast_slice_mut(arenas);
+                crate::parallel::run(pool, gemm, borrow(halves, input, output), kernels.tap_gemm_f16);
+            }
+            Self::Nest { .. } => self.run(kernels, arenas, arena_len),
+        }
+    }
+}
+
 /// Calls `run` for at most [`BATCH`] samples at a time, each of which reads its arena from `input` on and writes it from
 /// `output` on.
 fn in_batches<T: Default>(

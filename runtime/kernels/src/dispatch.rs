@@ -2,7 +2,7 @@
 //!
 //! In: the CPU. Out: function pointers. Firmware that names one implementation links no other.
 
-use crate::{NestFn, TapGemmF16Fn, TapGemmFn, arch, portable, reference};
+use crate::{NestFn, TapGemm, TapGemmF16Fn, TapGemmFn, arch, portable, reference};
 
 /// One implementation of every operation.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,8 @@ pub struct Kernels {
     pub tap_gemm_f16: TapGemmF16Fn,
     /// Everything else.
     pub nest: NestFn,
+    /// Which way `tap_gemm` takes for an operation on some samples, and why, in a few words.
+    pub path: fn(op: &TapGemm<'_>, samples: usize) -> &'static str,
     /// Largest error of a product of `tap_gemm`, relative to its size, that is not the rounding of `f32`.
     pub product_error: f32,
 }

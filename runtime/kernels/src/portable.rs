@@ -11,8 +11,14 @@ use crate::half_float::Element;
 use crate::{Kernels, PANEL, Panels, Sample, TapGemm};
 
 /// The implementation for every target.
-pub(crate) const KERNELS: Kernels =
-    Kernels { name: "portable", tap_gemm, tap_gemm_f16, nest: nest::nest, product_error: 0.0 };
+pub(crate) const KERNELS: Kernels = Kernels {
+    name: "portable",
+    tap_gemm,
+    tap_gemm_f16,
+    nest: nest::nest,
+    path: |_, _| "one position after the other",
+    product_error: 0.0,
+};
 
 fn tap_gemm(op: &TapGemm<'_>, samples: &mut [Sample<'_, f32>]) {
     any(op, samples);

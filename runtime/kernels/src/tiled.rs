@@ -36,6 +36,17 @@ pub(crate) fn tap_gemm<S: Simd<L>, P: Simd<PANEL>, A: Activations, const L: usiz
     }
 }
 
+/// Which way an operation takes with vectors of `L` values.
+pub(crate) fn path<const L: usize>(op: &TapGemm<'_>, samples: usize) -> &'static str {
+    if op.rows * op.cols * samples == 1 {
+        "vector times matrix: one position"
+    } else if dots::fit(op, op.output.channels, L, 2 * CHUNK * L) {
+        "dot products: few channels out"
+    } else {
+        "tiles in registers"
+    }
+}
+
 #[inline(always)]
 fn run<S: Simd<L>, P: Simd<PANEL>, W: SimdElement, A: Activations, const L: usize>(
     tiling: Tiling<S, P>,

@@ -14,6 +14,7 @@ use pocketgan_runtime::{Generator, Model};
 use pocketgan_tests::npy;
 use pocketgan_trainer::export::{self, Options, channels_last};
 use pocketgan_trainer::onnx::{self, ImportOptions};
+use rayon::ThreadPoolBuilder;
 use serde_json::json;
 
 #[derive(Parser)]
@@ -57,6 +58,8 @@ fn main() -> Result<()> {
     let x: Vec<Vec<f32>> =
         x.chunks_exact(x.len() / rows).map(|row| row.iter().map(|&v| v as f32).collect()).collect();
 
+    let pool = ThreadPoolBuilder::new().num_threads(args.threads).build()?;
+    let pool = (args.threads > 1).then_some(pool);
     let start = Instant::now();
     let path = args.dir.join("b1.onnx");
     let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -74,7 +77,10 @@ fn main() -> Result<()> {
             let stored = generator.input_of(picture, 0);
             channels_last(&input, |row_major, place| stored[place] = values[row_major]);
         }
-        generator.run_batch(args.batch);
+        match &pool {
+            Some(pool) => generator.run_batch_in(pool, args.batch),
+            None => generator.run_batch(args.batch),
+        }
         for (picture, values) in pictures.chunks_exact_mut(output.iter().product()).enumerate() {
             let stored = generator.image(picture).values;
             channels_last(&output, |row_major, place| values[row_major] = stored[place]);

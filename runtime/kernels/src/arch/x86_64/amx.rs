@@ -16,7 +16,7 @@ mod tile;
 
 use super::avx2::Avx2;
 use super::avx512::{Avx512, avx512, tiles as avx512_tiles};
-use crate::tiled::Activations;
+use crate::tiled::{self, Activations};
 use crate::{Kernels, PANEL, Panels, Sample, TapGemm, TapGemmF16Fn, TapGemmFn};
 use tile::{DEPTH, ROWS, Tiles};
 
@@ -30,7 +30,7 @@ pub(in crate::arch) fn amx() -> Option<Kernels> {
     let tap_gemm: TapGemmFn = |op, samples| unsafe { run(op, samples) };
     // SAFETY: as above.
     let tap_gemm_f16: TapGemmF16Fn = |op, samples| unsafe { run(op, samples) };
-    Some(Kernels { name: "amx", tap_gemm, tap_gemm_f16, product_error: PRODUCT_ERROR, ..kernels })
+    Some(Kernels { name: "amx", tap_gemm, tap_gemm_f16, path, product_error: PRODUCT_ERROR, ..kernels })
 }
 
 /// Largest error of a product: what two `bfloat16` leave of `x`, and `x2 * w2`, each at most `2^-18 * |x * w|`.
@@ -38,20 +38,31 @@ const PRODUCT_ERROR: f32 = 1.0 / (1 << 17) as f32;
 
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512bf16,avx2,fma,f16c")]
 fn run<A: Activations>(op: &TapGemm<'_>, samples: &mut [Sample<'_, A>]) {
-    let pays = op.input.channels >= DEPTH / 2 && op.output.channels > PANEL && !op.taps.is_empty();
+    samples.iter().for_each(|sample| op.check(sample.input.len(), sample.output.len()));
     if let Panels::F16(weights) = op.weights
-        && pays
+        && let Some(layout) = layout(op, samples.len())
     {
-        samples.iter().for_each(|sample| op.check(sample.input.len(), sample.output.len()));
-        if op.rows * op.cols * samples.len() >= ROWS / 2
-            && let Some(layout) = block::layout(op, samples.len())
-        {
-            // SAFETY: this function runs only where tiles may be used.
-            let tiles = unsafe { Tiles::set_up() };
-            return block::run(&tiles, (Avx512::new(), Avx2::new()), op, layout, weights, samples);
-        }
+        // SAFETY: this function runs only where tiles may be used.
+        let tiles = unsafe { Tiles::set_up() };
+        block::run(&tiles, (Avx512::new(), Avx2::new()), op, layout, weights, samples);
+    } else {
+        avx512_tiles(op, samples);
     }
-    avx512_tiles(op, samples);
+}
+
+/// How an operation is cut, if that is faster than without these tiles.
+#[inline]
+fn layout(op: &TapGemm<'_>, samples: usize) -> Option<block::Layout> {
+    let positions = op.rows * op.cols * samples;
+    let pays = op.input.channels >= DEPTH / 2 && op.output.channels > PANEL && positions >= ROWS / 2;
+    if pays && !op.taps.is_empty() { block::layout(op, samples) } else { None }
+}
+
+fn path(op: &TapGemm<'_>, samples: usize) -> &'static str {
+    match (op.weights, layout(op, samples)) {
+        (Panels::F16(_), Some(_)) => "tiles of bfloat16 pairs",
+        _ => tiled::path::<16>(op, samples),
+    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub(in crate::arch) fn avx512() -> Option<Kernels> {
     let tap_gemm: TapGemmFn = |op, samples| unsafe { tiles(op, samples) };
     // SAFETY: as above.
     let tap_gemm_f16: TapGemmF16Fn = |op, samples| unsafe { tiles(op, samples) };
-    Some(Kernels { name: "avx512", tap_gemm, tap_gemm_f16, ..portable::KERNELS })
+    Some(Kernels { name: "avx512", tap_gemm, tap_gemm_f16, path: tiled::path::<16>, ..portable::KERNELS })
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]

@@ -193,14 +193,23 @@ impl Block<'_> {
         }
     }
 
-    /// Where a position lies, if it is one that is written.
+    /// Calls `f` with each position that is written: its index, and its sample, row and column.
     #[inline(always)]
-    fn place(&self, position: usize) -> Option<(usize, usize, usize)> {
-        let (row, col) = (position / self.line, position % self.line);
-        let (sample, first_row, first_col) = self.op.place(self.start);
-        match self.rows {
-            None => Some(self.op.place(self.start + position)),
-            Some(_) => (col < self.op.cols).then_some((sample, first_row + row, first_col + col)),
+    fn each(&self, mut f: impl FnMut(usize, usize, usize, usize)) {
+        let op = self.op;
+        let (mut sample, mut row, mut col) = op.place(self.start);
+        let mut position = 0;
+        while position < self.positions {
+            f(position, sample, row, col);
+            position += 1;
+            col += 1;
+            if col == op.cols {
+                position += self.line - op.cols;
+                (row, col) = (row + 1, 0);
+            }
+            if row == op.rows {
+                (sample, row) = (sample + 1, 0);
+            }
         }
     }
 
@@ -226,12 +235,11 @@ impl Block<'_> {
         match &self.rows {
             None => {
                 for tap in op.taps {
-                    for position in 0..padded {
-                        let pixel = (position < self.positions).then(|| op.place(self.start + position));
-                        put(pixel.and_then(|(sample, row, col)| {
-                            Some(&samples[sample].input[op.input_start(row, col, *tap)?..])
-                        }));
-                    }
+                    self.each(|_, sample, row, col| {
+                        let start = op.input_start(row, col, *tap);
+                        put(start.map(|start| &samples[sample].input[start..]));
+                    });
+                    (self.positions..padded).for_each(|_| put(None));
                 }
             }
             Some(reach) => {
@@ -322,14 +330,20 @@ impl Group<'_> {
         op.activation
             .apply_all(sums.as_flattened_mut().as_flattened_mut().as_flattened_mut().as_flattened_mut());
         let lanes = (op.output.channels - self.first).min(N * ROWS);
-        for position in 0..block.positions {
-            let Some((sample, row, col)) = block.place(position) else { continue };
+        block.each(|position, sample, row, col| {
             let pixel = &mut samples[sample].output[op.output_start(row, col) + self.first..][..lanes];
             let tile = &sums[position / ROWS / M][position / ROWS % M];
-            for (n, pixel) in pixel.chunks_mut(ROWS).enumerate() {
-                store_all(simd, &tile[n][position % ROWS][..pixel.len()], pixel);
+            if lanes == N * ROWS {
+                // Lengths known to the compiler: vector stores instead of a call.
+                for n in 0..N {
+                    store_all(simd, &tile[n][position % ROWS], &mut pixel[n * ROWS..][..ROWS]);
+                }
+            } else {
+                for (n, pixel) in pixel.chunks_mut(ROWS).enumerate() {
+                    store_all(simd, &tile[n][position % ROWS][..pixel.len()], pixel);
+                }
             }
-        }
+        });
         lanes
     }
 
