@@ -152,7 +152,12 @@ impl Lowering<'_> {
     pub(super) fn reshaped_copy(&mut self, node: &Node, shape: &[usize]) -> Result<View> {
         self.draft.layer(&node.name);
         let view = self.view(node.inputs[0])?;
-        let copy = self.copy(&view, &row_major(&view.shape), self.value_type(&[&view]))?;
+        // A picture lies channels last where the axes that become its rows and columns allow it.
+        let rank = view.shape.len();
+        let channels_last = [0].into_iter().chain(2..rank).chain([1]).collect::<Vec<_>>();
+        let becomes_picture = shape.len() == 4 && rank > 4 && shape[..2] == view.shape[..2];
+        let order = if becomes_picture { channels_last } else { row_major(&view.shape) };
+        let copy = self.copy(&view, &order, self.value_type(&[&view]))?;
         match copy.reshape(shape) {
             Some(view) => Ok(view),
             None => bail!("a packed copy has any shape"),
