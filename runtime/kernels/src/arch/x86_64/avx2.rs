@@ -9,7 +9,7 @@ use super::has;
 use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
 use crate::simd::{InnerLoop, Simd};
 use crate::tiled::{self, Activations, Tiling};
-use crate::{Kernels, TapGemm, TapGemmF16Fn, TapGemmFn, portable};
+use crate::{Kernels, Nest, NestFn, TapGemm, TapGemmF16Fn, TapGemmFn, vector_nest};
 
 /// The implementation for CPUs with AVX2, FMA and F16C.
 pub(in crate::arch) fn avx2() -> Option<Kernels> {
@@ -20,13 +20,20 @@ pub(in crate::arch) fn avx2() -> Option<Kernels> {
     let tap_gemm: TapGemmFn = |op, input, output| unsafe { tiles(op, input, output) };
     // SAFETY: as above.
     let tap_gemm_f16: TapGemmF16Fn = |op, input, output| unsafe { tiles(op, input, output) };
-    Some(Kernels { name: "avx2", tap_gemm, tap_gemm_f16, nest: portable::KERNELS.nest })
+    // SAFETY: as above.
+    let nest: NestFn = |nest, arena| unsafe { loops(nest, arena) };
+    Some(Kernels { name: "avx2", tap_gemm, tap_gemm_f16, nest })
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn tiles<A: Activations>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
     let simd = Avx2::new();
     tiled::tap_gemm(Tiling { wide: simd, narrow: simd, max_rows: 6 }, op, input, output);
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn loops(nest: &Nest<'_>, arena: &mut [f32]) {
+    vector_nest::nest::<_, 8, 6>(Avx2::new(), nest, arena);
 }
 
 /// The widest multiply-add of this implementation.

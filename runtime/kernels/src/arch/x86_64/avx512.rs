@@ -10,7 +10,7 @@ use super::has;
 use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
 use crate::simd::{InnerLoop, Simd};
 use crate::tiled::{self, Activations, Tiling};
-use crate::{Kernels, TapGemm, TapGemmF16Fn, TapGemmFn, portable};
+use crate::{Kernels, Nest, NestFn, TapGemm, TapGemmF16Fn, TapGemmFn, vector_nest};
 
 /// The implementation for CPUs with AVX-512F and VL (and AVX2, FMA and F16C, which all of them have).
 pub(in crate::arch) fn avx512() -> Option<Kernels> {
@@ -21,12 +21,19 @@ pub(in crate::arch) fn avx512() -> Option<Kernels> {
     let tap_gemm: TapGemmFn = |op, input, output| unsafe { tiles(op, input, output) };
     // SAFETY: as above.
     let tap_gemm_f16: TapGemmF16Fn = |op, input, output| unsafe { tiles(op, input, output) };
-    Some(Kernels { name: "avx512", tap_gemm, tap_gemm_f16, nest: portable::KERNELS.nest })
+    // SAFETY: as above.
+    let nest: NestFn = |nest, arena| unsafe { loops(nest, arena) };
+    Some(Kernels { name: "avx512", tap_gemm, tap_gemm_f16, nest })
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
 fn tiles<A: Activations>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
     tiled::tap_gemm(Tiling { wide: Avx512::new(), narrow: Avx2::new(), max_rows: 8 }, op, input, output);
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
+fn loops(nest: &Nest<'_>, arena: &mut [f32]) {
+    vector_nest::nest::<_, 16, 8>(Avx512::new(), nest, arena);
 }
 
 /// The widest multiply-add of this implementation.
