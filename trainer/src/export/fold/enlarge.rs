@@ -95,7 +95,10 @@ impl Folder {
             return Ok(value);
         }
         match self.repetition(value) {
-            Some((small, times)) => self.enlarge(name, small, times),
+            Some((source, shape, times)) => {
+                let small = self.reshape(&format!("{name}.small"), &shape, source)?;
+                self.enlarge(name, small, times)
+            }
             None => Ok(value),
         }
     }
@@ -105,7 +108,8 @@ impl Folder {
         let &[n, c, h, w] = self.graph.shape(small) else { anyhow::bail!("{name}: no picture") };
         let [down, across] = times;
         let shape = [n, c, h * down, w * across];
-        let apart = self.reshape(&format!("{name}.pixels"), &[n, c, h, 1, w, 1], small)?;
+        // Not one with the reshape that the small picture may be, so that this remains in sight.
+        let apart = self.push(&format!("{name}.pixels"), Op::Reshape(vec![n, c, h, 1, w, 1]), vec![small])?;
         let repeated =
             self.push(&format!("{name}.repeated"), Op::Broadcast(split(&shape, times)), vec![apart])?;
         self.push(&format!("{name}.enlarged"), Op::Reshape(shape.to_vec()), vec![repeated])
@@ -126,40 +130,42 @@ impl Folder {
         matches.then_some((small, [down, across]))
     }
 
-    /// As [`enlarged`](Self::enlarged), for reshapes and repetitions in any number and order.
-    fn repetition(&self, value: Value) -> Option<(Value, [usize; 2])> {
-        let (mut small, mut chain) = (value, vec![]);
-        while let Some(node) = self.graph.node(small)
+    /// As [`enlarged`](Self::enlarged), for reshapes and repetitions in any number and order: the value that is repeated,
+    /// and its shape as a picture.
+    fn repetition(&self, value: Value) -> Option<(Value, [usize; 4], [usize; 2])> {
+        let (mut source, mut chain) = (value, vec![]);
+        while let Some(node) = self.graph.node(source)
             && matches!(node.op, Op::Reshape(_) | Op::Broadcast(_))
         {
-            chain.push(small);
-            small = node.inputs[0];
+            chain.push(source);
+            source = node.inputs[0];
         }
-        let repeats =
-            chain.iter().any(|v| matches!(self.graph.node(*v).map(|n| &n.op), Some(Op::Broadcast(_))));
-        let (&[n, c, h, w], &[to_n, to_c, to_h, to_w]) = (self.graph.shape(small), self.graph.shape(value))
-        else {
-            return None;
-        };
-        let fits = [n, c] == [to_n, to_c] && to_h.is_multiple_of(h) && to_w.is_multiple_of(w);
-        if !repeats || !fits || n * c * to_h * to_w > MOST_VALUES {
+        let &[n, c, to_h, to_w] = self.graph.shape(value) else { return None };
+        let pixels = self.graph.shape(source).iter().product::<usize>() / (n * c);
+        if n * c * to_h * to_w > MOST_VALUES || pixels == 0 || to_h * to_w / pixels < 2 {
             return None;
         }
         // Follows the number of each value through the chain.
-        let mut numbers: Vec<usize> = (0..n * c * h * w).collect();
-        let mut from = small;
+        let mut numbers: Vec<usize> = (0..n * c * pixels).collect();
+        let mut from = source;
         for &to in chain.iter().rev() {
             if let Some(Op::Broadcast(shape)) = self.graph.node(to).map(|node| &node.op) {
                 numbers = repeat(&numbers, self.graph.shape(from), shape);
             }
             from = to;
         }
-        let times = [to_h / h, to_w / w];
+        let across = numbers.iter().take(to_w).take_while(|&&number| number == numbers[0]).count();
+        let (w, down) = (to_w / across, to_h * to_w / pixels / across);
+        if w * across != to_w || down == 0 || !to_h.is_multiple_of(down) || to_h / down * w != pixels {
+            return None;
+        }
+        let h = to_h / down;
         let expected = |i: usize| {
             let (plane, y, x) = (i / (to_h * to_w), i / to_w % to_h, i % to_w);
-            (plane * h + y / times[0]) * w + x / times[1]
+            (plane * h + y / down) * w + x / across
         };
-        numbers.iter().enumerate().all(|(i, &number)| number == expected(i)).then_some((small, times))
+        let matches = numbers.iter().enumerate().all(|(i, &number)| number == expected(i));
+        matches.then_some((source, [n, c, h, w], [down, across]))
     }
 }
 

@@ -100,3 +100,29 @@ fn functions_come_before_the_repetition() {
     let square = b.binary(Binary::Mul, sum, sum);
     b.check(square);
 }
+
+#[test]
+fn what_is_enlarged_may_be_a_reshape_itself() {
+    let mut b = Builder::new(&[&[1, 6]]);
+    let x = b.graph.input(0);
+    let x = b.dense(x, 3 * 4 * 4);
+    let picture = b.reshape(x, &[1, 3, 4, 4]);
+    let norm = b.norm(picture);
+    let norm = b.unary(Unary::Relu, norm);
+    let large = enlarge(&mut b, norm, [2, 2]);
+    let y = b.same_conv(large, 3);
+    let skip = enlarge(&mut b, picture, [2, 2]);
+    let skip = b.conv(skip, 3, Conv2dGeometry::square(1, 1, 0));
+    let sum = b.binary(Binary::Add, y, skip);
+    let skip = enlarge(&mut b, sum, [2, 2]);
+    let skip = b.conv(skip, 3, Conv2dGeometry::square(1, 1, 0));
+    let large = enlarge(&mut b, sum, [2, 2]);
+    let y = b.same_conv(large, 3);
+    let sum = b.binary(Binary::Add, y, skip);
+    b.graph.set_output(sum);
+    let folded = fold(&b.graph).expect("the shapes fit");
+    for (value, node) in folded.nodes().filter(|(_, node)| matches!(node.op, Op::Conv2d { .. })) {
+        assert!(folded.shape(value)[2] < 16, "{} is computed on the enlarged picture", node.name);
+    }
+    b.check(sum);
+}
