@@ -5,6 +5,7 @@
 //! moves next to the dense layer whose result it is, so that both are one. What nobody reads is dropped.
 
 mod enlarge;
+mod shares;
 
 use anyhow::{Result, bail};
 
@@ -124,6 +125,10 @@ impl Folder {
                 let dense = self.push(name, dense, vec![vector])?;
                 self.push(&format!("{name}.reshape"), Op::Reshape(shape), vec![dense])
             }
+            Op::Contract { a, b, out } => match self.divide_after(name, [a, b, out], &inputs)? {
+                Some(value) => Ok(value),
+                None => self.push(name, op.clone(), inputs),
+            },
             Op::Reshape(shape) => {
                 let value = self.reshape(name, shape, inputs[0])?;
                 self.normalize_enlargement(name, value)

@@ -1,5 +1,6 @@
 //! Graphs of every shape through the whole export, which compares each file with its graph, on every kernel.
 
+mod attention;
 mod enlarge;
 
 use super::*;
