@@ -9,7 +9,7 @@ mod shares;
 
 use anyhow::{Result, bail};
 
-use crate::graph::{Binary, Conv2dGeometry, Graph, Op, Tensor, Unary, Value};
+use crate::graph::{Binary, Conv2dGeometry, Graph, Op, Reduction, Tensor, Unary, Value};
 
 /// The graph without batch normalization.
 ///
@@ -125,10 +125,13 @@ impl Folder {
                 let dense = self.push(name, dense, vec![vector])?;
                 self.push(&format!("{name}.reshape"), Op::Reshape(shape), vec![dense])
             }
-            Op::Contract { a, b, out } => match self.divide_after(name, [a, b, out], &inputs)? {
-                Some(value) => Ok(value),
-                None => self.push(name, op.clone(), inputs),
-            },
+            Op::Reduce { reduction: Reduction::Sum, axes } => {
+                match self.sum_of_products(name, axes, inputs[0])? {
+                    Some(value) => Ok(value),
+                    None => self.push(name, op.clone(), inputs),
+                }
+            }
+            Op::Contract { a, b, out } => self.contract(name, [a, b, out], inputs),
             Op::Reshape(shape) => {
                 let value = self.reshape(name, shape, inputs[0])?;
                 self.normalize_enlargement(name, value)

@@ -1,6 +1,7 @@
-//! Sums of products with shares, as a softmax makes them.
+//! Sums of products: also of those that are written as a product and a sum; of operands as they lie, not transposed; and
+//! with shares, as a softmax makes them.
 //!
-//! In: `sum over j of (e[i, j] / d[i]) * v[j, c]`. Out: the sum divided, which has fewer values than the shares.
+//! Of the last, in: `sum over j of (e[i, j] / d[i]) * v[j, c]`. Out: the sum divided, which has fewer values than the shares.
 
 use anyhow::Result;
 
@@ -8,9 +9,61 @@ use super::Folder;
 use crate::graph::{Binary, Op, Value};
 
 impl Folder {
+    /// The sum along some axes of products that nothing else reads, as one contraction, which needs no memory for them.
+    /// Constants are left alone: those of contractions are stored as weights are.
+    pub(super) fn sum_of_products(
+        &mut self,
+        name: &str,
+        axes: &[usize],
+        products: Value,
+    ) -> Result<Option<Value>> {
+        let Some(node) = self.graph.node(products).filter(|_| self.sole[products.index()]) else {
+            return Ok(None);
+        };
+        let shape = self.graph.shape(products).to_vec();
+        let factors = node.inputs.clone();
+        let variable = |value: &Value| {
+            let constant = matches!(self.graph.node(*value).map(|n| &n.op), Some(Op::Constant(_)));
+            self.graph.shape(*value) == shape && !constant
+        };
+        if !matches!(node.op, Op::Binary(Binary::Mul)) || !factors.iter().all(variable) {
+            return Ok(None);
+        }
+        let labels: Vec<usize> = (0..shape.len()).collect();
+        let out: Vec<usize> = labels.iter().copied().filter(|axis| !axes.contains(axis)).collect();
+        let sums = self.contract(&format!("{name}.products"), [&labels, &labels, &out], factors)?;
+        let whole: Vec<usize> =
+            labels.iter().map(|axis| if axes.contains(axis) { 1 } else { shape[*axis] }).collect();
+        self.reshape(name, &whole, sums).map(Some)
+    }
+
+    /// A contraction, which reads what its operands are transpositions of.
+    pub(super) fn contract(
+        &mut self,
+        name: &str,
+        [a, b, out]: [&[usize]; 3],
+        mut inputs: Vec<Value>,
+    ) -> Result<Value> {
+        let mut labels = [a.to_vec(), b.to_vec()];
+        for (labels, input) in labels.iter_mut().zip(&mut inputs) {
+            while let Some(node) = self.graph.node(*input)
+                && let Op::Transpose(permutation) = &node.op
+            {
+                let turned = labels.clone();
+                permutation.iter().zip(turned).for_each(|(&axis, label)| labels[axis] = label);
+                *input = node.inputs[0];
+            }
+        }
+        let [a, b] = labels;
+        if let Some(value) = self.divide_after(name, [&a, &b, out], &inputs)? {
+            return Ok(value);
+        }
+        self.push(name, Op::Contract { a, b, out: out.to_vec() }, inputs)
+    }
+
     /// A contraction of quotients whose divisor is the same along all that is summed, divided afterwards; none if it is
     /// no such, or others read the quotients.
-    pub(super) fn divide_after(
+    fn divide_after(
         &mut self,
         name: &str,
         [a, b, out]: [&[usize]; 3],

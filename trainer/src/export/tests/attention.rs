@@ -19,8 +19,9 @@ fn attention(b: &mut Builder, x: Value, channels: usize, side: usize) -> Value {
     let powers = b.unary(Unary::Exp, scores);
     let sum = b.push(Op::Reduce { reduction: Reduction::Sum, axes: vec![2] }, &[powers]);
     let shares = b.binary(Binary::Div, powers, sum);
+    let shares = b.push(Op::Transpose(vec![0, 2, 1]), &[shares]);
     let mixed =
-        b.push(Op::Contract { a: vec![0, 1, 2], b: vec![0, 3, 2], out: vec![0, 1, 3] }, &[value, shares]);
+        b.push(Op::Contract { a: vec![0, 1, 2], b: vec![0, 2, 3], out: vec![0, 1, 3] }, &[value, shares]);
     let picture = b.reshape(mixed, &[1, channels, side, side]);
     b.binary(Binary::Add, picture, x)
 }
@@ -61,4 +62,16 @@ fn a_table_that_others_read_stays_whole() {
     let sum = b.binary(Binary::Sub, turned, scores);
     let most = b.push(Op::Reduce { reduction: Reduction::Max, axes: vec![2] }, &[sum]);
     b.check(most);
+}
+
+#[test]
+fn a_sum_of_squares_is_one_step() {
+    let mut b = Builder::new(&[&[1, 12, 6, 5]]);
+    let x = b.graph.input(0);
+    let x = b.same_conv(x, 12);
+    let square = b.binary(Binary::Mul, x, x);
+    let sum = b.push(Op::Reduce { reduction: Reduction::Sum, axes: vec![2, 3] }, &[square]);
+    let root = b.unary(Unary::Sqrt, sum);
+    let y = b.binary(Binary::Div, x, root);
+    assert!(b.check(y) <= 5, "the input may be copied; layer, sum, root, quotient");
 }
