@@ -46,7 +46,8 @@ struct Side<'a> {
     start: fn(Place) -> usize,
 }
 
-/// What lies on the stack.
+/// What lies on the stack, on cache lines, which the widest vectors fill.
+#[repr(align(64))]
 struct Buffers<const L: usize, const R: usize> {
     columns: [[[f32; L]; 2]; DEPTH],
     rows: [[f32; R]; DEPTH],
@@ -92,11 +93,8 @@ fn run<S: Simd<L>, const L: usize, const R: usize>(
                         rows.pack(arena, at, [along, across], &mut buffers.rows[..depth], height);
                         if begun {
                             load(&mut buffers.sums, arena, at.out, [across, inner], [height, lanes]);
-                        } else {
-                            // Changes no value that is added to it.
-                            buffers.sums = [[[-0.0; L]; 2]; R];
                         }
-                        add::<S, L, R>(simd, &mut buffers, depth, height);
+                        add::<S, L, R>(simd, &mut buffers, depth, height, begun);
                         store(&buffers.sums, arena, at.out, [across, inner], [height, lanes]);
                         at.step(across, height as isize);
                         left -= height;
@@ -136,6 +134,16 @@ impl Side<'_> {
     ) {
         let [along, across] = [along, across].map(self.stride);
         let mut start = (self.start)(at);
+        if let Some(values) = self.reader.values(arena)
+            && across == 1
+            && len == T::LEN
+        {
+            for line in lines {
+                line.values().copy_from_slice(&values[start..][..T::LEN]);
+                start = start.wrapping_add_signed(along as isize);
+            }
+            return;
+        }
         if across == 1 || along != 1 {
             for line in lines {
                 line.values()[..len].copy_from_slice(self.reader.read(arena, start, across, len));
@@ -156,10 +164,15 @@ impl Side<'_> {
 
 /// What lies side by side.
 trait Line {
+    /// How many. Copies of a length that the compiler knows are moves of registers.
+    const LEN: usize;
+
     fn values(&mut self) -> &mut [f32];
 }
 
 impl<const L: usize> Line for [[f32; L]; 2] {
+    const LEN: usize = 2 * L;
+
     #[inline(always)]
     fn values(&mut self) -> &mut [f32] {
         self.as_flattened_mut()
@@ -167,6 +180,8 @@ impl<const L: usize> Line for [[f32; L]; 2] {
 }
 
 impl<const R: usize> Line for [f32; R] {
+    const LEN: usize = R;
+
     #[inline(always)]
     fn values(&mut self) -> &mut [f32] {
         self
@@ -184,7 +199,9 @@ fn load<const L: usize>(
 ) {
     for sums in &mut sums[..height] {
         let sums = &mut sums.as_flattened_mut()[..lanes];
-        if inner.out == 1 {
+        if inner.out == 1 && lanes == 2 * L {
+            sums[..2 * L].copy_from_slice(&arena[start..][..2 * L]);
+        } else if inner.out == 1 {
             sums.copy_from_slice(&arena[start..][..lanes]);
         } else {
             let mut at = start;
@@ -208,7 +225,9 @@ fn store<const L: usize>(
 ) {
     for sums in &sums[..height] {
         let sums = &sums.as_flattened()[..lanes];
-        if inner.out == 1 {
+        if inner.out == 1 && lanes == 2 * L {
+            arena[start..][..2 * L].copy_from_slice(&sums[..2 * L]);
+        } else if inner.out == 1 {
             arena[start..][..lanes].copy_from_slice(sums);
         } else {
             let mut at = start;
@@ -228,14 +247,15 @@ fn add<S: Simd<L>, const L: usize, const R: usize>(
     buffers: &mut Buffers<L, R>,
     depth: usize,
     height: usize,
+    begun: bool,
 ) {
     let (rows, columns) = (&buffers.rows[..depth], &buffers.columns[..depth]);
     let sums = &mut buffers.sums;
     match height {
-        1 => simd.outline(Tile::<L, R, 1> { rows, columns, sums }),
-        2 => simd.outline(Tile::<L, R, 2> { rows, columns, sums }),
-        4 => simd.outline(Tile::<L, R, 4> { rows, columns, sums }),
-        _ => simd.outline(Tile::<L, R, R> { rows, columns, sums }),
+        1 => simd.outline(Tile::<L, R, 1> { rows, columns, sums, begun }),
+        2 => simd.outline(Tile::<L, R, 2> { rows, columns, sums, begun }),
+        4 => simd.outline(Tile::<L, R, 4> { rows, columns, sums, begun }),
+        _ => simd.outline(Tile::<L, R, R> { rows, columns, sums, begun }),
     }
 }
 
@@ -244,6 +264,8 @@ struct Tile<'a, const L: usize, const R: usize, const T: usize> {
     rows: &'a [[f32; R]],
     columns: &'a [[[f32; L]; 2]],
     sums: &'a mut [[[f32; L]; 2]; R],
+    /// Whether there are sums to add to.
+    begun: bool,
 }
 
 impl<S: Simd<L>, const L: usize, const R: usize, const T: usize> InnerLoop<S, L> for Tile<'_, L, R, T> {
@@ -252,10 +274,13 @@ impl<S: Simd<L>, const L: usize, const R: usize, const T: usize> InnerLoop<S, L>
     #[allow(clippy::needless_range_loop, reason = "iterators over registers are not always inlined")]
     #[inline(always)]
     fn run(self, simd: S) {
-        let mut acc = [[simd.splat(0.0); 2]; T];
-        for i in 0..T {
-            for j in 0..2 {
-                acc[i][j] = simd.load(&self.sums[i][j]);
+        // Changes no value that is added to it.
+        let mut acc = [[simd.splat(-0.0); 2]; T];
+        if self.begun {
+            for i in 0..T {
+                for j in 0..2 {
+                    acc[i][j] = simd.load(&self.sums[i][j]);
+                }
             }
         }
         for (row, columns) in self.rows.iter().zip(self.columns) {

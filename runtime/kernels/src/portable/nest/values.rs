@@ -17,6 +17,19 @@ impl<'a> Reader<'a> {
         Self { operand, buffer: [fill; RUN] }
     }
 
+    /// Where the values lie, if they lie there in single precision.
+    #[inline(always)]
+    pub(crate) fn values<'s>(&self, arena: &'s [f32]) -> Option<&'s [f32]>
+    where
+        'a: 's,
+    {
+        match self.operand {
+            Operand::Arena(_) => Some(arena),
+            Operand::F32(values, _) => Some(values),
+            _ => None,
+        }
+    }
+
     /// A run of at most [`RUN`] values.
     #[inline(always)]
     pub(crate) fn read<'s>(
