@@ -1,9 +1,10 @@
 //! From a [`Graph`] to a verified `.pgan` file.
 //!
-//! fold (fewer operations) -> quantize (fp16) -> lower (tap GEMMs and loop nests over buffers, pictures channels last) ->
+//! fold (fewer operations) -> quantize (fp16) -> blocks (smaller tables) -> lower (tap GEMMs and loop nests over buffers, pictures channels last) ->
 //! arena (a place for every buffer) -> write -> verify (the runtime draws what the graph draws).
 
 mod arena;
+mod blocks;
 mod draft;
 mod fold;
 mod lower;
@@ -76,7 +77,7 @@ impl Default for Options {
 pub fn export(graph: &Graph, options: &Options) -> Result<Export> {
     let folded = fold(&with_picture(graph, options.picture)?)?;
     let (rounded, rounding) = round_weights(&folded, options.weights)?;
-    let program = program(&rounded, options)?;
+    let program = program(&blocks::split(&rounded)?, options)?;
     let file = program.to_bytes().context("writing the file")?;
     let (parity, activation_effect) = verify::verify(&rounded, &file, options.activations)?;
     Ok(Export { file, rounded, rounding, parity, activation_effect })

@@ -29,6 +29,8 @@ mod tap_gemm;
 pub mod testing;
 #[allow(dead_code, reason = "a target may have no implementation in `arch`")]
 mod tiled;
+#[allow(dead_code, reason = "a target may have no implementation in `arch`")]
+mod vector_nest;
 
 pub use dispatch::Kernels;
 pub use function::Function;

@@ -82,7 +82,8 @@ pub struct Nest<'a> {
 }
 
 /// An implementation of [`Nest`]. All implementations give the same bits, those of [`reference::nest`], except that
-/// a NaN may be another; and all panic under the same conditions, see [`Nest::check`].
+/// a NaN may be another, and that sums of products may be added without rounding each product; and all panic under the
+/// same conditions, see [`Nest::check`].
 ///
 /// [`reference::nest`]: crate::reference::nest
 pub type NestFn = fn(nest: &Nest<'_>, arena: &mut [f32]);

@@ -3,7 +3,7 @@
 //! Adds in the order that [`reference`](crate::reference) defines, so it gives the same bits, and is its fast form where
 //! those bits are wanted. A tap GEMM uses less than 256 bytes of stack.
 
-mod nest;
+pub(crate) mod nest;
 
 use half::f16;
 

@@ -30,12 +30,12 @@ macro_rules! kernel_tests {
         }
 
         #[test]
-        fn random_nests_give_the_bits_of_the_reference() {
+        fn random_nests_match_the_reference() {
             $crate::testing::nest::random($kernels);
         }
 
         #[test]
-        fn nests_of_every_form_give_the_bits_of_the_reference() {
+        fn nests_of_every_form_match_the_reference() {
             $crate::testing::nest::forms($kernels);
         }
 

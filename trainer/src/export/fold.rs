@@ -4,9 +4,12 @@
 //! convolution over a single pixel, the first layer of many generators, becomes the dense layer that it is. A reshape
 //! moves next to the dense layer whose result it is, so that both are one. What nobody reads is dropped.
 
+mod enlarge;
+mod shares;
+
 use anyhow::{Result, bail};
 
-use crate::graph::{Binary, Conv2dGeometry, Graph, Op, Tensor, Unary, Value};
+use crate::graph::{Binary, Conv2dGeometry, Graph, Op, Reduction, Tensor, Unary, Value};
 
 /// The graph without batch normalization.
 ///
@@ -88,8 +91,25 @@ impl Folder {
                     self.push(&format!("{name}.scaled"), Op::Binary(Binary::Mul), vec![inputs[0], scale])?;
                 self.push(name, Op::Binary(Binary::Add), vec![scaled, shift])
             }
-            Op::Binary(function @ (Binary::Add | Binary::Mul | Binary::Sub)) => {
-                self.scale_or_shift(name, *function, inputs)
+            Op::Binary(function) => {
+                if let Some(value) = self.function_with_enlarged(name, *function, [inputs[0], inputs[1]])? {
+                    return Ok(value);
+                }
+                match function {
+                    Binary::Add | Binary::Mul | Binary::Sub => self.scale_or_shift(name, *function, inputs),
+                    _ => self.push(name, op.clone(), inputs),
+                }
+            }
+            Op::Unary(function) => match self.function_of_enlarged(name, *function, inputs[0])? {
+                Some(value) => Ok(value),
+                None => self.push(name, op.clone(), inputs),
+            },
+            Op::Conv2d { weight, bias, geometry } => {
+                let layer = (weight, bias.as_ref(), geometry);
+                match self.convolution_of_enlarged(name, layer, inputs[0])? {
+                    Some(value) => Ok(value),
+                    None => self.push(name, op.clone(), inputs),
+                }
             }
             Op::ConvTranspose2d { weight, bias, geometry } => {
                 let shape = op.output_shape(&[self.graph.shape(inputs[0])])?;
@@ -105,7 +125,17 @@ impl Folder {
                 let dense = self.push(name, dense, vec![vector])?;
                 self.push(&format!("{name}.reshape"), Op::Reshape(shape), vec![dense])
             }
-            Op::Reshape(shape) => self.reshape(name, shape, inputs[0]),
+            Op::Reduce { reduction: Reduction::Sum, axes } => {
+                match self.sum_of_products(name, axes, inputs[0])? {
+                    Some(value) => Ok(value),
+                    None => self.push(name, op.clone(), inputs),
+                }
+            }
+            Op::Contract { a, b, out } => self.contract(name, [a, b, out], inputs),
+            Op::Reshape(shape) => {
+                let value = self.reshape(name, shape, inputs[0])?;
+                self.normalize_enlargement(name, value)
+            }
             _ => self.push(name, op.clone(), inputs),
         }
     }
@@ -181,9 +211,24 @@ impl Folder {
         fits.then(|| (0..shape[axis]).map(at).collect())
     }
 
-    /// Multiplies channel `n` by `scale[n]` and adds `shift[n]`, in the layer that computes the value; false if there is
-    /// none, or others read what is in between.
+    /// Multiplies channel `n` by `scale[n]` and adds `shift[n]`, in the layer that computes the value, or in all of which
+    /// it is the sum; false if there is none, or others read what is in between.
     fn scale_channels(&mut self, value: Value, scale: &[f64], shift: &[f64]) -> Result<bool> {
+        let mut layers = vec![];
+        if !self.summed_layers(value, scale.len(), &mut layers) {
+            return Ok(false);
+        }
+        let zeros = vec![0.0; shift.len()];
+        for (i, layer) in layers.into_iter().enumerate() {
+            if let Some(op) = self.graph.op_mut(layer) {
+                scale_outputs(op, scale, if i == 0 { shift } else { &zeros })?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Appends the layers whose sum, or difference, a value is; false if it is not, or others read what is in between.
+    fn summed_layers(&self, value: Value, channels: usize, layers: &mut Vec<Value>) -> bool {
         let mut layer = value;
         while self.sole[layer.index()]
             && let Some(node) = self.graph.node(layer)
@@ -191,25 +236,32 @@ impl Folder {
         {
             layer = node.inputs[0];
         }
-        let (shape, whole) = (self.graph.shape(layer).to_vec(), self.graph.shape(value));
-        let Some(node) = self.graph.node(layer).filter(|_| self.sole[layer.index()]) else {
-            return Ok(false);
-        };
+        let (shape, whole) = (self.graph.shape(layer), self.graph.shape(value));
+        let Some(node) = self.graph.node(layer).filter(|_| self.sole[layer.index()]) else { return false };
+        let same_channels = whole.len() > 1 && shape.len() > 1 && whole[..2] == shape[..2];
         let fits = match &node.op {
             // Vectors whose elements, a block for each channel, are the values of one picture.
             Op::Dense { .. } if layer != value => {
-                shape.len() == 2 && whole.len() > 2 && whole[..1] == shape[..1] && whole[1] == scale.len()
+                shape.len() == 2 && whole.len() > 2 && whole[..1] == shape[..1] && whole[1] == channels
             }
-            Op::Dense { .. } => shape.last() == Some(&scale.len()),
-            Op::Conv2d { .. } | Op::ConvTranspose2d { .. } => {
-                whole.len() > 1 && whole[..2] == shape[..2] && shape[1] == scale.len()
+            Op::Dense { .. } => shape.last() == Some(&channels),
+            Op::Conv2d { .. } | Op::ConvTranspose2d { .. } => same_channels && shape[1] == channels,
+            Op::Binary(Binary::Add | Binary::Sub) if same_channels && shape.len() > 3 => {
+                let whole = |input: &Value| self.graph.shape(*input) == shape;
+                return node.inputs.iter().all(whole)
+                    && node.inputs.iter().all(|&input| self.summed_layers(input, channels, layers));
+            }
+            Op::Broadcast(_) if same_channels && shape.len() > 3 => {
+                let input = node.inputs[0];
+                let own = self.graph.shape(input);
+                return own.len() == shape.len()
+                    && own[..2] == shape[..2]
+                    && self.summed_layers(input, channels, layers);
             }
             _ => false,
         };
-        if fits && let Some(op) = self.graph.op_mut(layer) {
-            scale_outputs(op, scale, shift)?;
-        }
-        Ok(fits)
+        layers.push(layer);
+        fits
     }
 }
 

@@ -90,8 +90,8 @@ impl Lowering<'_> {
             let whole = match self.destinations.get(&value) {
                 Some(view) => view.clone(),
                 None => {
-                    let shape = graph.shape(value);
-                    self.allocate(shape, &natural_order(shape), self.activations)
+                    let order = self.order_for_readers(value);
+                    self.allocate(graph.shape(value), &order, self.activations)
                 }
             };
             self.destinations.insert(value, whole.clone());

@@ -1,5 +1,8 @@
 //! Graphs of every shape through the whole export, which compares each file with its graph, on every kernel.
 
+mod attention;
+mod enlarge;
+
 use super::*;
 use crate::graph::{Binary, Conv2dGeometry, Input, Op, Reduction, Role, Tensor, Unary, Value};
 use crate::training::noise;

@@ -3,22 +3,66 @@
 //! Every result has the bits that [`reference`](crate::reference) defines: runs go along an axis that is kept, or along
 //! the innermost reduced one, and never change the order in which the values of one result are combined. Uses less than
 //! 5 KB of stack.
+//!
+//! An [`Engine`] has the innermost loops, so that an instruction set can have them compiled for it.
 
 mod loops;
 mod matrix;
 mod values;
 
-use loops::{Loops, Place, advance};
-use values::{Reader, apply, combine, fold, identity, store};
+pub(crate) use loops::{Loops, Place, advance, for_each};
+pub(crate) use values::{Reader, apply_inline, combine_inline, fold, identity, multiply_add};
+use values::{apply, combine, store};
 
 use crate::function::entry;
 use crate::{Axis, Combine, Function, MAX_AXES, Nest, Operand, f16_to_f32};
 
 /// The implementation for every target.
 pub(crate) fn nest(nest: &Nest<'_>, arena: &mut [f32]) {
+    run(Plain, nest, arena);
+}
+
+/// The innermost loops, over runs of at most [`RUN`] values.
+pub(crate) trait Engine: Copy {
+    /// `out = function(a, b)`, value by value.
+    fn apply(self, function: Function, a: &[f32], b: &[f32], out: &mut [f32]);
+    /// `sums = combine(sums, values)`, value by value.
+    fn combine(self, combine: Combine, sums: &mut [f32], values: &[f32]);
+    /// `sums += a * b`, value by value, each product rounded.
+    fn multiply_add(self, sums: &mut [f32], a: &[f32], b: &[f32]);
+    /// Computes a product of matrices; false, and nothing done, if the nest is none.
+    fn product(self, nest: &Nest<'_>, loops: &Loops, arena: &mut [f32]) -> bool;
+}
+
+/// For the instructions that every CPU of the target has.
+#[derive(Clone, Copy)]
+struct Plain;
+
+impl Engine for Plain {
+    fn apply(self, function: Function, a: &[f32], b: &[f32], out: &mut [f32]) {
+        apply(function, a, b, out);
+    }
+
+    fn combine(self, joins: Combine, sums: &mut [f32], values: &[f32]) {
+        combine(joins, sums, values);
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, sums: &mut [f32], a: &[f32], b: &[f32]) {
+        multiply_add(sums, a, b);
+    }
+
+    fn product(self, nest: &Nest<'_>, loops: &Loops, arena: &mut [f32]) -> bool {
+        matrix::product(nest, loops, arena)
+    }
+}
+
+/// Runs a nest with the loops of `engine`.
+#[inline(always)]
+pub(crate) fn run<E: Engine>(engine: E, nest: &Nest<'_>, arena: &mut [f32]) {
     nest.check(arena.len());
     let loops = Loops::new(nest);
-    let mut runs = Runs { nest, a: Reader::new(nest.a), b: Reader::new(nest.b), result: [0.0; RUN] };
+    let mut runs = Runs { engine, nest, a: Reader::new(nest.a), b: Reader::new(nest.b), result: [0.0; RUN] };
     if loops.reduced().is_empty() {
         match nest.function {
             Function::Take => runs.take(&loops, arena),
@@ -26,7 +70,7 @@ pub(crate) fn nest(nest: &Nest<'_>, arena: &mut [f32]) {
             Function::Identity if is_copy(nest, &loops) => runs.copy(&loops, arena),
             _ => runs.map(&loops, arena),
         }
-    } else if !matrix::product(nest, &loops, arena) {
+    } else if !engine.product(nest, &loops, arena) {
         if loops.inner().extent as usize >= SHORT {
             runs.reduce_across(&loops, arena);
         } else {
@@ -42,21 +86,22 @@ fn is_copy(nest: &Nest<'_>, loops: &Loops) -> bool {
 }
 
 /// A nest, and what lies on the stack meanwhile.
-struct Runs<'a> {
+struct Runs<'a, E> {
+    engine: E,
     nest: &'a Nest<'a>,
     a: Reader<'a>,
     b: Reader<'a>,
     result: [f32; RUN],
 }
 
-impl Runs<'_> {
+impl<E: Engine> Runs<'_, E> {
     /// The function's values of a run along `axis`.
     #[inline]
     fn values(&mut self, axis: &Axis, at: Place, len: usize, arena: &[f32]) -> &[f32] {
         let a = self.a.read(arena, at.a, axis.a, len);
         let b = self.b.read(arena, at.b, axis.b, len);
         let result = &mut self.result[..len];
-        apply(self.nest.function, a, b, result);
+        self.engine.apply(self.nest.function, a, b, result);
         result
     }
 
@@ -133,11 +178,10 @@ impl Runs<'_> {
                 if (self.nest.function, joins) == (Function::Mul, Combine::Sum) {
                     let a = self.a.read(arena, at.a, inner.a, len);
                     let b = self.b.read(arena, at.b, inner.b, len);
-                    for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
-                        *sum += a * b;
-                    }
+                    self.engine.multiply_add(sums, a, b);
                 } else {
-                    combine(joins, sums, self.values(inner, at, len, arena));
+                    let engine = self.engine;
+                    engine.combine(joins, sums, self.values(inner, at, len, arena));
                 }
                 if !advance(reduced, &mut position, &mut at) {
                     break;
@@ -167,7 +211,7 @@ impl Runs<'_> {
 }
 
 /// Values in the longest run: one for each bit of a `u64`.
-const RUN: usize = 64;
+pub(crate) const RUN: usize = 64;
 
 /// Runs that are shorter do not pay.
-const SHORT: usize = 8;
+pub(crate) const SHORT: usize = 8;

@@ -65,7 +65,7 @@ impl Lowering<'_> {
             &Op::Concat { axis } => {
                 let whole = match self.destinations.get(&value) {
                     Some(view) => view.clone(),
-                    None => self.allocate(shape, &natural_order(shape), self.activations),
+                    None => self.allocate(shape, &self.order_for_readers(value), self.activations),
                 };
                 let mut start = 0;
                 for part in &read {
@@ -134,7 +134,13 @@ impl Lowering<'_> {
             ..view.clone()
         };
         let shape = self.graph.shape(value);
-        let result = self.allocate(shape, &row_major(shape), ValueType::F32);
+        let order = self.order_for_readers(value);
+        let given = self.destinations.get(&value).filter(|view| read.iter().all(|r| r.memory != view.memory));
+        let result = match given {
+            // Sums may grow beyond what half precision holds.
+            Some(view) if self.draft.value_type(view.memory) == ValueType::F32 => view.clone(),
+            _ => self.allocate(shape, &order, ValueType::F32),
+        };
         let reduced: Vec<usize> = (out.len()..all.len()).collect();
         self.draft.nest(&Nest {
             function: Function::Mul,
@@ -148,11 +154,55 @@ impl Lowering<'_> {
         Ok(result)
     }
 
+    /// The order in memory that suits those who read a value: what is reduced later is not innermost, so that vectors run
+    /// across the results; what becomes a picture lies channels last.
+    pub(super) fn order_for_readers(&self, value: Value) -> Vec<usize> {
+        let shape = self.graph.shape(value);
+        let mut order = natural_order(shape);
+        let mut seen = value;
+        for _ in 0..MOST_FUNCTIONS {
+            let readers = &self.readers[seen.index()];
+            let nodes = || readers.iter().filter_map(|&reader| Some((reader, self.graph.node(reader)?)));
+            if let Some(axes) = nodes().find_map(|(_, node)| match &node.op {
+                Op::Reduce { axes, .. } => Some(axes),
+                _ => None,
+            }) {
+                let innermost = order.iter().rposition(|axis| !axes.contains(axis) && shape[*axis] >= LONG);
+                if let Some(innermost) = innermost {
+                    let axis = order.remove(innermost);
+                    order.push(axis);
+                }
+                return order;
+            }
+            let next = nodes().find_map(|(reader, node)| match &node.op {
+                Op::Reshape(to) if to.len() == 4 && shape.len() == 3 && to[..2] == shape[..2] => {
+                    Some((reader, true))
+                }
+                Op::Unary(_) | Op::Binary(_) | Op::Concat { .. } if self.graph.shape(reader) == shape => {
+                    Some((reader, false))
+                }
+                Op::Concat { .. } => Some((reader, false)),
+                _ => None,
+            });
+            match next {
+                Some((_, true)) => return vec![0, 2, 1],
+                Some((reader, false)) => seen = reader,
+                None => break,
+            }
+        }
+        order
+    }
+
     /// A reshape that no view expresses.
     pub(super) fn reshaped_copy(&mut self, node: &Node, shape: &[usize]) -> Result<View> {
         self.draft.layer(&node.name);
         let view = self.view(node.inputs[0])?;
-        let copy = self.copy(&view, &row_major(&view.shape), self.value_type(&[&view]))?;
+        // A picture lies channels last where the axes that become its rows and columns allow it.
+        let rank = view.shape.len();
+        let channels_last = [0].into_iter().chain(2..rank).chain([1]).collect::<Vec<_>>();
+        let becomes_picture = shape.len() == 4 && rank > 4 && shape[..2] == view.shape[..2];
+        let order = if becomes_picture { channels_last } else { row_major(&view.shape) };
+        let copy = self.copy(&view, &order, self.value_type(&[&view]))?;
         match copy.reshape(shape) {
             Some(view) => Ok(view),
             None => bail!("a packed copy has any shape"),
@@ -246,3 +296,9 @@ fn binary(function: Binary) -> Function {
         Binary::PRelu => Function::PRelu,
     }
 }
+
+/// Functions of each value through which readers are looked for.
+const MOST_FUNCTIONS: usize = 8;
+
+/// Values along an axis on which vectors pay.
+const LONG: usize = 8;

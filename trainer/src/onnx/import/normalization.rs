@@ -48,7 +48,7 @@ pub(super) fn batch(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
 fn training(b: &mut Builder, call: &Call<'_>, x: Value, epsilon: f64) -> Result<Vec<Operand>> {
     let rank = b.shape(x).len();
     let over: Vec<usize> = (0..rank).filter(|&axis| axis != 1).collect();
-    let (mean, variance) = statistics(b, x, &over)?;
+    let (mean, _, variance) = statistics(b, x, &over)?;
     let [gamma, beta] = [per_channel(b, call, 1, rank)?, per_channel(b, call, 2, rank)?];
     let result = normalize(b, x, mean, variance, epsilon)?;
     let result = b.mul(result, gamma)?;
@@ -83,12 +83,12 @@ fn normalize(b: &mut Builder, x: Value, mean: Value, variance: Value, epsilon: f
     b.div(centered, deviation)
 }
 
-/// Mean and variance; the axes remain with extent 1.
-fn statistics(b: &mut Builder, x: Value, over: &[usize]) -> Result<(Value, Value)> {
+/// Mean, what is left of each value, and variance; the axes remain with extent 1.
+fn statistics(b: &mut Builder, x: Value, over: &[usize]) -> Result<(Value, Value, Value)> {
     let mean = b.mean(x, over)?;
     let centered = b.sub(x, mean)?;
     let square = b.mul(centered, centered)?;
-    Ok((mean, b.mean(square, over)?))
+    Ok((mean, centered, b.mean(square, over)?))
 }
 
 /// InstanceNormalization: each picture's channel by itself.
@@ -97,10 +97,13 @@ pub(super) fn instance(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>>
     ensure!(x.rank() >= 3, "{:?} has no spatial axes", x.shape());
     let value = b.value(x)?;
     let over: Vec<usize> = (2..x.rank()).collect();
-    let (mean, variance) = statistics(b, value, &over)?;
-    let result = normalize(b, value, mean, variance, call.attributes.float_or("epsilon", 1e-5)?)?;
+    let (_, centered, variance) = statistics(b, value, &over)?;
+    let variance = b.with(Binary::Add, variance, call.attributes.float_or("epsilon", 1e-5)?)?;
+    let deviation = b.unary(Unary::Sqrt, variance)?;
     let [scale, shift] = [per_channel(b, call, 1, x.rank())?, per_channel(b, call, 2, x.rank())?];
-    let result = b.mul(result, scale)?;
+    // Divided once for each channel, not once for each value.
+    let scale = b.div(scale, deviation)?;
+    let result = b.mul(centered, scale)?;
     let result = b.add(result, shift)?;
     same(b, call, result)
 }
@@ -116,8 +119,10 @@ pub(super) fn group(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
     let value = b.value(x)?;
     let grouped = b.reshape(value, [&[shape[0], groups, shape[1] / groups], &shape[2..]].concat())?;
     let over: Vec<usize> = (2..=shape.len()).collect();
-    let (mean, variance) = statistics(b, grouped, &over)?;
-    let mut result = normalize(b, grouped, mean, variance, call.attributes.float_or("epsilon", 1e-5)?)?;
+    let (_, centered, variance) = statistics(b, grouped, &over)?;
+    let variance = b.with(Binary::Add, variance, call.attributes.float_or("epsilon", 1e-5)?)?;
+    let deviation = b.unary(Unary::Sqrt, variance)?;
+    let mut result = b.div(centered, deviation)?;
     for (i, function) in [(1, Binary::Mul), (2, Binary::Add)] {
         let parameter = call.value(b, i)?;
         let mut aligned = vec![1; shape.len() + 1];
@@ -138,10 +143,9 @@ pub(super) fn layer(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
     let x = call.input(0)?;
     let over = trailing(call, x)?;
     let value = b.value(x)?;
-    let (mean, variance) = statistics(b, value, &over)?;
+    let (mean, centered, variance) = statistics(b, value, &over)?;
     let variance = b.with(Binary::Add, variance, call.attributes.float_or("epsilon", 1e-5)?)?;
     let deviation = b.unary(Unary::Sqrt, variance)?;
-    let centered = b.sub(value, mean)?;
     let mut result = b.div(centered, deviation)?;
     let scale = call.value(b, 1)?;
     result = b.mul(result, scale)?;
@@ -183,8 +187,7 @@ pub(super) fn mean_variance(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Oper
     let x = call.input(0)?;
     let over = super::call::axes(call.attributes.ints("axes")?.unwrap_or(&[0, 2, 3]), x.rank())?;
     let value = b.value(x)?;
-    let (mean, variance) = statistics(b, value, &over)?;
-    let centered = b.sub(value, mean)?;
+    let (_, centered, variance) = statistics(b, value, &over)?;
     let deviation = b.unary(Unary::Sqrt, variance)?;
     // The standard adds so much and no more.
     let deviation = b.with(Binary::Add, deviation, 1e-9)?;

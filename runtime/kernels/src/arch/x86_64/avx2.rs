@@ -9,7 +9,7 @@ use super::has;
 use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
 use crate::simd::{InnerLoop, Simd};
 use crate::tiled::{self, Activations, Tiling};
-use crate::{Kernels, Sample, TapGemm, TapGemmF16Fn, TapGemmFn, portable};
+use crate::{Kernels, Nest, NestFn, Sample, TapGemm, TapGemmF16Fn, TapGemmFn, portable, vector_nest};
 
 /// The implementation for CPUs with AVX2, FMA and F16C.
 pub(in crate::arch) fn avx2() -> Option<Kernels> {
@@ -20,13 +20,21 @@ pub(in crate::arch) fn avx2() -> Option<Kernels> {
     let tap_gemm: TapGemmFn = |op, samples| unsafe { tiles(op, samples) };
     // SAFETY: as above.
     let tap_gemm_f16: TapGemmF16Fn = |op, samples| unsafe { tiles(op, samples) };
-    Some(Kernels { name: "avx2", tap_gemm, tap_gemm_f16, path: tiled::path::<8>, ..portable::KERNELS })
+    // SAFETY: as above.
+    let nest: NestFn = |nest, arena| unsafe { loops(nest, arena) };
+    let path = tiled::path::<8>;
+    Some(Kernels { name: "avx2", tap_gemm, tap_gemm_f16, nest, path, ..portable::KERNELS })
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn tiles<A: Activations>(op: &TapGemm<'_>, samples: &mut [Sample<'_, A>]) {
     let simd = Avx2::new();
     tiled::tap_gemm(Tiling { wide: simd, narrow: simd, max_rows: 6 }, op, samples);
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn loops(nest: &Nest<'_>, arena: &mut [f32]) {
+    vector_nest::nest::<_, 8, 6>(Avx2::new(), nest, arena);
 }
 
 /// The widest multiply-add of this implementation.

@@ -10,7 +10,7 @@ use super::has;
 use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
 use crate::simd::{InnerLoop, Simd};
 use crate::tiled::{self, Activations, Tiling};
-use crate::{Kernels, Sample, TapGemm, TapGemmF16Fn, TapGemmFn, portable};
+use crate::{Kernels, Nest, NestFn, Sample, TapGemm, TapGemmF16Fn, TapGemmFn, portable, vector_nest};
 
 /// The implementation for CPUs with AVX-512F and VL (and AVX2, FMA and F16C, which all of them have).
 pub(in crate::arch) fn avx512() -> Option<Kernels> {
@@ -21,12 +21,20 @@ pub(in crate::arch) fn avx512() -> Option<Kernels> {
     let tap_gemm: TapGemmFn = |op, samples| unsafe { tiles(op, samples) };
     // SAFETY: as above.
     let tap_gemm_f16: TapGemmF16Fn = |op, samples| unsafe { tiles(op, samples) };
-    Some(Kernels { name: "avx512", tap_gemm, tap_gemm_f16, path: tiled::path::<16>, ..portable::KERNELS })
+    // SAFETY: as above.
+    let nest: NestFn = |nest, arena| unsafe { loops(nest, arena) };
+    let path = tiled::path::<16>;
+    Some(Kernels { name: "avx512", tap_gemm, tap_gemm_f16, nest, path, ..portable::KERNELS })
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
 pub(super) fn tiles<A: Activations>(op: &TapGemm<'_>, samples: &mut [Sample<'_, A>]) {
     tiled::tap_gemm(Tiling { wide: Avx512::new(), narrow: Avx2::new(), max_rows: 8 }, op, samples);
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
+fn loops(nest: &Nest<'_>, arena: &mut [f32]) {
+    vector_nest::nest::<_, 16, 8>(Avx512::new(), nest, arena);
 }
 
 /// The widest multiply-add of this implementation.

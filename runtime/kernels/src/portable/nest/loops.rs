@@ -4,7 +4,7 @@ use super::{RUN, SHORT};
 use crate::{Axis, MAX_AXES, Nest, Operand};
 
 /// Axes without those of extent 1, neighbours that are one in all three views merged.
-pub(super) struct Loops {
+pub(crate) struct Loops {
     kept: List,
     reduced: List,
     start: Place,
@@ -12,10 +12,10 @@ pub(super) struct Loops {
 
 /// Where the three views are.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
-    pub(super) a: usize,
-    pub(super) b: usize,
-    pub(super) out: usize,
+pub(crate) struct Place {
+    pub(crate) a: usize,
+    pub(crate) b: usize,
+    pub(crate) out: usize,
 }
 
 #[derive(Default)]
@@ -26,7 +26,7 @@ struct List {
 
 impl Loops {
     /// Those of `nest`, which was checked. At least one axis is kept, if only one of extent 1.
-    pub(super) fn new(nest: &Nest<'_>) -> Self {
+    pub(crate) fn new(nest: &Nest<'_>) -> Self {
         let iterated = nest.iterated();
         let (kept, reduced) = iterated.split_at(iterated.len() - nest.reduced);
         let mut kept = List::merged(nest, kept);
@@ -44,40 +44,40 @@ impl Loops {
     }
 
     /// The axis along which runs go, the innermost of those kept.
-    pub(super) fn inner(&self) -> &Axis {
+    pub(crate) fn inner(&self) -> &Axis {
         &self.kept.axes[self.kept.len - 1]
     }
 
     /// The other axes that are kept.
-    pub(super) fn outer(&self) -> &[Axis] {
+    pub(crate) fn outer(&self) -> &[Axis] {
         &self.kept.axes[..self.kept.len - 1]
     }
 
     /// The axes that are reduced.
-    pub(super) fn reduced(&self) -> &[Axis] {
+    pub(crate) fn reduced(&self) -> &[Axis] {
         &self.reduced.axes[..self.reduced.len]
     }
 
     /// Where the first value is.
-    pub(super) fn start(&self) -> Place {
+    pub(crate) fn start(&self) -> Place {
         self.start
     }
 
     /// Every position of the kept axes but the inner.
     #[inline(always)]
-    pub(super) fn for_each_outer(&self, visit: impl FnMut(Place)) {
+    pub(crate) fn for_each_outer(&self, visit: impl FnMut(Place)) {
         for_each(self.outer(), self.start, visit);
     }
 
     /// Every run of the kept axes: where it starts, and its length.
     #[inline(always)]
-    pub(super) fn for_each_run(&self, mut visit: impl FnMut(Place, usize)) {
+    pub(crate) fn for_each_run(&self, mut visit: impl FnMut(Place, usize)) {
         self.for_each_outer(|at| for_each_part(self.inner(), at, &mut visit));
     }
 
     /// Every position of the kept axes.
     #[inline(always)]
-    pub(super) fn for_each_value(&self, visit: impl FnMut(Place)) {
+    pub(crate) fn for_each_value(&self, visit: impl FnMut(Place)) {
         for_each(&self.kept.axes[..self.kept.len], self.start, visit);
     }
 }
@@ -114,7 +114,7 @@ impl List {
 impl Place {
     /// `by` positions along `axis`. It stays inside, or returns there: intermediate values may wrap.
     #[inline(always)]
-    pub(super) fn step(&mut self, axis: &Axis, by: isize) {
+    pub(crate) fn step(&mut self, axis: &Axis, by: isize) {
         self.a = self.a.wrapping_add_signed((axis.a as isize).wrapping_mul(by));
         self.b = self.b.wrapping_add_signed((axis.b as isize).wrapping_mul(by));
         self.out = self.out.wrapping_add_signed((axis.out as isize).wrapping_mul(by));
@@ -123,7 +123,7 @@ impl Place {
 
 /// Runs along `axis`: where each starts, and its length.
 #[inline(always)]
-pub(super) fn for_each_part(axis: &Axis, mut at: Place, mut visit: impl FnMut(Place, usize)) {
+pub(crate) fn for_each_part(axis: &Axis, mut at: Place, mut visit: impl FnMut(Place, usize)) {
     let mut left = axis.extent as usize;
     while left > 0 {
         let len = left.min(RUN);
@@ -135,7 +135,7 @@ pub(super) fn for_each_part(axis: &Axis, mut at: Place, mut visit: impl FnMut(Pl
 
 /// Every position of `axes` in row-major order.
 #[inline(always)]
-pub(super) fn for_each(axes: &[Axis], mut at: Place, mut visit: impl FnMut(Place)) {
+pub(crate) fn for_each(axes: &[Axis], mut at: Place, mut visit: impl FnMut(Place)) {
     let mut position = [0; MAX_AXES];
     visit(at);
     while advance(axes, &mut position, &mut at) {
@@ -145,7 +145,7 @@ pub(super) fn for_each(axes: &[Axis], mut at: Place, mut visit: impl FnMut(Place
 
 /// Moves to the next position in row-major order; false, and back at the first, after the last.
 #[inline(always)]
-pub(super) fn advance(axes: &[Axis], position: &mut [u32; MAX_AXES], at: &mut Place) -> bool {
+pub(crate) fn advance(axes: &[Axis], position: &mut [u32; MAX_AXES], at: &mut Place) -> bool {
     for (axis, position) in axes.iter().zip(position).rev() {
         *position += 1;
         if *position < axis.extent {

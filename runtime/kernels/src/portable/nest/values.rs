@@ -5,21 +5,34 @@ use crate::half_float::{half_at, set_half};
 use crate::{Combine, Function, Nest, Operand, f16_to_f32};
 
 /// An operand, and room for a run that does not lie in memory as such.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     operand: Operand<'a>,
     buffer: [f32; RUN],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(operand: Operand<'a>) -> Self {
+    pub(crate) fn new(operand: Operand<'a>) -> Self {
         // What a scalar reads, in runs of any length.
         let fill = if let Operand::Scalar(value) = operand { value } else { 0.0 };
         Self { operand, buffer: [fill; RUN] }
     }
 
+    /// Where the values lie, if they lie there in single precision.
+    #[inline(always)]
+    pub(crate) fn values<'s>(&self, arena: &'s [f32]) -> Option<&'s [f32]>
+    where
+        'a: 's,
+    {
+        match self.operand {
+            Operand::Arena(_) => Some(arena),
+            Operand::F32(values, _) => Some(values),
+            _ => None,
+        }
+    }
+
     /// A run of at most [`RUN`] values.
     #[inline(always)]
-    pub(super) fn read<'s>(
+    pub(crate) fn read<'s>(
         &'s mut self,
         arena: &'s [f32],
         start: usize,
@@ -114,6 +127,12 @@ fn scatter(run: &[f32], arena: &mut [f32], start: usize, stride: i32) {
 /// others share one, which keeps the code small.
 #[inline(never)]
 pub(super) fn apply(function: Function, a: &[f32], b: &[f32], out: &mut [f32]) {
+    apply_inline(function, a, b, out);
+}
+
+/// [`apply`], compiled for whatever instructions the caller has.
+#[inline(always)]
+pub(crate) fn apply_inline(function: Function, a: &[f32], b: &[f32], out: &mut [f32]) {
     macro_rules! each {
         ($($name:ident)*) => {
             match function {
@@ -135,7 +154,21 @@ pub(super) fn apply(function: Function, a: &[f32], b: &[f32], out: &mut [f32]) {
 
 /// `sums = combine(sums, values)`, value by value.
 #[inline(never)]
-pub(super) fn combine(combine: Combine, sums: &mut [f32], values: &[f32]) {
+pub(super) fn combine(joins: Combine, sums: &mut [f32], values: &[f32]) {
+    combine_inline(joins, sums, values);
+}
+
+/// `sums += a * b`, value by value, each product rounded.
+#[inline(always)]
+pub(crate) fn multiply_add(sums: &mut [f32], a: &[f32], b: &[f32]) {
+    for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+        *sum += a * b;
+    }
+}
+
+/// [`combine`], compiled for whatever instructions the caller has.
+#[inline(always)]
+pub(crate) fn combine_inline(combine: Combine, sums: &mut [f32], values: &[f32]) {
     macro_rules! each {
         ($($name:ident)*) => {
             match combine {
@@ -152,7 +185,7 @@ pub(super) fn combine(combine: Combine, sums: &mut [f32], values: &[f32]) {
 
 /// `sum` combined with one value after the other.
 #[inline(never)]
-pub(super) fn fold(combine: Combine, sum: f32, values: &[f32]) -> f32 {
+pub(crate) fn fold(combine: Combine, sum: f32, values: &[f32]) -> f32 {
     macro_rules! each {
         ($($name:ident)*) => {
             match combine {
@@ -164,7 +197,7 @@ pub(super) fn fold(combine: Combine, sum: f32, values: &[f32]) -> f32 {
 }
 
 /// What changes no value that it is combined with: even a negative zero survives the sum with one.
-pub(super) fn identity(combine: Combine) -> f32 {
+pub(crate) fn identity(combine: Combine) -> f32 {
     match combine {
         Combine::Sum => -0.0,
         Combine::Product => 1.0,
