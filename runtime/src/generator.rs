@@ -91,10 +91,7 @@ impl<'m, 'a> Generator<'m, 'a> {
     /// # Panics
     /// When `count` is more than [`capacity`](Self::capacity).
     pub fn run_batch(&mut self, count: usize) {
-        let arenas = &mut self.arenas[..count * self.arena_len];
-        for operation in self.model.operations() {
-            operation.run(&self.kernels, arenas, self.arena_len);
-        }
+        self.run_steps(count, |_| {});
     }
 
     /// [`run_batch`](Self::run_batch) on the threads of a pool of the caller's: several pictures side by side, or the
@@ -110,14 +107,16 @@ impl<'m, 'a> Generator<'m, 'a> {
         }
     }
 
-    /// Runs one of the file's steps for the first `count` pictures, to see how long it takes.
+    /// [`run_batch`](Self::run_batch) that calls `after` with the number of each of the file's steps once it has run.
     ///
     /// # Panics
-    /// When `count` is more than [`capacity`](Self::capacity), or there is no such step.
-    pub fn run_step(&mut self, step: usize, count: usize) {
+    /// When `count` is more than [`capacity`](Self::capacity).
+    pub fn run_steps(&mut self, count: usize, mut after: impl FnMut(usize)) {
         let arenas = &mut self.arenas[..count * self.arena_len];
-        let operation = self.model.operations().nth(step).expect("the step is one of the model's");
-        operation.run(&self.kernels, arenas, self.arena_len);
+        for (step, operation) in self.model.operations().enumerate() {
+            operation.run(&self.kernels, arenas, self.arena_len);
+            after(step);
+        }
     }
 
     /// Which way the kernels take for a step on `count` pictures, and why.

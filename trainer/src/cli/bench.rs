@@ -161,11 +161,12 @@ fn measure_steps(model: &Model<'_>, batch: usize, budget: Duration) -> Result<Ve
     let begin = Instant::now();
     loop {
         set_inputs(&mut generator, batch);
-        for (index, step) in steps.iter_mut().enumerate() {
-            let begin = Instant::now();
-            generator.run_step(index, batch);
-            step.fastest = step.fastest.min(begin.elapsed());
-        }
+        let mut before = Instant::now();
+        generator.run_steps(batch, |index| {
+            let now = Instant::now();
+            steps[index].fastest = steps[index].fastest.min(now - before);
+            before = now;
+        });
         if begin.elapsed() >= budget {
             return Ok(steps);
         }
