@@ -2,7 +2,7 @@
 
 use pocketgan_kernels::{Kernels, dispatch};
 
-use crate::{ArenaTooSmall, Image, Latent, Model};
+use crate::{Image, Latent, Model, StartError};
 
 /// Draws pictures. Nothing allocates, and nothing can fail.
 #[derive(Debug)]
@@ -17,23 +17,26 @@ impl<'m, 'a> Generator<'m, 'a> {
     ///
     /// # Errors
     /// When the arena has fewer than [`Model::arena_len`] values.
-    pub fn new(model: &Model<'m>, arena: &'a mut [f32]) -> Result<Self, ArenaTooSmall> {
+    pub fn new(model: &Model<'m>, arena: &'a mut [f32]) -> Result<Self, StartError> {
         Self::with_kernels(model, arena, dispatch::best())
     }
 
     /// A generator with kernels of the caller's choice.
     ///
     /// # Errors
-    /// When the arena has fewer than [`Model::arena_len`] values.
+    /// When the arena has fewer than [`Model::arena_len`] values, or the model has loop nests and `kernels` have none.
     pub fn with_kernels(
         model: &Model<'m>,
         arena: &'a mut [f32],
         kernels: Kernels,
-    ) -> Result<Self, ArenaTooSmall> {
+    ) -> Result<Self, StartError> {
+        if let (None, Some((step, function))) = (kernels.nest, model.first_nest()) {
+            return Err(StartError::NoNests { step, function });
+        }
         let have_bytes = size_of_val(arena);
         match arena.get_mut(..model.arena_len()) {
             Some(arena) => Ok(Self { model: *model, arena, kernels }),
-            None => Err(ArenaTooSmall { need_bytes: model.file().arena_bytes(), have_bytes }),
+            None => Err(StartError::ArenaTooSmall { need_bytes: model.file().arena_bytes(), have_bytes }),
         }
     }
 

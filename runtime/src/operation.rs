@@ -33,7 +33,10 @@ impl<'a> Operation<'a> {
                 (kernels.tap_gemm_f16)(gemm, read, write);
             }
             Self::Nest { nest, axes, axis_count } => {
-                (kernels.nest)(&Nest { axes: &axes[..*axis_count], ..*nest }, arena);
+                // `Generator::with_kernels` refused kernels without.
+                if let Some(run) = kernels.nest {
+                    run(&Nest { axes: &axes[..*axis_count], ..*nest }, arena);
+                }
             }
         }
     }

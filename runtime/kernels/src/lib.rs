@@ -8,6 +8,9 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(any(test, feature = "testing"))]
+extern crate alloc;
+
 pub mod activation;
 mod arch;
 pub mod dispatch;

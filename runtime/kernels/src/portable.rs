@@ -11,7 +11,7 @@ use crate::half_float::Element;
 use crate::{Kernels, PANEL, Panels, TapGemm};
 
 /// The implementation for every target.
-pub(crate) const KERNELS: Kernels = Kernels { name: "portable", tap_gemm, tap_gemm_f16, nest: nest::nest };
+pub(crate) const KERNELS: Kernels = Kernels { name: "portable", tap_gemm, tap_gemm_f16, nest: Some(nest::nest) };
 
 fn tap_gemm(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]) {
     any(op, input, output);

@@ -12,7 +12,7 @@ use crate::{Kernels, PANEL, Panels, TapGemm, f16_to_f32};
 pub use nest::nest;
 
 /// The definition as an implementation.
-pub const KERNELS: Kernels = Kernels { name: "reference", tap_gemm, tap_gemm_f16, nest };
+pub const KERNELS: Kernels = Kernels { name: "reference", tap_gemm, tap_gemm_f16, nest: Some(nest) };
 
 /// The tap GEMM in its defined order: start at the bias; add the taps in order, each tap's channels in order, every
 /// product and every sum rounded to `f32`; apply the activation. A tap outside the input adds nothing.
