@@ -13,6 +13,8 @@ extern crate alloc;
 
 pub mod activation;
 mod arch;
+#[allow(dead_code, reason = "a target may have no implementation in `arch`")]
+mod blocks;
 pub mod dispatch;
 #[allow(dead_code, reason = "a target may have no implementation in `arch`")]
 mod dots;
