@@ -2,24 +2,42 @@
 
 use core::fmt;
 
-use pocketgan_format::FormatError;
+use pocketgan_format::{FormatError, Function};
 
 /// Why a file cannot be used.
 pub type LoadError = FormatError;
 
-/// The arena holds fewer values than the model needs.
+/// Why a generator cannot run a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ArenaTooSmall {
-    /// What the model needs, in bytes.
-    pub need_bytes: usize,
-    /// What the arena has, in bytes.
-    pub have_bytes: usize,
+#[non_exhaustive]
+pub enum StartError {
+    /// The arena holds fewer values than the model needs.
+    ArenaTooSmall {
+        /// What the model needs, in bytes.
+        need_bytes: usize,
+        /// What the arena has, in bytes.
+        have_bytes: usize,
+    },
+    /// The model has a loop nest, and the kernels have none.
+    NoNests {
+        /// Index of the first such step.
+        step: usize,
+        /// What it computes.
+        function: Function,
+    },
 }
 
-impl fmt::Display for ArenaTooSmall {
+impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the arena has {} bytes, the model needs {}", self.have_bytes, self.need_bytes)
+        match self {
+            Self::ArenaTooSmall { need_bytes, have_bytes } => {
+                write!(f, "the arena has {have_bytes} bytes, the model needs {need_bytes}")
+            }
+            Self::NoNests { step, function } => {
+                write!(f, "step {step} is a loop nest of {function:?}, and these kernels have no loop nests")
+            }
+        }
     }
 }
 
-impl core::error::Error for ArenaTooSmall {}
+impl core::error::Error for StartError {}

@@ -3,7 +3,7 @@
 use pocketgan_kernels::{Kernels, dispatch};
 
 use crate::operation::Operation;
-use crate::{ArenaTooSmall, Image, Latent, Model};
+use crate::{Image, Latent, Model, StartError};
 
 /// Draws pictures. Nothing allocates, and nothing can fail.
 ///
@@ -22,23 +22,28 @@ impl<'m, 'a> Generator<'m, 'a> {
     ///
     /// # Errors
     /// When the arena has fewer than [`Model::arena_len`] values.
-    pub fn new(model: &Model<'m>, arena: &'a mut [f32]) -> Result<Self, ArenaTooSmall> {
+    pub fn new(model: &Model<'m>, arena: &'a mut [f32]) -> Result<Self, StartError> {
         Self::with_kernels(model, arena, dispatch::best())
     }
 
     /// A generator with kernels of the caller's choice.
     ///
     /// # Errors
-    /// When the arena has fewer than [`Model::arena_len`] values.
+    /// When the arena has fewer than [`Model::arena_len`] values, or the model has loop nests and `kernels` have none.
     pub fn with_kernels(
         model: &Model<'m>,
         arena: &'a mut [f32],
         kernels: Kernels,
-    ) -> Result<Self, ArenaTooSmall> {
+    ) -> Result<Self, StartError> {
+        if let (None, Some((step, function))) = (kernels.nest, model.first_nest()) {
+            return Err(StartError::NoNests { step, function });
+        }
         let have_bytes = size_of_val(arena);
         let arena_len = model.arena_len();
         match arena.len().checked_div(arena_len) {
-            None | Some(0) => Err(ArenaTooSmall { need_bytes: model.file().arena_bytes(), have_bytes }),
+            None | Some(0) => {
+                Err(StartError::ArenaTooSmall { need_bytes: model.file().arena_bytes(), have_bytes })
+            }
             Some(capacity) => {
                 let arenas = &mut arena[..capacity * arena_len];
                 Ok(Self { model: *model, arenas, arena_len, kernels })

@@ -31,12 +31,12 @@ mod operation;
 #[cfg(feature = "rayon")]
 mod parallel;
 
-pub use error::{ArenaTooSmall, LoadError};
+pub use error::{LoadError, StartError};
 pub use generator::Generator;
 pub use image::Image;
 pub use latent::Latent;
 pub use model::{Input, Model};
-pub use pocketgan_format::Role;
+pub use pocketgan_format::{Function, Role};
 pub use pocketgan_kernels::{Kernels, dispatch};
 
 /// Bytes of a file, compiled into the program at an address that [`Model::load`] accepts.

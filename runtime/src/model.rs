@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use pocketgan_format::{File, Role};
+use pocketgan_format::{File, Function, Role, Step};
 
 use crate::LoadError;
 use crate::operation::Operation;
@@ -84,6 +84,14 @@ impl<'a> Model<'a> {
     /// The values that are black and white.
     pub fn range(&self) -> [f32; 2] {
         self.file.range()
+    }
+
+    /// Index and function of the first step that is a loop nest.
+    pub(crate) fn first_nest(&self) -> Option<(usize, Function)> {
+        self.file.steps().enumerate().find_map(|(index, step)| match step {
+            Step::Nest(nest) => Some((index, nest.function)),
+            Step::TapGemm(_) => None,
+        })
     }
 
     /// Where an input lies in the arena, in values.

@@ -34,7 +34,10 @@ impl<'a> Operation<'a> {
             }
             Self::Nest { nest, axes, axis_count } => {
                 let nest = Nest { axes: &axes[..*axis_count], ..*nest };
-                arenas.chunks_exact_mut(arena_len).for_each(|arena| (kernels.nest)(&nest, arena));
+                // `Generator::with_kernels` refused kernels without.
+                if let Some(run) = kernels.nest {
+                    arenas.chunks_exact_mut(arena_len).for_each(|arena| run(&nest, arena));
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use pocketgan_runtime::{ArenaTooSmall, Generator, Latent, LoadError, Model};
+use pocketgan_runtime::{Generator, Kernels, Latent, LoadError, Model, StartError};
 
 use crate::{Clock, Display, Storage};
 
@@ -26,8 +26,8 @@ pub enum RunError<E> {
     Load(LoadError),
     /// The model wants more than a latent vector, which a board has not.
     Inputs,
-    /// The model needs more memory than the board has set aside.
-    Arena(ArenaTooSmall),
+    /// The model needs more memory than the board has set aside, or operations that it has not linked.
+    Start(StartError),
     /// The display failed.
     Display(E),
 }
@@ -41,6 +41,7 @@ pub fn run<D: Display>(
     clock: &mut impl Clock,
     display: &mut D,
     arena: &mut [f32],
+    kernels: Kernels,
     seeds: Range<u64>,
 ) -> Result<Report, RunError<D::Error>> {
     let model = Model::load(storage.model()).map_err(RunError::Load)?;
@@ -48,7 +49,7 @@ pub fn run<D: Display>(
         return Err(RunError::Inputs);
     }
     let mut report = Report { arena_bytes: model.arena_len() * size_of::<f32>(), images: 0, generate_us: 0 };
-    let mut generator = Generator::new(&model, arena).map_err(RunError::Arena)?;
+    let mut generator = Generator::with_kernels(&model, arena, kernels).map_err(RunError::Start)?;
     for seed in seeds {
         let start_us = clock.now_us();
         let image = generator.generate(Latent::from_seed(seed));
@@ -64,7 +65,7 @@ impl<E: fmt::Display> fmt::Display for RunError<E> {
         match self {
             Self::Load(error) => write!(f, "loading the model: {error}"),
             Self::Inputs => f.write_str("the model wants more than a latent vector"),
-            Self::Arena(error) => write!(f, "reserving the arena: {error}"),
+            Self::Start(error) => write!(f, "starting the generator: {error}"),
             Self::Display(error) => write!(f, "showing a picture: {error}"),
         }
     }

@@ -10,7 +10,7 @@ use std::{env, fmt, fs, io, io::Write as _, path::PathBuf, time::Instant};
 use anyhow::{Context, Result};
 use boards_common::{Clock, Display, TextDisplay, run};
 use pocketgan_format::AlignedBytes;
-use pocketgan_runtime::{Image, Model};
+use pocketgan_runtime::{Image, Model, dispatch};
 
 fn main() -> Result<()> {
     let mut args = env::args_os().skip(1).map(PathBuf::from);
@@ -20,7 +20,8 @@ fn main() -> Result<()> {
     let model = Model::load(&file).with_context(|| format!("loading {}", path.display()))?;
     let mut arena = vec![0.0; model.arena_len()];
     let mut display = Recorder { text: TextDisplay::new(Stdout), first: None };
-    let report = run(&*file, &mut Started(Instant::now()), &mut display, &mut arena, SEEDS)?;
+    let report =
+        run(&*file, &mut Started(Instant::now()), &mut display, &mut arena, dispatch::best(), SEEDS)?;
     println!(
         "{} images, {} bytes of flash, {} bytes of arena",
         report.images,

@@ -6,6 +6,8 @@
 
 use crate::Kernels;
 
+#[cfg(arm_fpu)]
+mod arm;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -13,14 +15,24 @@ mod x86_64;
 #[cfg(target_arch = "x86_64")]
 pub(crate) const COUNT: usize = 3;
 /// Length of [`available`].
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(all(arm_fpu, not(arm_helium)))]
+pub(crate) const COUNT: usize = 1;
+/// Length of [`available`].
+#[cfg(arm_helium)]
+pub(crate) const COUNT: usize = 2;
+/// Length of [`available`].
+#[cfg(not(any(target_arch = "x86_64", arm_fpu)))]
 pub(crate) const COUNT: usize = 0;
 
 /// What this CPU has of this architecture's implementations, the fastest last.
 pub(crate) fn available() -> [Option<Kernels>; COUNT] {
     #[cfg(target_arch = "x86_64")]
     return [x86_64::avx2(), x86_64::avx512(), x86_64::amx()];
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(all(arm_fpu, not(arm_helium)))]
+    return [Some(arm::FPU)];
+    #[cfg(arm_helium)]
+    return [Some(arm::FPU), Some(arm::HELIUM)];
+    #[cfg(not(any(target_arch = "x86_64", arm_fpu)))]
     []
 }
 

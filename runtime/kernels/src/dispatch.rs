@@ -13,12 +13,21 @@ pub struct Kernels {
     pub tap_gemm: TapGemmFn,
     /// The same with activations in half precision.
     pub tap_gemm_f16: TapGemmF16Fn,
-    /// Everything else.
-    pub nest: NestFn,
+    /// Everything else; none in firmware that is to be small, see [`without_nests`](Self::without_nests).
+    pub nest: Option<NestFn>,
     /// Which way `tap_gemm` takes for an operation on some samples, and why, in a few words.
     pub path: fn(op: &TapGemm<'_>, samples: usize) -> &'static str,
     /// Largest error of a product of `tap_gemm`, relative to its size, that is not the rounding of `f32`.
     pub product_error: f32,
+}
+
+impl Kernels {
+    /// Without loop nests, which then are not linked: some 45 KB of code. Enough for dense layers and convolutions with
+    /// the activations of [`Activation`](crate::Activation).
+    #[must_use]
+    pub const fn without_nests(self) -> Self {
+        Self { nest: None, ..self }
+    }
 }
 
 /// The fastest implementation that this CPU has.

@@ -8,8 +8,13 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(any(test, feature = "testing"))]
+extern crate alloc;
+
 pub mod activation;
 mod arch;
+#[allow(dead_code, reason = "a target may have no implementation in `arch`")]
+mod blocks;
 pub mod dispatch;
 #[allow(dead_code, reason = "a target may have no implementation in `arch`")]
 mod dots;

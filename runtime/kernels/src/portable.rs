@@ -1,84 +1,93 @@
-//! The implementation for every target: plain Rust. Of a tap GEMM, one panel of accumulators and no buffer.
+//! The implementation for every target: plain Rust.
 //!
 //! Adds in the order that [`reference`](crate::reference) defines, so it gives the same bits, and is its fast form where
-//! those bits are wanted. A tap GEMM uses less than 256 bytes of stack.
+//! those bits are wanted.
 
 pub(crate) mod nest;
 
 use half::f16;
 
+use crate::blocks::{self, DOT_PARTS, Position, Tiles};
 use crate::half_float::Element;
-use crate::{Kernels, PANEL, Panels, Sample, TapGemm};
+use crate::{Kernels, PANEL, Sample, TapGemm};
 
 /// The implementation for every target.
 pub(crate) const KERNELS: Kernels = Kernels {
     name: "portable",
     tap_gemm,
     tap_gemm_f16,
-    nest: nest::nest,
-    path: |_, _| "one position after the other",
+    nest: Some(nest::nest),
+    path: |_, _| "three positions at a time",
     product_error: 0.0,
 };
 
 fn tap_gemm(op: &TapGemm<'_>, samples: &mut [Sample<'_, f32>]) {
-    any(op, samples);
+    blocks::tap_gemm(Plain, op, samples);
 }
 
 fn tap_gemm_f16(op: &TapGemm<'_>, samples: &mut [Sample<'_, f16>]) {
-    any(op, samples);
+    blocks::tap_gemm(Plain, op, samples);
 }
 
-fn any<A: Element>(op: &TapGemm<'_>, samples: &mut [Sample<'_, A>]) {
-    for Sample { input, output } in samples {
-        op.check(input.len(), output.len());
-        // One instance for each storage: firmware pays for both only if it can meet both.
-        match op.weights {
-            Panels::F16(weights) => run(op, weights, input, output),
-            Panels::F32(weights) => run(op, weights, input, output),
+/// Inner loops in plain Rust.
+#[derive(Clone, Copy)]
+struct Plain;
+
+impl<W: Element, A: Element> Tiles<W, A> for Plain {
+    const POSITIONS: usize = 3;
+
+    #[inline(always)]
+    fn add(self, tile: &[Position], input: &[A], weights: &[[W; PANEL]], sums: &mut [[f32; PANEL]]) {
+        match tile {
+            [p, q, r] => add([p, q, r], input, weights, sums),
+            [p, q] => add([p, q], input, weights, sums),
+            _ => tile.iter().for_each(|p| add([p], input, weights, sums)),
         }
+    }
+
+    const DOT_CHANNELS: usize = 1;
+
+    /// In one part, which keeps the order.
+    #[inline(always)]
+    fn dots(self, input: &[A], step: usize, weights: &[f32], sums: &mut [[f32; PANEL]]) {
+        for (i, sums) in sums.iter_mut().enumerate() {
+            let pixel = &input[i * step..][..weights.len()];
+            sums[0] = pixel.iter().zip(weights).fold(sums[0], |sum, (x, w)| sum + x.to_f32() * w);
+        }
+    }
+
+    #[inline(always)]
+    fn total(parts: &[f32; DOT_PARTS]) -> f32 {
+        parts[0]
     }
 }
 
-fn run<W: Element, A: Element>(op: &TapGemm<'_>, weights: &[[W; PANEL]], input: &[A], output: &mut [A]) {
-    let (c, n) = (op.input.channels, op.output.channels);
-    let panel_rows = op.taps.len() * c;
-    // Panels outside, positions inside: the weights of a panel are read again from a cache, or flash's, not from afar.
-    for (panel, bias) in op.bias.chunks_exact(PANEL).enumerate() {
-        let weights = &weights[panel * panel_rows..][..panel_rows];
-        let lanes = PANEL.min(n - panel * PANEL);
-        for row in 0..op.rows {
-            for col in 0..op.cols {
-                let mut sums: [f32; PANEL] = core::array::from_fn(|lane| bias[lane]);
-                for (t, tap) in op.taps.iter().enumerate() {
-                    if let Some(pixel) = op.input_start(row, col, *tap) {
-                        let weights = &weights[t * c..][..c];
-                        add_products(&mut sums, &input[pixel..][..c], weights);
-                    }
-                }
-                op.activation.apply_all(&mut sums);
-                let start = op.output_start(row, col) + panel * PANEL;
-                let pixel = &mut output[start..][..lanes];
-                pixel.iter_mut().zip(sums).for_each(|(value, sum)| *value = A::from_f32(sum));
+/// Widens each weight once for all positions.
+#[inline(never)]
+fn add<W: Element, A: Element, const P: usize>(
+    tile: [&Position; P],
+    input: &[A],
+    weights: &[[W; PANEL]],
+    sums: &mut [[f32; PANEL]],
+) {
+    let pixels = tile.map(|position| &input[position.start..][..weights.len()]);
+    let mut acc = tile.map(|position| sums[position.sum]);
+    for (k, row) in weights.iter().enumerate() {
+        let x = pixels.map(|pixel| pixel[k].to_f32());
+        for lane in 0..PANEL {
+            let w = row[lane].to_f32();
+            for i in 0..P {
+                acc[i][lane] += x[i] * w;
             }
         }
     }
-}
-
-/// `sums += pixel * weights`, one channel after the other.
-#[inline]
-fn add_products<W: Element, A: Element>(sums: &mut [f32; PANEL], pixel: &[A], weights: &[[W; PANEL]]) {
-    for (x, row) in pixel.iter().zip(weights) {
-        let x = x.to_f32();
-        for (sum, w) in sums.iter_mut().zip(row) {
-            *sum += x * w.to_f32();
-        }
-    }
+    tile.iter().zip(acc).for_each(|(position, acc)| sums[position.sum] = acc);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Activation, Pixels, reference};
+    use crate::{Activation, Panels, Pixels, reference};
 
     crate::kernel_tests!(Some(KERNELS));
 

@@ -16,7 +16,7 @@ pub const KERNELS: Kernels = Kernels {
     name: "reference",
     tap_gemm,
     tap_gemm_f16,
-    nest,
+    nest: Some(nest),
     path: |_, _| "the definition",
     product_error: 0.0,
 };

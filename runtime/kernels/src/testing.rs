@@ -1,14 +1,29 @@
 //! The suite that every kernel passes.
 //!
 //! In: an implementation, if this CPU has it. It compares with [`mod@crate::reference`] on generated operations, and breaks
-//! every promise of an operation in turn. `POCKETGAN_SEED` repeats a failure.
+//! every promise of an operation in turn. `POCKETGAN_SEED` repeats a failure. Firmware, which has no `std`, runs the part
+//! [`on_device`].
 
 pub mod nest;
 pub mod tap_gemm;
 
+#[cfg(any(test, feature = "std"))]
 use std::{env, println};
 
 use crate::Kernels;
+
+/// The part of the suite that needs only an allocator: the edges, and some of the generated operations.
+///
+/// # Panics
+/// When the implementation is wrong.
+pub fn on_device(kernels: Kernels, seed: u64) {
+    let mut random = Random { state: seed };
+    tap_gemm::compare_ragged(kernels, &mut random, 60);
+    tap_gemm::compare_edges(kernels, &mut random, 1);
+    if kernels.nest.is_some() {
+        nest::compare_random(kernels, &mut random, 80);
+    }
+}
 
 /// Stamps the suite on an implementation: an expression of type `Option<Kernels>`, none where the CPU lacks it.
 #[macro_export]
@@ -46,6 +61,7 @@ macro_rules! kernel_tests {
     };
 }
 
+#[cfg(any(test, feature = "std"))]
 fn or_skip(kernels: Option<Kernels>) -> Option<Kernels> {
     if kernels.is_none() {
         println!("skipped: this CPU has not the instructions");
@@ -69,6 +85,7 @@ pub(crate) struct Random {
 
 impl Random {
     /// Seeded by `POCKETGAN_SEED`; says with what.
+    #[cfg(any(test, feature = "std"))]
     pub(crate) fn from_env() -> Self {
         let state = env::var("POCKETGAN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_140_610);
         println!("POCKETGAN_SEED={state}");
@@ -96,6 +113,6 @@ impl Random {
 
     /// In [-1, 1).
     pub(crate) fn value(&mut self) -> f32 {
-        self.next() as i32 as f32 / 2f32.powi(31)
+        self.next() as i32 as f32 / 2_147_483_648.0
     }
 }

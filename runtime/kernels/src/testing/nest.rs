@@ -1,28 +1,38 @@
 //! The suite of the loop nest: generated views over every kind of operand, the forms that have a path of their own, and
 //! every promise of [`Nest`] broken in turn.
 
+use alloc::vec;
+use alloc::vec::Vec;
+#[cfg(any(test, feature = "std"))]
 use core::panic::AssertUnwindSafe;
+#[cfg(any(test, feature = "std"))]
 use std::panic::catch_unwind;
-use std::vec;
-use std::vec::Vec;
 
 use half::f16;
 
-use super::{Random, or_skip};
-use crate::{Axis, Combine, Function, Kernels, MAX_AXES, Nest, Operand, reference};
+use super::Random;
+#[cfg(any(test, feature = "std"))]
+use super::or_skip;
+#[cfg(any(test, feature = "std"))]
+use crate::MAX_AXES;
+use crate::{Axis, Combine, Function, Kernels, Nest, NestFn, Operand, reference};
 
 /// Two thousand nests of small random extents and strides.
 ///
 /// # Panics
 /// When the implementation is wrong.
+#[cfg(any(test, feature = "std"))]
 pub fn random(kernels: Option<Kernels>) {
     let Some(kernels) = or_skip(kernels) else { return };
-    let mut random = Random::from_env();
-    for i in 0..2000 {
+    compare_random(kernels, &mut Random::from_env(), 2000);
+}
+
+pub(super) fn compare_random(kernels: Kernels, random: &mut Random, count: usize) {
+    for i in 0..count {
         let rank = random.below(7);
         let extents: Vec<u32> =
             (0..rank).map(|_| random.one_of(&[1, 1, 2, 3, 4, 7, 9, 17, 65, 131])).collect();
-        compare(kernels, Function::ALL[i % Function::ALL.len()], extents, &mut random);
+        compare(kernels, Function::ALL[i % Function::ALL.len()], extents, random);
     }
 }
 
@@ -30,6 +40,7 @@ pub fn random(kernels: Option<Kernels>) {
 ///
 /// # Panics
 /// When the implementation is wrong.
+#[cfg(any(test, feature = "std"))]
 pub fn forms(kernels: Option<Kernels>) {
     let Some(kernels) = or_skip(kernels) else { return };
     let mut random = Random::from_env();
@@ -64,6 +75,7 @@ pub fn forms(kernels: Option<Kernels>) {
 
 /// Products of matrices, the left at 0, the right at 2500 and the result at 5000, in every order of rows and columns;
 /// among them some whose results are written one over the other.
+#[cfg(any(test, feature = "std"))]
 fn products(random: &mut Random) -> Vec<Nest<'static>> {
     let mut products = Vec::new();
     for [rows, columns, depth] in [[3, 40, 50], [17, 8, 33], [1, 16, 65], [9, 31, 32]] {
@@ -72,7 +84,7 @@ fn products(random: &mut Random) -> Vec<Nest<'static>> {
             for [row, left_along] in left {
                 for [out_row, out_column] in [[columns, 1], [1, rows], [0, 1], [1, 0], [1, 1]] {
                     let axis = |extent: i32, a, b, out| Axis { extent: extent as u32, a, b, out };
-                    let mut axes = vec![
+                    let mut axes = alloc::vec![
                         axis(rows, row, 0, out_row),
                         axis(columns, 0, column, out_column),
                         axis(depth, left_along, along, 0),
@@ -101,11 +113,12 @@ fn products(random: &mut Random) -> Vec<Nest<'static>> {
 ///
 /// # Panics
 /// When the implementation accepts one.
+#[cfg(any(test, feature = "std"))]
 pub fn broken_promises(kernels: Option<Kernels>) {
     let Some(kernels) = or_skip(kernels) else { return };
     let panics = |nest: &Nest<'_>, arena_len: usize| {
-        let mut arena = vec![1.0; arena_len];
-        catch_unwind(AssertUnwindSafe(|| (kernels.nest)(nest, &mut arena))).is_err()
+        let mut arena = alloc::vec![1.0; arena_len];
+        catch_unwind(AssertUnwindSafe(|| implementation(kernels)(nest, &mut arena))).is_err()
     };
     let axis = |extent, a, b, out| Axis { extent, a, b, out };
     let too_many = [axis(1, 1, 1, 1); MAX_AXES + 1];
@@ -267,7 +280,7 @@ fn compare(kernels: Kernels, function: Function, mut extents: Vec<u32>, random: 
         out: out_start,
         out_f16: false,
     };
-    let context = std::format!("POCKETGAN_SEED={seed}");
+    let context = alloc::format!("POCKETGAN_SEED={seed}");
     same(kernels, &nest, arena.clone(), &context);
 
     // The same with the arena, or parts of it, in half precision: each index then is one of a half, and views that lie
@@ -314,7 +327,7 @@ fn compare(kernels: Kernels, function: Function, mut extents: Vec<u32>, random: 
 fn same(kernels: Kernels, nest: &Nest<'_>, arena: Vec<f32>, context: &str) {
     let (mut ours, mut theirs) = (arena.clone(), arena.clone());
     reference::nest(nest, &mut theirs);
-    (kernels.nest)(nest, &mut ours);
+    implementation(kernels)(nest, &mut ours);
     let products = nest.function == Function::Mul && nest.combine == Combine::Sum && nest.reduced > 0;
     let exact = !products || nest.out_f16 || ["reference", "portable"].contains(&kernels.name);
     let allowed = if exact { vec![0.0; arena.len()] } else { allowed(nest, arena) };
@@ -364,6 +377,10 @@ fn allowed(nest: &Nest<'_>, arena: Vec<f32>) -> Vec<f64> {
     sums.iter().map(bound).collect()
 }
 
+fn implementation(kernels: Kernels) -> NestFn {
+    kernels.nest.expect("the suite is for implementations that have nests")
+}
+
 /// Where an operand lies.
 enum Place {
     Arena(usize),
@@ -392,7 +409,7 @@ fn view(extents: &[u32], repeats: impl Fn(usize, &mut Random) -> bool, random: &
             order.swap(i, random.below(i + 1));
         }
     }
-    let mut view = View { strides: vec![0; extents.len()], before: 0, len: 1 };
+    let mut view = View { strides: alloc::vec![0; extents.len()], before: 0, len: 1 };
     for &i in order.iter().rev() {
         if repeats(i, random) {
             continue;

@@ -21,7 +21,7 @@ pub(in crate::arch) fn avx2() -> Option<Kernels> {
     // SAFETY: as above.
     let tap_gemm_f16: TapGemmF16Fn = |op, samples| unsafe { tiles(op, samples) };
     // SAFETY: as above.
-    let nest: NestFn = |nest, arena| unsafe { loops(nest, arena) };
+    let nest: Option<NestFn> = Some(|nest, arena| unsafe { loops(nest, arena) });
     let path = tiled::path::<8>;
     Some(Kernels { name: "avx2", tap_gemm, tap_gemm_f16, nest, path, ..portable::KERNELS })
 }

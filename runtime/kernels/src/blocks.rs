@@ -1,0 +1,229 @@
+//! The driver of implementations that have little memory: blocks of positions, and tiles that stay in registers.
+//!
+//! For each panel, for each block of positions, for each tap: tiles of a few positions read a row of weights once and
+//! add its products. A panel with few channels, such as the last layer's, is computed channel by channel instead: most
+//! products of a row would be with padding. A tap adds only to positions it reads inside the input, so borders cost nothing
+//! and the inner loop knows none. Sums grow in the order that [`reference`](crate::reference) defines, but for the parts
+//! that an implementation splits a dot product into. Uses at most 3 KB of stack.
+
+use core::ops::Range;
+
+use crate::half_float::Element;
+use crate::{Activation, PANEL, Panels, Sample, Tap, TapGemm};
+
+/// The inner loop of an implementation, for weights `W` and activations `A`.
+pub(crate) trait Tiles<W, A>: Copy {
+    /// Most positions in one tile.
+    const POSITIONS: usize;
+
+    /// For each of at most [`POSITIONS`](Self::POSITIONS) positions, `sums[position.sum] +=` its pixel times `weights`:
+    /// one row for each channel, one channel after the other.
+    fn add(self, tile: &[Position], input: &[A], weights: &[[W; PANEL]], sums: &mut [[f32; PANEL]]);
+
+    /// [`dots`](Self::dots) takes multiples of so many input channels; zero if it takes none.
+    const DOT_CHANNELS: usize;
+
+    /// For positions whose pixels lie `step` values apart, adds the dot product of pixel and `weights`, at most
+    /// [`DOT_CHUNK`] values, to the first [`DOT_PARTS`] sums, in whatever parts.
+    fn dots(self, input: &[A], step: usize, weights: &[f32], sums: &mut [[f32; PANEL]]);
+
+    /// The sum of the parts.
+    fn total(parts: &[f32; DOT_PARTS]) -> f32;
+}
+
+/// A position that a tap reads inside the input.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Position {
+    /// First value of the pixel read.
+    pub(crate) start: usize,
+    /// Which of the block's sums it adds to.
+    pub(crate) sum: usize,
+}
+
+/// Runs the operation.
+#[inline(always)]
+pub(crate) fn tap_gemm<T, A: Element>(tiles: T, op: &TapGemm<'_>, samples: &mut [Sample<'_, A>])
+where
+    T: Tiles<half::f16, A> + Tiles<f32, A>,
+{
+    for Sample { input, output } in samples {
+        op.check(input.len(), output.len());
+        // One instance for each storage: firmware pays for both only if it can meet both.
+        match op.weights {
+            Panels::F16(weights) => run(tiles, op, weights, input, output),
+            Panels::F32(weights) => run(tiles, op, weights, input, output),
+        }
+    }
+}
+
+fn run<T: Tiles<W, A>, W: Element, A: Element>(
+    tiles: T,
+    op: &TapGemm<'_>,
+    weights: &[[W; PANEL]],
+    input: &[A],
+    output: &mut [A],
+) {
+    let (c, n, positions) = (op.input.channels, op.output.channels, op.rows * op.cols);
+    let panel_rows = op.taps.len() * c;
+    // Equal blocks: a small one would hardly fill a tile.
+    let block_len = positions.div_ceil(positions.div_ceil(BLOCK).max(1));
+    let mut sums = [[0.0; PANEL]; BLOCK];
+    let mut inside = [Position::default(); BLOCK];
+    // Panels outside, positions inside: the weights of a panel are read again from a cache, or flash's, not from afar.
+    for (panel, bias) in op.bias.as_chunks::<PANEL>().0.iter().enumerate() {
+        let weights = &weights[panel * panel_rows..][..panel_rows];
+        let lanes = PANEL.min(n - panel * PANEL);
+        let mut start = 0;
+        while start < positions {
+            let block = Block { op, start, len: block_len.min(positions - start) };
+            let sums = &mut sums[..block.len];
+            if lanes <= DOT_PARTS && T::DOT_CHANNELS > 0 && c.is_multiple_of(T::DOT_CHANNELS) {
+                for (lane, &bias) in bias[..lanes].iter().enumerate() {
+                    block.dots(tiles, lane, bias, weights, input, sums, &mut inside);
+                }
+                sums.iter_mut().for_each(|sums| sums.copy_within(DOT_PARTS.., 0));
+            } else {
+                sums.fill(*bias);
+                for (t, tap) in op.taps.iter().enumerate() {
+                    let weights = &weights[t * c..][..c];
+                    for tile in block.inside(*tap, &mut inside).chunks(T::POSITIONS) {
+                        tiles.add(tile, input, weights, sums);
+                    }
+                }
+            }
+            activate(op.activation, lanes, sums);
+            block.store(panel * PANEL, lanes, sums, output);
+            start += block.len;
+        }
+    }
+}
+
+/// Applies the function to the lanes that are channels.
+#[inline(never)]
+fn activate(activation: Activation, lanes: usize, sums: &mut [[f32; PANEL]]) {
+    if lanes == PANEL {
+        activation.apply_all(sums.as_flattened_mut());
+    } else {
+        sums.iter_mut().for_each(|sums| activation.apply_all(&mut sums[..lanes]));
+    }
+}
+
+/// Positions `start..start + len`, row by row.
+struct Block<'a> {
+    op: &'a TapGemm<'a>,
+    start: usize,
+    len: usize,
+}
+
+impl Block<'_> {
+    /// Computes one channel of the block, to the sums of number [`DOT_PARTS`] plus `lane`.
+    #[allow(clippy::too_many_arguments, reason = "the loop of `run`, with one lane more")]
+    fn dots<T: Tiles<W, A>, W: Element, A>(
+        &self,
+        tiles: T,
+        lane: usize,
+        bias: f32,
+        weights: &[[W; PANEL]],
+        input: &[A],
+        sums: &mut [[f32; PANEL]],
+        inside: &mut [Position; BLOCK],
+    ) {
+        let (op, c) = (self.op, self.op.input.channels);
+        let step = op.in_step[1] * op.input.pixel_stride;
+        sums.iter_mut().for_each(|sums| sums[..DOT_PARTS].copy_from_slice(&[bias, 0.0, 0.0, 0.0]));
+        for (t, tap) in op.taps.iter().enumerate() {
+            let inside = self.inside(*tap, inside);
+            for first in (0..c).step_by(DOT_CHUNK) {
+                let mut wide = [0.0; DOT_CHUNK];
+                let wide = &mut wide[..DOT_CHUNK.min(c - first)];
+                for (wide, row) in wide.iter_mut().zip(&weights[t * c + first..]) {
+                    *wide = row[lane].to_f32();
+                }
+                for row in inside.chunk_by(|p, q| q.sum == p.sum + 1 && q.start == p.start + step) {
+                    tiles.dots(
+                        &input[row[0].start + first..],
+                        step,
+                        wide,
+                        &mut sums[row[0].sum..][..row.len()],
+                    );
+                }
+            }
+        }
+        for sums in sums {
+            sums[DOT_PARTS + lane] = T::total(sums.first_chunk().expect("a panel has more values"));
+        }
+    }
+
+    /// The positions that a tap reads inside the input.
+    fn inside<'a>(&self, tap: Tap, slots: &'a mut [Position; BLOCK]) -> &'a [Position] {
+        let op = self.op;
+        let [rows, cols] = inside(op, tap);
+        let end = self.start + self.len;
+        let mut count = 0;
+        for row in rows.start.max(self.start / op.cols)..rows.end {
+            let first = row * op.cols;
+            if first >= end {
+                break;
+            }
+            let from = cols.start.max(self.start.saturating_sub(first));
+            let to = cols.end.min(end - first);
+            if from < to
+                && let Some(mut start) = op.input_start(row, from, tap)
+            {
+                let slots = &mut slots[count..count + to - from];
+                for (slot, sum) in slots.iter_mut().zip(first + from - self.start..) {
+                    *slot = Position { start, sum };
+                    start += op.in_step[1] * op.input.pixel_stride;
+                }
+                count += to - from;
+            }
+        }
+        &slots[..count]
+    }
+
+    /// Writes `lanes` channels from `first` on.
+    fn store<A: Element>(&self, first: usize, lanes: usize, sums: &[[f32; PANEL]], output: &mut [A]) {
+        let op = self.op;
+        let (mut row, mut col) = (self.start / op.cols, self.start % op.cols);
+        for sums in sums {
+            let pixel = &mut output[op.output_start(row, col) + first..];
+            if let Some(pixel) = pixel.first_chunk_mut::<PANEL>().filter(|_| lanes == PANEL) {
+                for i in 0..PANEL {
+                    pixel[i] = A::from_f32(sums[i]);
+                }
+            } else {
+                pixel[..lanes].iter_mut().zip(sums).for_each(|(value, &sum)| *value = A::from_f32(sum));
+            }
+            col += 1;
+            if col == op.cols {
+                (row, col) = (row + 1, 0);
+            }
+        }
+    }
+}
+
+/// The rows and the columns of positions that `tap` reads inside the input.
+fn inside(op: &TapGemm<'_>, tap: Tap) -> [Range<usize>; 2] {
+    let axis = |count: usize, step: usize, offset: i16, extent: usize| {
+        let offset = isize::from(offset);
+        let end = extent.saturating_add_signed(-offset);
+        if step == 0 {
+            return if offset >= 0 && end > 0 { 0..count } else { 0..0 };
+        }
+        let start = 0usize.saturating_add_signed(-offset).div_ceil(step);
+        start..end.div_ceil(step).min(count)
+    };
+    [
+        axis(op.rows, op.in_step[0], tap[0], op.input.height),
+        axis(op.cols, op.in_step[1], tap[1], op.input.width),
+    ]
+}
+
+/// Parts of a dot product, and most channels of a panel that is computed channel by channel.
+pub(crate) const DOT_PARTS: usize = PANEL / 2;
+
+/// Most input channels of a part of a dot product.
+pub(crate) const DOT_CHUNK: usize = 16;
+
+/// Most positions whose sums lie on the stack.
+const BLOCK: usize = 64;
