@@ -1,46 +1,27 @@
 //! Implementations for one instruction set each, and all `unsafe` of the crate.
 //!
-//! Each file exposes one function returning `Option<Kernels>`, which asks the CPU on behalf of `dispatch.rs`, and is
-//! tested by the suite of `testing.rs`. An instruction set is added here, and nowhere else.
+//! Each architecture has a module with `available`, which asks the CPU on behalf of `dispatch.rs`, and each
+//! implementation is tested by the suite of `testing.rs`. An instruction set is added here, and nowhere else.
 #![allow(unsafe_code)]
 
-use crate::Kernels;
-
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 #[cfg(arm_fpu)]
 mod arm;
+#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64", arm_fpu)))]
+mod other;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-/// Length of [`available`].
+#[cfg(target_arch = "aarch64")]
+use aarch64 as target;
+#[cfg(arm_fpu)]
+use arm as target;
+#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64", arm_fpu)))]
+use other as target;
 #[cfg(target_arch = "x86_64")]
-pub(crate) const COUNT: usize = 3;
-/// Length of [`available`].
-#[cfg(all(arm_fpu, not(arm_helium)))]
-pub(crate) const COUNT: usize = 1;
-/// Length of [`available`].
-#[cfg(arm_helium)]
-pub(crate) const COUNT: usize = 2;
-/// Length of [`available`].
-#[cfg(not(any(target_arch = "x86_64", arm_fpu)))]
-pub(crate) const COUNT: usize = 0;
+use x86_64 as target;
 
-/// What this CPU has of this architecture's implementations, the fastest last.
-pub(crate) fn available() -> [Option<Kernels>; COUNT] {
-    #[cfg(target_arch = "x86_64")]
-    return [x86_64::avx2(), x86_64::avx512(), x86_64::amx()];
-    #[cfg(all(arm_fpu, not(arm_helium)))]
-    return [Some(arm::FPU)];
-    #[cfg(arm_helium)]
-    return [Some(arm::FPU), Some(arm::HELIUM)];
-    #[cfg(not(any(target_arch = "x86_64", arm_fpu)))]
-    []
-}
-
-/// The widest multiply-adds of the implementations in [`available`].
 #[cfg(any(test, feature = "std"))]
-pub(crate) fn fma_loops() -> [Option<crate::peak::FmaLoop>; COUNT] {
-    #[cfg(target_arch = "x86_64")]
-    return [x86_64::avx2_fma_loop(), x86_64::avx512_fma_loop(), None];
-    #[cfg(not(target_arch = "x86_64"))]
-    []
-}
+pub(crate) use target::fma_loops;
+pub(crate) use target::{COUNT, available};

@@ -8,11 +8,24 @@ mod helium;
 use half::f16;
 
 use crate::blocks::{DOT_CHUNK, DOT_PARTS, Position, Tiles};
-use crate::{PANEL, f16_to_f32};
+use crate::{Kernels, PANEL, f16_to_f32};
 
-pub(super) use fpu::KERNELS as FPU;
-#[cfg(arm_helium)]
-pub(super) use helium::KERNELS as HELIUM;
+/// Length of [`available`].
+pub(crate) const COUNT: usize = 1 + cfg!(arm_helium) as usize;
+
+/// What the target promises, the fastest last.
+pub(crate) fn available() -> [Option<Kernels>; COUNT] {
+    #[cfg(arm_helium)]
+    return [Some(fpu::KERNELS), Some(helium::KERNELS)];
+    #[cfg(not(arm_helium))]
+    [Some(fpu::KERNELS)]
+}
+
+/// Not measured: a microcontroller's clock says it.
+#[cfg(any(test, feature = "std"))]
+pub(crate) fn fma_loops() -> [Option<crate::peak::FmaLoop>; COUNT] {
+    [None; COUNT]
+}
 
 /// The inner loops of one instruction set.
 trait Loops: Copy {

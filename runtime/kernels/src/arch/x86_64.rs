@@ -4,13 +4,21 @@ mod amx;
 mod avx2;
 mod avx512;
 
-pub(super) use amx::amx;
-pub(super) use avx2::avx2;
+use crate::Kernels;
+
+/// Length of [`available`].
+pub(crate) const COUNT: usize = 3;
+
+/// What this CPU has, the fastest last.
+pub(crate) fn available() -> [Option<Kernels>; COUNT] {
+    [avx2::avx2(), avx512::avx512(), amx::amx()]
+}
+
+/// The widest multiply-adds of [`available`] in single precision.
 #[cfg(any(test, feature = "std"))]
-pub(super) use avx2::fma_loop as avx2_fma_loop;
-pub(super) use avx512::avx512;
-#[cfg(any(test, feature = "std"))]
-pub(super) use avx512::fma_loop as avx512_fma_loop;
+pub(crate) fn fma_loops() -> [Option<crate::peak::FmaLoop>; COUNT] {
+    [avx2::fma_loop(), avx512::fma_loop(), None]
+}
 
 /// Asks for the cache lines of `values`.
 #[inline(always)]

@@ -4,7 +4,7 @@
 //! 11 of a weight in half precision, `w = w1 + w2`; `x * w = x1 * w1 + x2 * w1 + x1 * w2`, summed in `f32`, is off by
 //! [`PRODUCT_ERROR`] at most. Three such products take a third of the time of one in AVX-512.
 //!
-//! Weights and activations are split as they are read, into blocks on the stack of at most 420 KB.
+//! Weights and activations are split as they are read, into blocks on the stack of at most 540 KB.
 //!
 //! # Source
 //! Henry, Tang, Heinecke 2019, "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
@@ -21,7 +21,7 @@ use crate::{Kernels, PANEL, Panels, Sample, TapGemm, TapGemmF16Fn, TapGemmFn};
 use tile::{DEPTH, ROWS, Tiles};
 
 /// The implementation for CPUs with AMX-BF16 and AVX-512, on systems that let a program use them.
-pub(in crate::arch) fn amx() -> Option<Kernels> {
+pub(super) fn amx() -> Option<Kernels> {
     let kernels = avx512()?;
     if !tile::permitted() {
         return None;

@@ -12,7 +12,7 @@ use crate::tiled::{self, Activations, Tiling};
 use crate::{Kernels, Nest, NestFn, Sample, TapGemm, TapGemmF16Fn, TapGemmFn, portable, vector_nest};
 
 /// The implementation for CPUs with AVX2, FMA and F16C.
-pub(in crate::arch) fn avx2() -> Option<Kernels> {
+pub(super) fn avx2() -> Option<Kernels> {
     if !(has!("avx2") && has!("fma") && has!("f16c")) {
         return None;
     }
@@ -39,7 +39,7 @@ fn loops(nest: &Nest<'_>, arena: &mut [f32]) {
 
 /// The widest multiply-add of this implementation.
 #[cfg(any(test, feature = "std"))]
-pub(in crate::arch) fn fma_loop() -> Option<FmaLoop> {
+pub(super) fn fma_loop() -> Option<FmaLoop> {
     #[target_feature(enable = "avx2,fma,f16c")]
     fn run(rounds: u64) -> u64 {
         fma_loop_of(Avx2::new(), rounds)

@@ -1,0 +1,19 @@
+//! 64-bit Arm.
+
+mod neon;
+
+use crate::Kernels;
+
+/// Length of [`available`].
+pub(crate) const COUNT: usize = 1;
+
+/// What this CPU has, the fastest last.
+pub(crate) fn available() -> [Option<Kernels>; COUNT] {
+    [neon::neon()]
+}
+
+/// The widest multiply-adds of [`available`].
+#[cfg(any(test, feature = "std"))]
+pub(crate) fn fma_loops() -> [Option<crate::peak::FmaLoop>; COUNT] {
+    [neon::fma_loop()]
+}

@@ -1,0 +1,17 @@
+//! Architectures without an implementation of their own.
+
+use crate::Kernels;
+
+/// Length of [`available`].
+pub(crate) const COUNT: usize = 0;
+
+/// None.
+pub(crate) fn available() -> [Option<Kernels>; COUNT] {
+    []
+}
+
+/// None.
+#[cfg(any(test, feature = "std"))]
+pub(crate) fn fma_loops() -> [Option<crate::peak::FmaLoop>; COUNT] {
+    []
+}
