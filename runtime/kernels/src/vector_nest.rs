@@ -5,6 +5,7 @@
 //! reordered. Uses less than 32 KB of stack.
 
 mod product;
+mod rows;
 
 use crate::portable::nest::{
     Engine, Loops, apply_inline, combine_inline, multiply_add as multiply_add_inline, run,
@@ -39,8 +40,14 @@ impl<S: Simd<L>, const L: usize, const R: usize> Engine for Vectors<S, L, R> {
     }
 
     #[inline(always)]
-    fn product(self, nest: &Nest<'_>, loops: &Loops, arena: &mut [f32]) -> bool {
-        product::product::<S, L, R>(self.0, nest, loops, arena)
+    fn form(self, nest: &Nest<'_>, loops: &Loops, arena: &mut [f32]) -> bool {
+        match loops.reduced() {
+            [] => rows::in_place(self.0, nest, loops, arena),
+            _ => {
+                product::product::<S, L, R>(self.0, nest, loops, arena)
+                    || rows::joined(self.0, nest, loops, arena)
+            }
+        }
     }
 }
 

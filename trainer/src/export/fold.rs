@@ -5,6 +5,7 @@
 //! moves next to the dense layer whose result it is, so that both are one. What nobody reads is dropped.
 
 mod enlarge;
+mod pad;
 mod shares;
 
 use anyhow::{Result, bail};
@@ -105,10 +106,13 @@ impl Folder {
                 None => self.push(name, op.clone(), inputs),
             },
             Op::Conv2d { weight, bias, geometry } => {
-                let layer = (weight, bias.as_ref(), geometry);
-                match self.convolution_of_enlarged(name, layer, inputs[0])? {
+                let (picture, geometry) = self.unpadded(geometry, inputs[0]);
+                match self.convolution_of_enlarged(name, (weight, bias.as_ref(), &geometry), picture)? {
                     Some(value) => Ok(value),
-                    None => self.push(name, op.clone(), inputs),
+                    None => {
+                        let (weight, bias) = (weight.clone(), bias.clone());
+                        self.push(name, Op::Conv2d { weight, bias, geometry }, vec![picture])
+                    }
                 }
             }
             Op::ConvTranspose2d { weight, bias, geometry } => {

@@ -10,7 +10,7 @@ mod loops;
 mod matrix;
 mod values;
 
-pub(crate) use loops::{Loops, Place, advance, for_each};
+pub(crate) use loops::{Loops, Place, advance, for_each, for_each_part};
 pub(crate) use values::{Reader, apply_inline, combine_inline, fold, identity, multiply_add};
 use values::{apply, combine, store};
 
@@ -30,8 +30,8 @@ pub(crate) trait Engine: Copy {
     fn combine(self, combine: Combine, sums: &mut [f32], values: &[f32]);
     /// `sums += a * b`, value by value, each product rounded.
     fn multiply_add(self, sums: &mut [f32], a: &[f32], b: &[f32]);
-    /// Computes a product of matrices; false, and nothing done, if the nest is none.
-    fn product(self, nest: &Nest<'_>, loops: &Loops, arena: &mut [f32]) -> bool;
+    /// Computes a nest of a form for which there is a loop of its own; false, and nothing done, for any other.
+    fn form(self, nest: &Nest<'_>, loops: &Loops, arena: &mut [f32]) -> bool;
 }
 
 /// For the instructions that every CPU of the target has.
@@ -52,7 +52,7 @@ impl Engine for Plain {
         multiply_add(sums, a, b);
     }
 
-    fn product(self, nest: &Nest<'_>, loops: &Loops, arena: &mut [f32]) -> bool {
+    fn form(self, nest: &Nest<'_>, loops: &Loops, arena: &mut [f32]) -> bool {
         matrix::product(nest, loops, arena)
     }
 }
@@ -62,6 +62,9 @@ impl Engine for Plain {
 pub(crate) fn run<E: Engine>(engine: E, nest: &Nest<'_>, arena: &mut [f32]) {
     nest.check(arena.len());
     let loops = Loops::new(nest);
+    if engine.form(nest, &loops, arena) {
+        return;
+    }
     let mut runs = Runs { engine, nest, a: Reader::new(nest.a), b: Reader::new(nest.b), result: [0.0; RUN] };
     if loops.reduced().is_empty() {
         match nest.function {
@@ -70,12 +73,10 @@ pub(crate) fn run<E: Engine>(engine: E, nest: &Nest<'_>, arena: &mut [f32]) {
             Function::Identity if is_copy(nest, &loops) => runs.copy(&loops, arena),
             _ => runs.map(&loops, arena),
         }
-    } else if !engine.product(nest, &loops, arena) {
-        if loops.inner().extent as usize >= SHORT {
-            runs.reduce_across(&loops, arena);
-        } else {
-            runs.reduce_along(&loops, arena);
-        }
+    } else if loops.inner().extent as usize >= SHORT {
+        runs.reduce_across(&loops, arena);
+    } else {
+        runs.reduce_along(&loops, arena);
     }
 }
 
@@ -198,7 +199,7 @@ impl<E: Engine> Runs<'_, E> {
             let mut sum = identity(self.nest.combine);
             let (mut at, mut position) = (start, [0; MAX_AXES]);
             loop {
-                loops::for_each_part(along, at, |at, len| {
+                for_each_part(along, at, |at, len| {
                     sum = fold(self.nest.combine, sum, self.values(along, at, len, arena));
                 });
                 if !advance(outer, &mut position, &mut at) {

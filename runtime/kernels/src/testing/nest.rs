@@ -1,6 +1,9 @@
 //! The suite of the loop nest: generated views over every kind of operand, the forms that have a path of their own, and
 //! every promise of [`Nest`] broken in turn.
 
+#[cfg(any(test, feature = "std"))]
+mod rows;
+
 use alloc::vec;
 use alloc::vec::Vec;
 #[cfg(any(test, feature = "std"))]
@@ -71,6 +74,7 @@ pub fn forms(kernels: Option<Kernels>) {
         let arena: Vec<f32> = (0..8000).map(|_| random.value()).collect();
         same(kernels, &nest, arena, "a product of matrices");
     }
+    rows::rows(kernels, &mut random);
 }
 
 /// Products of matrices, the left at 0, the right at 2500 and the result at 5000, in every order of rows and columns;
@@ -78,7 +82,7 @@ pub fn forms(kernels: Option<Kernels>) {
 #[cfg(any(test, feature = "std"))]
 fn products(random: &mut Random) -> Vec<Nest<'static>> {
     let mut products = Vec::new();
-    for [rows, columns, depth] in [[3, 40, 50], [17, 8, 33], [1, 16, 65], [9, 31, 32]] {
+    for [rows, columns, depth] in [[3, 40, 50], [17, 8, 33], [1, 16, 65], [9, 31, 32], [9, 8, 270]] {
         let (left, right) = ([[depth, 1], [1, rows]], [[1, columns], [depth, 1]]);
         for [column, along] in right {
             for [row, left_along] in left {

@@ -19,7 +19,12 @@ pub(super) fn product<S: Simd<L>, const L: usize, const R: usize>(
 ) -> bool {
     let inner = loops.inner();
     let products = nest.function == Function::Mul && nest.combine == Combine::Sum;
-    if !products || nest.out_f16 || (inner.extent as usize) < SHORT || !nest.writes_each_once() {
+    if !products
+        || loops.reduced().is_empty()
+        || nest.out_f16
+        || (inner.extent as usize) < SHORT
+        || !nest.writes_each_once()
+    {
         return false;
     }
     let readers = [Reader::new(nest.a), Reader::new(nest.b)];
@@ -90,11 +95,24 @@ fn run<S: Simd<L>, const L: usize, const R: usize>(
                     let mut left = across.extent as usize;
                     while left > 0 {
                         let height = tile_height::<R>(left);
-                        rows.pack(arena, at, [along, across], &mut buffers.rows[..depth], height);
                         if begun {
                             load(&mut buffers.sums, arena, at.out, [across, inner], [height, lanes]);
                         }
-                        add::<S, L, R>(simd, &mut buffers, depth, height, begun);
+                        let (columns, sums) = (&buffers.columns[..depth], &mut buffers.sums);
+                        if let Some((rows, step)) = rows.lines(arena, at, [along, across])
+                            && height == R
+                        {
+                            simd.outline(Tile::<_, L, R, R> {
+                                rows: Apart { rows, step },
+                                columns,
+                                sums,
+                                begun,
+                            });
+                        } else {
+                            let packed = &mut buffers.rows[..depth];
+                            rows.pack(arena, at, [along, across], packed, height);
+                            add::<S, L, R>(simd, packed, columns, sums, height, begun);
+                        }
                         store(&buffers.sums, arena, at.out, [across, inner], [height, lanes]);
                         at.step(across, height as isize);
                         left -= height;
@@ -121,6 +139,19 @@ fn tile_height<const R: usize>(left: usize) -> usize {
 }
 
 impl Side<'_> {
+    /// Where the rows of a tile lie side by side, and values from one such line to the next, if they do.
+    #[inline(always)]
+    fn lines<'s>(
+        &'s self,
+        arena: &'s [f32],
+        at: Place,
+        [along, across]: [&Axis; 2],
+    ) -> Option<(&'s [f32], usize)> {
+        let step = usize::try_from((self.stride)(along)).ok()?;
+        let values = self.reader.values(arena).filter(|_| (self.stride)(across) == 1)?;
+        Some((&values[(self.start)(at)..], step))
+    }
+
     /// Copies `depth` values along the first axis times `len` along the second, all others of a line being left as they
     /// are: they are computed with, but not written.
     #[inline(always)]
@@ -240,35 +271,63 @@ fn store<const L: usize>(
     }
 }
 
-/// Adds the products of `height` rows.
+/// Adds the products of the first `height` of the rows.
 #[inline(always)]
 fn add<S: Simd<L>, const L: usize, const R: usize>(
     simd: S,
-    buffers: &mut Buffers<L, R>,
-    depth: usize,
+    rows: &[[f32; R]],
+    columns: &[[[f32; L]; 2]],
+    sums: &mut [[[f32; L]; 2]; R],
     height: usize,
     begun: bool,
 ) {
-    let (rows, columns) = (&buffers.rows[..depth], &buffers.columns[..depth]);
-    let sums = &mut buffers.sums;
     match height {
-        1 => simd.outline(Tile::<L, R, 1> { rows, columns, sums, begun }),
-        2 => simd.outline(Tile::<L, R, 2> { rows, columns, sums, begun }),
-        4 => simd.outline(Tile::<L, R, 4> { rows, columns, sums, begun }),
-        _ => simd.outline(Tile::<L, R, R> { rows, columns, sums, begun }),
+        1 => simd.outline(Tile::<_, L, R, 1> { rows, columns, sums, begun }),
+        2 => simd.outline(Tile::<_, L, R, 2> { rows, columns, sums, begun }),
+        4 => simd.outline(Tile::<_, L, R, 4> { rows, columns, sums, begun }),
+        _ => simd.outline(Tile::<_, L, R, R> { rows, columns, sums, begun }),
+    }
+}
+
+/// Rows of a tile: for each product their values side by side.
+trait Lines<const R: usize>: Copy {
+    /// The values of product `k`.
+    fn line(&self, k: usize) -> &[f32; R];
+}
+
+impl<const R: usize> Lines<R> for &[[f32; R]] {
+    #[inline(always)]
+    fn line(&self, k: usize) -> &[f32; R] {
+        &self[k]
+    }
+}
+
+/// Lines `step` values apart.
+#[derive(Clone, Copy)]
+struct Apart<'a> {
+    rows: &'a [f32],
+    step: usize,
+}
+
+impl<const R: usize> Lines<R> for Apart<'_> {
+    #[inline(always)]
+    fn line(&self, k: usize) -> &[f32; R] {
+        self.rows[k * self.step..].first_chunk().expect("the nest was checked")
     }
 }
 
 /// The first `T` of `R` rows times two vectors of columns.
-struct Tile<'a, const L: usize, const R: usize, const T: usize> {
-    rows: &'a [[f32; R]],
+struct Tile<'a, A, const L: usize, const R: usize, const T: usize> {
+    rows: A,
     columns: &'a [[[f32; L]; 2]],
     sums: &'a mut [[[f32; L]; 2]; R],
     /// Whether there are sums to add to.
     begun: bool,
 }
 
-impl<S: Simd<L>, const L: usize, const R: usize, const T: usize> InnerLoop<S, L> for Tile<'_, L, R, T> {
+impl<S: Simd<L>, A: Lines<R>, const L: usize, const R: usize, const T: usize> InnerLoop<S, L>
+    for Tile<'_, A, L, R, T>
+{
     type Output = ();
 
     #[allow(clippy::needless_range_loop, reason = "iterators over registers are not always inlined")]
@@ -283,7 +342,8 @@ impl<S: Simd<L>, const L: usize, const R: usize, const T: usize> InnerLoop<S, L>
                 }
             }
         }
-        for (row, columns) in self.rows.iter().zip(self.columns) {
+        for (k, columns) in self.columns.iter().enumerate() {
+            let row = self.rows.line(k);
             let columns = [simd.load(&columns[0]), simd.load(&columns[1])];
             for i in 0..T {
                 let x = simd.splat(row[i]);

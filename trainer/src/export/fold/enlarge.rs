@@ -141,8 +141,10 @@ impl Folder {
             source = node.inputs[0];
         }
         let &[n, c, to_h, to_w] = self.graph.shape(value) else { return None };
-        let pixels = self.graph.shape(source).iter().product::<usize>() / (n * c);
-        if n * c * to_h * to_w > MOST_VALUES || pixels == 0 || to_h * to_w / pixels < 2 {
+        let len = self.graph.shape(source).iter().product::<usize>();
+        let pixels = len / (n * c);
+        let repeats = len * 2 <= n * c * to_h * to_w;
+        if !repeats || !len.is_multiple_of(n * c) || n * c * to_h * to_w > MOST_VALUES {
             return None;
         }
         // Follows the number of each value through the chain.

@@ -1,4 +1,4 @@
-//! Pictures enlarged by repetition: what each reader makes of them, and that nothing is enlarged in memory.
+//! Pictures enlarged by repetition, or by zeros: what each reader makes of them, and that they are not made in memory.
 
 use super::*;
 
@@ -125,4 +125,42 @@ fn what_is_enlarged_may_be_a_reshape_itself() {
         assert!(folded.shape(value)[2] < 16, "{} is computed on the enlarged picture", node.name);
     }
     b.check(sum);
+}
+
+#[test]
+fn repetition_along_other_axes_is_left_alone() {
+    for [n, c, h, w] in [[2, 1, 1, 2], [1, 3, 2, 1], [3, 2, 1, 1], [2, 2, 2, 2]] {
+        let mut b = Builder::new(&[&[2, 3, 4, 7]]);
+        let x = b.graph.input(0);
+        let apart = b.reshape(x, &[1, 2, 1, 3, 1, 4, 1, 7]);
+        let repeated = b.push(Op::Broadcast(vec![n, 2, c, 3, h, 4, w, 7]), &[apart]);
+        let whole = b.reshape(repeated, &[2 * n, 3 * c, 4 * h, 7 * w]);
+        b.check(whole);
+    }
+}
+
+#[test]
+fn zeros_around_a_picture_are_padding() {
+    let mut b = Builder::new(&[&[1, 3, 5, 4]]);
+    let mut x = b.graph.input(0);
+    let zero = b.push(Op::Constant(Tensor::scalar(0.0)), &[]);
+    for (axis, amounts) in [(2, [2, 1]), (3, [0, 3])] {
+        let mut parts = vec![x];
+        for (amount, before) in amounts.into_iter().zip([true, false]).filter(|(amount, _)| *amount > 0) {
+            let mut shape = b.graph.shape(x).to_vec();
+            shape[axis] = amount;
+            let zeros = b.push(Op::Broadcast(shape), &[zero]);
+            parts.insert(if before { 0 } else { parts.len() }, zeros);
+        }
+        x = b.push(Op::Concat { axis }, &parts);
+    }
+    let y = b.conv(x, 4, Conv2dGeometry::square(3, 2, 1));
+    b.graph.set_output(y);
+    let folded = fold(&b.graph).expect("the shapes fit");
+    let padding = folded.nodes().find_map(|(_, node)| match &node.op {
+        Op::Conv2d { geometry, .. } => Some(geometry.padding),
+        _ => None,
+    });
+    assert_eq!(padding, Some([3, 1, 2, 4]));
+    b.check(y);
 }

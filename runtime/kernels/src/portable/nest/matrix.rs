@@ -12,7 +12,12 @@ use crate::{Axis, Combine, Function, MAX_AXES, Nest};
 pub(super) fn product(nest: &Nest<'_>, loops: &Loops, arena: &mut [f32]) -> bool {
     let inner = loops.inner();
     let products = nest.function == Function::Mul && nest.combine == Combine::Sum;
-    if !products || nest.out_f16 || (inner.extent as usize) < SHORT || !nest.writes_each_once() {
+    if !products
+        || loops.reduced().is_empty()
+        || nest.out_f16
+        || (inner.extent as usize) < SHORT
+        || !nest.writes_each_once()
+    {
         return false;
     }
     if inner.a == 0 {
