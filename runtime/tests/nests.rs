@@ -5,7 +5,7 @@
 mod programs;
 
 use pocketgan_format::{Combine, Function, Operand, Program, Role};
-use pocketgan_runtime::{Generator, Latent, Model, dispatch};
+use pocketgan_runtime::{Generator, Latent, Model, StartError, dispatch};
 use programs::{Builder, NONE, arena};
 
 /// The values at `offset` after every kernel of this CPU has run with these inputs; all kernels agree on them.
@@ -116,6 +116,17 @@ fn a_latent_vector_alone_does_not_draw_from_other_inputs() {
     let model = Model::load(&file).expect("just verified");
     let mut arena = vec![0.0; model.arena_len()];
     Generator::new(&model, &mut arena).expect("as long as it asks for").generate(Latent::from_seed(1));
+}
+
+#[test]
+fn kernels_without_nests_refuse_a_model_that_has_one() {
+    let file = programs::nests().to_bytes().expect("the program keeps the rules");
+    let model = Model::load(&file).expect("just verified");
+    let mut arena = vec![0.0; model.arena_len()];
+    let error = Generator::with_kernels(&model, &mut arena, dispatch::best().without_nests())
+        .expect_err("the model has loop nests");
+    assert!(matches!(error, StartError::NoNests { .. }));
+    assert!(error.to_string().contains("is a loop nest of "), "{error}");
 }
 
 #[test]

@@ -11,20 +11,17 @@ use core::ops::Range;
 use crate::half_float::Element;
 use crate::{Activation, PANEL, Panels, Sample, Tap, TapGemm};
 
-/// The inner loop of an implementation, for weights `W` and activations `A`.
+/// The inner loops of an implementation, for weights `W` and activations `A`.
 pub(crate) trait Tiles<W, A>: Copy {
-    /// Most positions in one tile.
-    const POSITIONS: usize;
-
-    /// For each of at most [`POSITIONS`](Self::POSITIONS) positions, `sums[position.sum] +=` its pixel times `weights`:
-    /// one row for each channel, one channel after the other.
-    fn add(self, tile: &[Position], input: &[A], weights: &[[W; PANEL]], sums: &mut [[f32; PANEL]]);
+    /// For each position, `sums[position.sum] +=` its pixel times `weights`: one row for each channel, one channel after the
+    /// other.
+    fn add(self, positions: &[Position], input: &[A], weights: &[[W; PANEL]], sums: &mut [[f32; PANEL]]);
 
     /// [`dots`](Self::dots) takes multiples of so many input channels; zero if it takes none.
     const DOT_CHANNELS: usize;
 
     /// For positions whose pixels lie `step` values apart, adds the dot product of pixel and `weights`, at most
-    /// [`DOT_CHUNK`] values, to the first [`DOT_PARTS`] sums, in whatever parts.
+    /// [`DOT_CHUNK`] values, to the last [`DOT_PARTS`] sums, in whatever parts.
     fn dots(self, input: &[A], step: usize, weights: &[f32], sums: &mut [[f32; PANEL]]);
 
     /// The sum of the parts.
@@ -64,6 +61,9 @@ fn run<T: Tiles<W, A>, W: Element, A: Element>(
     output: &mut [A],
 ) {
     let (c, n, positions) = (op.input.channels, op.output.channels, op.rows * op.cols);
+    if positions == 1 {
+        return single(tiles, op, weights, input, output);
+    }
     let panel_rows = op.taps.len() * c;
     // Equal blocks: a small one would hardly fill a tile.
     let block_len = positions.div_ceil(positions.div_ceil(BLOCK).max(1));
@@ -79,22 +79,43 @@ fn run<T: Tiles<W, A>, W: Element, A: Element>(
             let sums = &mut sums[..block.len];
             if lanes <= DOT_PARTS && T::DOT_CHANNELS > 0 && c.is_multiple_of(T::DOT_CHANNELS) {
                 for (lane, &bias) in bias[..lanes].iter().enumerate() {
-                    block.dots(tiles, lane, bias, weights, input, sums, &mut inside);
+                    block.dots(tiles, lane, bias, weights, input, sums);
                 }
-                sums.iter_mut().for_each(|sums| sums.copy_within(DOT_PARTS.., 0));
             } else {
                 sums.fill(*bias);
                 for (t, tap) in op.taps.iter().enumerate() {
                     let weights = &weights[t * c..][..c];
-                    for tile in block.inside(*tap, &mut inside).chunks(T::POSITIONS) {
-                        tiles.add(tile, input, weights, sums);
-                    }
+                    tiles.add(block.inside(*tap, &mut inside), input, weights, sums);
                 }
             }
             activate(op.activation, lanes, sums);
             block.store(panel * PANEL, lanes, sums, output);
             start += block.len;
         }
+    }
+}
+
+/// One position: nothing to cut into blocks.
+fn single<T: Tiles<W, A>, W: Element, A: Element>(
+    tiles: T,
+    op: &TapGemm<'_>,
+    weights: &[[W; PANEL]],
+    input: &[A],
+    output: &mut [A],
+) {
+    let c = op.input.channels;
+    let output = &mut output[op.output_start(0, 0)..][..op.output.channels];
+    let mut rows = weights;
+    for (bias, output) in op.bias.as_chunks::<PANEL>().0.iter().zip(output.chunks_mut(PANEL)) {
+        let mut sums = [*bias];
+        for tap in op.taps {
+            let weights = rows.split_off(..c).expect("as many rows as taps and channels");
+            if let Some(start) = op.input_start(0, 0, *tap) {
+                tiles.add(&[Position { start, sum: 0 }], input, weights, &mut sums);
+            }
+        }
+        activate(op.activation, output.len(), &mut sums);
+        output.iter_mut().zip(sums[0]).for_each(|(value, sum)| *value = A::from_f32(sum));
     }
 }
 
@@ -116,8 +137,7 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Computes one channel of the block, to the sums of number [`DOT_PARTS`] plus `lane`.
-    #[allow(clippy::too_many_arguments, reason = "the loop of `run`, with one lane more")]
+    /// Computes one channel of the block. Its parts stand where a panel of so few channels has none.
     fn dots<T: Tiles<W, A>, W: Element, A>(
         &self,
         tiles: T,
@@ -126,40 +146,48 @@ impl Block<'_> {
         weights: &[[W; PANEL]],
         input: &[A],
         sums: &mut [[f32; PANEL]],
-        inside: &mut [Position; BLOCK],
     ) {
         let (op, c) = (self.op, self.op.input.channels);
         let step = op.in_step[1] * op.input.pixel_stride;
-        sums.iter_mut().for_each(|sums| sums[..DOT_PARTS].copy_from_slice(&[bias, 0.0, 0.0, 0.0]));
+        sums.iter_mut().for_each(|sums| sums[PANEL - DOT_PARTS..].copy_from_slice(&[bias, 0.0, 0.0, 0.0]));
         for (t, tap) in op.taps.iter().enumerate() {
-            let inside = self.inside(*tap, inside);
             for first in (0..c).step_by(DOT_CHUNK) {
                 let mut wide = [0.0; DOT_CHUNK];
                 let wide = &mut wide[..DOT_CHUNK.min(c - first)];
                 for (wide, row) in wide.iter_mut().zip(&weights[t * c + first..]) {
                     *wide = row[lane].to_f32();
                 }
-                for row in inside.chunk_by(|p, q| q.sum == p.sum + 1 && q.start == p.start + step) {
-                    tiles.dots(
-                        &input[row[0].start + first..],
-                        step,
-                        wide,
-                        &mut sums[row[0].sum..][..row.len()],
-                    );
-                }
+                self.for_each_row(*tap, |row, len| {
+                    tiles.dots(&input[row.start + first..], step, wide, &mut sums[row.sum..][..len]);
+                });
             }
         }
         for sums in sums {
-            sums[DOT_PARTS + lane] = T::total(sums.first_chunk().expect("a panel has more values"));
+            sums[lane] = T::total(sums.last_chunk().expect("a panel has more values"));
         }
     }
 
     /// The positions that a tap reads inside the input.
     fn inside<'a>(&self, tap: Tap, slots: &'a mut [Position; BLOCK]) -> &'a [Position] {
+        let step = self.op.in_step[1] * self.op.input.pixel_stride;
+        let mut count = 0;
+        self.for_each_row(tap, |mut position, len| {
+            for slot in &mut slots[count..count + len] {
+                *slot = position;
+                position.start += step;
+                position.sum += 1;
+            }
+            count += len;
+        });
+        &slots[..count]
+    }
+
+    /// Passes on the first position that a tap reads inside the input, and how many there are, for each row that has one.
+    #[inline(always)]
+    fn for_each_row(&self, tap: Tap, mut each: impl FnMut(Position, usize)) {
         let op = self.op;
         let [rows, cols] = inside(op, tap);
         let end = self.start + self.len;
-        let mut count = 0;
         for row in rows.start.max(self.start / op.cols)..rows.end {
             let first = row * op.cols;
             if first >= end {
@@ -168,17 +196,11 @@ impl Block<'_> {
             let from = cols.start.max(self.start.saturating_sub(first));
             let to = cols.end.min(end - first);
             if from < to
-                && let Some(mut start) = op.input_start(row, from, tap)
+                && let Some(start) = op.input_start(row, from, tap)
             {
-                let slots = &mut slots[count..count + to - from];
-                for (slot, sum) in slots.iter_mut().zip(first + from - self.start..) {
-                    *slot = Position { start, sum };
-                    start += op.in_step[1] * op.input.pixel_stride;
-                }
-                count += to - from;
+                each(Position { start, sum: first + from - self.start }, to - from);
             }
         }
-        &slots[..count]
     }
 
     /// Writes `lanes` channels from `first` on.

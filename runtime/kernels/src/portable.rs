@@ -34,14 +34,14 @@ fn tap_gemm_f16(op: &TapGemm<'_>, samples: &mut [Sample<'_, f16>]) {
 struct Plain;
 
 impl<W: Element, A: Element> Tiles<W, A> for Plain {
-    const POSITIONS: usize = 3;
-
     #[inline(always)]
-    fn add(self, tile: &[Position], input: &[A], weights: &[[W; PANEL]], sums: &mut [[f32; PANEL]]) {
-        match tile {
-            [p, q, r] => add([p, q, r], input, weights, sums),
-            [p, q] => add([p, q], input, weights, sums),
-            _ => tile.iter().for_each(|p| add([p], input, weights, sums)),
+    fn add(self, positions: &[Position], input: &[A], weights: &[[W; PANEL]], sums: &mut [[f32; PANEL]]) {
+        for tile in positions.chunks(3) {
+            match tile {
+                [p, q, r] => add([p, q, r], input, weights, sums),
+                [p, q] => add([p, q], input, weights, sums),
+                _ => tile.iter().for_each(|p| add([p], input, weights, sums)),
+            }
         }
     }
 
@@ -52,7 +52,8 @@ impl<W: Element, A: Element> Tiles<W, A> for Plain {
     fn dots(self, input: &[A], step: usize, weights: &[f32], sums: &mut [[f32; PANEL]]) {
         for (i, sums) in sums.iter_mut().enumerate() {
             let pixel = &input[i * step..][..weights.len()];
-            sums[0] = pixel.iter().zip(weights).fold(sums[0], |sum, (x, w)| sum + x.to_f32() * w);
+            sums[DOT_PARTS] =
+                pixel.iter().zip(weights).fold(sums[DOT_PARTS], |sum, (x, w)| sum + x.to_f32() * w);
         }
     }
 

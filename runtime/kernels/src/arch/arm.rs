@@ -32,7 +32,7 @@ trait Loops: Copy {
     /// `wide = halves`
     fn widen(halves: &[f16; 8], wide: &mut [f32; 8]);
 
-    /// For pixels that lie `step` values apart, adds the dot product of pixel and weights to the first four sums, in four
+    /// For pixels that lie `step` values apart, adds the dot product of pixel and weights to the last four sums, in four
     /// parts.
     fn dots(input: &[f32], step: usize, weights: &[f32; DOT_CHUNK], sums: &mut [[f32; PANEL]]);
 }
@@ -49,22 +49,22 @@ trait LoopsFor<W>: Loops {
 }
 
 impl<W, L: LoopsFor<W>> Tiles<W, f32> for L {
-    const POSITIONS: usize = POSITIONS;
-
-    #[inline(always)]
-    fn add(self, tile: &[Position], input: &[f32], weights: &[[W; PANEL]], sums: &mut [[f32; PANEL]]) {
+    /// A function for itself: the registers that it must keep are saved once for all tiles.
+    #[inline(never)]
+    fn add(self, positions: &[Position], input: &[f32], weights: &[[W; PANEL]], sums: &mut [[f32; PANEL]]) {
         let pixel = |position: Position| &input[position.start..][..weights.len()];
-        match *tile {
-            [p, q, r] => {
-                let sums = sums.get_disjoint_mut([p.sum, q.sum, r.sum]).expect(DISTINCT);
-                L::add_3([pixel(p), pixel(q), pixel(r)], weights, sums);
-            }
+        let (tiles, rest) = positions.as_chunks();
+        for &[p, q, r] in tiles {
+            let sums = sums.get_disjoint_mut([p.sum, q.sum, r.sum]).expect(DISTINCT);
+            L::add_3([pixel(p), pixel(q), pixel(r)], weights, sums);
+        }
+        match *rest {
             [p, q] => {
                 let sums = sums.get_disjoint_mut([p.sum, q.sum]).expect(DISTINCT);
                 L::add_2([pixel(p), pixel(q)], weights, sums);
             }
             [p] => L::add_1([pixel(p)], weights, [&mut sums[p.sum]]),
-            _ => unreachable!("no tile has more than {POSITIONS} positions"),
+            _ => {}
         }
     }
 
@@ -82,20 +82,18 @@ impl<W, L: LoopsFor<W>> Tiles<W, f32> for L {
 }
 
 impl<W, L: LoopsFor<W>> Tiles<W, f16> for L {
-    const POSITIONS: usize = POSITIONS;
-
     /// Widens the pixels first, some channels at a time, since tiles leave no register for it.
-    #[inline(always)]
-    fn add(self, tile: &[Position], input: &[f16], weights: &[[W; PANEL]], sums: &mut [[f32; PANEL]]) {
+    fn add(self, positions: &[Position], input: &[f16], weights: &[[W; PANEL]], sums: &mut [[f32; PANEL]]) {
         let mut wide = [[0.0; CHUNK]; POSITIONS];
-        let mut wide_tile = [Position::default(); POSITIONS];
-        let wide_tile = &mut wide_tile[..tile.len()];
-        for (i, weights) in weights.chunks(CHUNK).enumerate() {
-            for (p, position) in tile.iter().enumerate() {
-                wide_tile[p] = Position { start: p * CHUNK, sum: position.sum };
-                widen::<L>(&input[position.start + i * CHUNK..][..weights.len()], &mut wide[p]);
+        for tile in positions.chunks(POSITIONS) {
+            let mut wide_tile = [Position::default(); POSITIONS];
+            for (i, weights) in weights.chunks(CHUNK).enumerate() {
+                for (p, position) in tile.iter().enumerate() {
+                    wide_tile[p] = Position { start: p * CHUNK, sum: position.sum };
+                    widen::<L>(&input[position.start + i * CHUNK..][..weights.len()], &mut wide[p]);
+                }
+                Tiles::<W, f32>::add(self, &wide_tile[..tile.len()], wide.as_flattened(), weights, sums);
             }
-            Tiles::<W, f32>::add(self, wide_tile, wide.as_flattened(), weights, sums);
         }
     }
 

@@ -11,7 +11,7 @@ use core::arch::asm;
 use half::f16;
 
 use super::{Loops, LoopsFor};
-use crate::blocks::DOT_CHUNK;
+use crate::blocks::{DOT_CHUNK, DOT_PARTS};
 use crate::{Kernels, PANEL, Sample, TapGemm, blocks, portable};
 
 /// The implementation, which every CPU of these targets can run.
@@ -124,7 +124,7 @@ macro_rules! sums {
 /// An inner loop for `$p` positions, two rows in a round, before an odd one.
 macro_rules! tile {
     ($name:ident, $w:ty, $weights:ident, $p:tt, $($i:tt $x:ident $a:ident $b:ident),*) => {
-        #[inline(never)]
+        #[inline(always)]
         fn $name(pixels: [&[f32]; $p], weights: &[[$w; PANEL]], sums: [&mut [f32; PANEL]; $p]) {
             assert!(pixels.iter().all(|pixel| pixel.len() == weights.len()), "a value for each row");
             let odd = weights.len() % 2;
@@ -229,7 +229,7 @@ impl Loops for Helium {
                 "le lr, 2b",
                 w = in(reg) weights.as_ptr(), x = inout(reg) input.as_ptr() => _,
                 step = in(reg) step * size_of::<f32>(), inout("lr") sums.len() => _,
-                sums = inout(reg) sums.as_mut_ptr() => _,
+                sums = inout(reg) sums.as_flattened_mut()[PANEL - DOT_PARTS..].as_mut_ptr() => _,
                 out("d0") _, out("d1") _, out("d2") _, out("d3") _,
                 out("d4") _, out("d5") _, out("d6") _, out("d7") _,
                 out("d8") _, out("d9") _, out("d10") _, out("d11") _,
