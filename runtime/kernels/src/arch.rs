@@ -6,6 +6,8 @@
 
 use crate::Kernels;
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod aarch64;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -13,14 +15,19 @@ mod x86_64;
 #[cfg(target_arch = "x86_64")]
 pub(crate) const COUNT: usize = 2;
 /// Length of [`available`].
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub(crate) const COUNT: usize = 1;
+/// Length of [`available`].
+#[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))))]
 pub(crate) const COUNT: usize = 0;
 
 /// What this CPU has of this architecture's implementations, the fastest last.
 pub(crate) fn available() -> [Option<Kernels>; COUNT] {
     #[cfg(target_arch = "x86_64")]
     return [x86_64::avx2(), x86_64::avx512()];
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    return [aarch64::neon()];
+    #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))))]
     []
 }
 
@@ -29,6 +36,8 @@ pub(crate) fn available() -> [Option<Kernels>; COUNT] {
 pub(crate) fn fma_loops() -> [Option<crate::peak::FmaLoop>; COUNT] {
     #[cfg(target_arch = "x86_64")]
     return [x86_64::avx2_fma_loop(), x86_64::avx512_fma_loop()];
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    return [aarch64::neon_fma_loop()];
+    #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))))]
     []
 }
