@@ -31,6 +31,16 @@ pub(crate) fn available() -> [Option<Kernels>; COUNT] {
     []
 }
 
+/// What this CPU has of implementations that give the bits of the reference, the fastest last.
+pub(crate) fn available_exact() -> [Option<Kernels>; COUNT] {
+    #[cfg(target_arch = "x86_64")]
+    return [x86_64::avx2_exact(), x86_64::avx512_exact()];
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    return [aarch64::neon_exact()];
+    #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon"))))]
+    []
+}
+
 /// The widest multiply-adds of the implementations in [`available`].
 #[cfg(any(test, feature = "std"))]
 pub(crate) fn fma_loops() -> [Option<crate::peak::FmaLoop>; COUNT] {

@@ -13,6 +13,8 @@ mod arch;
 pub mod dispatch;
 #[allow(dead_code, reason = "a target may have no implementation in `arch`")]
 mod dots;
+#[allow(dead_code, reason = "a target may have no implementation in `arch`")]
+mod exact;
 mod function;
 mod half_float;
 mod nest;

@@ -46,6 +46,24 @@ macro_rules! kernel_tests {
     };
 }
 
+/// Stamps the suite on an implementation that is also to give the bits of the reference.
+#[macro_export]
+macro_rules! exact_kernel_tests {
+    ($kernels:expr) => {
+        $crate::kernel_tests!($kernels);
+
+        #[test]
+        fn ragged_operations_give_the_bits_of_the_reference() {
+            $crate::testing::tap_gemm::ragged_exact($kernels);
+        }
+
+        #[test]
+        fn edge_shapes_give_the_bits_of_the_reference() {
+            $crate::testing::tap_gemm::edges_exact($kernels);
+        }
+    };
+}
+
 fn or_skip(kernels: Option<Kernels>) -> Option<Kernels> {
     if kernels.is_none() {
         println!("skipped: this CPU has not the instructions");

@@ -45,7 +45,7 @@ fn run<S: Simd<L>, P: Simd<PANEL>, W: SimdElement, A: Activations, const L: usiz
     input: &[A],
     output: &mut [A],
 ) {
-    if op.rows * op.cols == 1 {
+    if op.rows * op.cols == 1 && !S::IN_ORDER {
         return single::run(tiling.narrow, op, weights, input, output);
     }
     let mut buffers = Buffers {
@@ -59,7 +59,7 @@ fn run<S: Simd<L>, P: Simd<PANEL>, W: SimdElement, A: Activations, const L: usiz
     while first < n {
         let group = Group { op, weights, input, first };
         match n - first {
-            left if dots::fit(op, left, L, 2 * CHUNK * L) => {
+            left if !S::IN_ORDER && dots::fit(op, left, L, 2 * CHUNK * L) => {
                 dots::run(tiling.wide, &group, buffers.panel.0.as_flattened_mut(), output);
             }
             left if left > L => group.run::<S, P, L, 2>(tiling, &mut buffers, output),

@@ -3,12 +3,12 @@
 mod avx2;
 mod avx512;
 
-pub(super) use avx2::avx2;
 #[cfg(any(test, feature = "std"))]
 pub(super) use avx2::fma_loop as avx2_fma_loop;
-pub(super) use avx512::avx512;
+pub(super) use avx2::{avx2, avx2_exact};
 #[cfg(any(test, feature = "std"))]
 pub(super) use avx512::fma_loop as avx512_fma_loop;
+pub(super) use avx512::{avx512, avx512_exact};
 
 /// Asks for the cache lines of `values`.
 #[inline(always)]

@@ -15,6 +15,44 @@ use crate::{Activation, Kernels, PANEL, Panels, Pixels, Tap, TapGemm, f16_to_f32
 /// # Panics
 /// When the implementation is wrong.
 pub fn ragged(kernels: Option<Kernels>) {
+    run_ragged(kernels, Bound::Rounding);
+}
+
+/// [`ragged`], for an implementation that gives the bits of the reference.
+///
+/// # Panics
+/// When it does not.
+pub fn ragged_exact(kernels: Option<Kernels>) {
+    run_ragged(kernels, Bound::Bits);
+}
+
+/// The sizes that take a path of their own: one position, few outputs, more channels than a chunk, more positions than
+/// a block, and nothing at all.
+///
+/// # Panics
+/// When the implementation is wrong.
+pub fn edges(kernels: Option<Kernels>) {
+    run_edges(kernels, Bound::Rounding);
+}
+
+/// [`edges`], for an implementation that gives the bits of the reference.
+///
+/// # Panics
+/// When it does not.
+pub fn edges_exact(kernels: Option<Kernels>) {
+    run_edges(kernels, Bound::Bits);
+}
+
+/// How near the reference an implementation must be.
+#[derive(Clone, Copy)]
+enum Bound {
+    /// As near as any order of additions is.
+    Rounding,
+    /// Equal.
+    Bits,
+}
+
+fn run_ragged(kernels: Option<Kernels>, bound: Bound) {
     let Some(kernels) = or_skip(kernels) else { return };
     let mut random = Random::from_env();
     for _ in 0..300 {
@@ -25,16 +63,11 @@ pub fn ragged(kernels: Option<Kernels>) {
             cols: random.below(8),
             taps: random.below(6),
         };
-        compare(kernels, &sizes, &mut random);
+        compare(kernels, bound, &sizes, &mut random);
     }
 }
 
-/// The sizes that take a path of their own: one position, few outputs, more channels than a chunk, more positions than
-/// a block, and nothing at all.
-///
-/// # Panics
-/// When the implementation is wrong.
-pub fn edges(kernels: Option<Kernels>) {
+fn run_edges(kernels: Option<Kernels>, bound: Bound) {
     let Some(kernels) = or_skip(kernels) else { return };
     let mut random = Random::from_env();
     for (c, n, rows, cols, taps) in [
@@ -59,7 +92,7 @@ pub fn edges(kernels: Option<Kernels>) {
         (0, 3, 1, 1, 1),
     ] {
         for _ in 0..6 {
-            compare(kernels, &Sizes { c, n, rows, cols, taps }, &mut random);
+            compare(kernels, bound, &Sizes { c, n, rows, cols, taps }, &mut random);
         }
     }
 }
@@ -138,7 +171,7 @@ struct Sizes {
 }
 
 /// Draws an operation of these sizes and compares the implementation with the reference.
-fn compare(kernels: Kernels, sizes: &Sizes, random: &mut Random) {
+fn compare(kernels: Kernels, bound: Bound, sizes: &Sizes, random: &mut Random) {
     let seed = random.state;
     let &Sizes { c, n, rows, cols, taps } = sizes;
     // Now and then so far that a tap never reads inside.
@@ -227,6 +260,12 @@ fn compare(kernels: Kernels, sizes: &Sizes, random: &mut Random) {
                 context()
             );
             continue;
+        }
+        if let Bound::Bits = bound {
+            let (ours, theirs) = (output[i], expected[i]);
+            assert_eq!(ours.to_bits(), theirs.to_bits(), "{ours} instead of {theirs}: {}", context());
+            let (ours, theirs) = (output_f16[i], expected_f16[i]);
+            assert_eq!(ours.to_bits(), theirs.to_bits(), "half {ours} instead of {theirs}: {}", context());
         }
         let atol = tolerance(op.activation, depth + 1, size[i]);
         let (ours, theirs) = (output[i], expected[i]);

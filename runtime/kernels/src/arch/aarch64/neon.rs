@@ -7,6 +7,7 @@ use core::arch::asm;
 
 use half::f16;
 
+use crate::exact::Exact;
 #[cfg(any(test, feature = "std"))]
 use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
 use crate::simd::{InnerLoop, Simd};
@@ -20,6 +21,16 @@ pub(in crate::arch) fn neon() -> Option<Kernels> {
 
 fn tiles<A: Activations>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
     tiled::tap_gemm(Tiling { wide: Neon, narrow: Neon, max_rows: 6 }, op, input, output);
+}
+
+/// The same CPUs, with the bits of the reference.
+pub(in crate::arch) fn neon_exact() -> Option<Kernels> {
+    Some(Kernels { name: "neon-exact", tap_gemm: exact_tiles, tap_gemm_f16: exact_tiles, ..neon()? })
+}
+
+fn exact_tiles<A: Activations>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
+    let simd = Exact(Neon);
+    tiled::tap_gemm(Tiling { wide: simd, narrow: simd, max_rows: 6 }, op, input, output);
 }
 
 /// The widest multiply-add of this implementation.
@@ -85,6 +96,12 @@ impl Simd<8> for Neon {
     }
 
     #[inline(always)]
+    fn mul(self, a: Pair, b: Pair) -> Pair {
+        // SAFETY: the target promises NEON.
+        unsafe { [vmulq_f32(a[0], b[0]), vmulq_f32(a[1], b[1])] }
+    }
+
+    #[inline(always)]
     fn add(self, a: Pair, b: Pair) -> Pair {
         // SAFETY: the target promises NEON.
         unsafe { [vaddq_f32(a[0], b[0]), vaddq_f32(a[1], b[1])] }
@@ -120,4 +137,8 @@ impl Simd<8> for Neon {
 #[cfg(test)]
 mod tests {
     crate::kernel_tests!(super::neon());
+
+    mod exact {
+        crate::exact_kernel_tests!(super::super::neon_exact());
+    }
 }

@@ -5,6 +5,7 @@ use core::arch::x86_64::*;
 use half::f16;
 
 use super::has;
+use crate::exact::Exact;
 #[cfg(any(test, feature = "std"))]
 use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
 use crate::simd::{InnerLoop, Simd};
@@ -23,9 +24,25 @@ pub(in crate::arch) fn avx2() -> Option<Kernels> {
     Some(Kernels { name: "avx2", tap_gemm, tap_gemm_f16, nest: portable::KERNELS.nest })
 }
 
+/// The same CPUs, with the bits of the reference.
+pub(in crate::arch) fn avx2_exact() -> Option<Kernels> {
+    let fast = avx2()?;
+    // SAFETY: the implementation is there, so its features are.
+    let tap_gemm: TapGemmFn = |op, input, output| unsafe { exact_tiles(op, input, output) };
+    // SAFETY: as above.
+    let tap_gemm_f16: TapGemmF16Fn = |op, input, output| unsafe { exact_tiles(op, input, output) };
+    Some(Kernels { name: "avx2-exact", tap_gemm, tap_gemm_f16, ..fast })
+}
+
 #[target_feature(enable = "avx2,fma,f16c")]
 fn tiles<A: Activations>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
     let simd = Avx2::new();
+    tiled::tap_gemm(Tiling { wide: simd, narrow: simd, max_rows: 6 }, op, input, output);
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn exact_tiles<A: Activations>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
+    let simd = Exact(Avx2::new());
     tiled::tap_gemm(Tiling { wide: simd, narrow: simd, max_rows: 6 }, op, input, output);
 }
 
@@ -97,6 +114,12 @@ impl Simd<8> for Avx2 {
     }
 
     #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: `self` proves the feature.
         unsafe { _mm256_add_ps(a, b) }
@@ -132,4 +155,8 @@ impl Simd<8> for Avx2 {
 #[cfg(test)]
 mod tests {
     crate::kernel_tests!(super::avx2());
+
+    mod exact {
+        crate::exact_kernel_tests!(super::super::avx2_exact());
+    }
 }

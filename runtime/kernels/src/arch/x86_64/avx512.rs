@@ -6,6 +6,7 @@ use half::f16;
 
 use super::avx2::Avx2;
 use super::has;
+use crate::exact::Exact;
 #[cfg(any(test, feature = "std"))]
 use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
 use crate::simd::{InnerLoop, Simd};
@@ -24,9 +25,25 @@ pub(in crate::arch) fn avx512() -> Option<Kernels> {
     Some(Kernels { name: "avx512", tap_gemm, tap_gemm_f16, nest: portable::KERNELS.nest })
 }
 
+/// The same CPUs, with the bits of the reference.
+pub(in crate::arch) fn avx512_exact() -> Option<Kernels> {
+    let fast = avx512()?;
+    // SAFETY: the implementation is there, so its features are.
+    let tap_gemm: TapGemmFn = |op, input, output| unsafe { exact_tiles(op, input, output) };
+    // SAFETY: as above.
+    let tap_gemm_f16: TapGemmF16Fn = |op, input, output| unsafe { exact_tiles(op, input, output) };
+    Some(Kernels { name: "avx512-exact", tap_gemm, tap_gemm_f16, ..fast })
+}
+
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
 fn tiles<A: Activations>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
     tiled::tap_gemm(Tiling { wide: Avx512::new(), narrow: Avx2::new(), max_rows: 8 }, op, input, output);
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
+fn exact_tiles<A: Activations>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
+    let (wide, narrow) = (Exact(Avx512::new()), Exact(Avx2::new()));
+    tiled::tap_gemm(Tiling { wide, narrow, max_rows: 8 }, op, input, output);
 }
 
 /// The widest multiply-add of this implementation.
@@ -97,6 +114,12 @@ impl Simd<16> for Avx512 {
     }
 
     #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: `self` proves the feature.
         unsafe { _mm512_add_ps(a, b) }
@@ -128,4 +151,8 @@ impl Simd<16> for Avx512 {
 #[cfg(test)]
 mod tests {
     crate::kernel_tests!(super::avx512());
+
+    mod exact {
+        crate::exact_kernel_tests!(super::super::avx512_exact());
+    }
 }
