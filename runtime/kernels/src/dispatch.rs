@@ -37,6 +37,21 @@ pub fn best() -> Kernels {
     arch::available().into_iter().rev().flatten().next().unwrap_or(portable::KERNELS)
 }
 
+/// The fastest implementation that gives the bits of [`reference`] on every CPU, a NaN's own bits apart: what one seed
+/// draws is the same everywhere.
+pub fn exact() -> Kernels {
+    arch::available_exact().into_iter().rev().flatten().next().unwrap_or(portable::KERNELS)
+}
+
+/// Every implementation that this CPU has of what [`exact`] promises: the reference first, the fastest last.
+pub fn available_exact() -> [Option<Kernels>; 2 + arch::COUNT] {
+    let mut all = [None; 2 + arch::COUNT];
+    all[0] = Some(reference::KERNELS);
+    all[1] = Some(portable::KERNELS);
+    all[2..].copy_from_slice(&arch::available_exact());
+    all
+}
+
 /// Every implementation that this CPU has: the reference first, the fastest last.
 pub fn available() -> [Option<Kernels>; 2 + arch::COUNT] {
     let mut all = [None; 2 + arch::COUNT];

@@ -18,6 +18,8 @@ mod blocks;
 pub mod dispatch;
 #[allow(dead_code, reason = "a target may have no implementation in `arch`")]
 mod dots;
+#[allow(dead_code, reason = "a target may have no implementation in `arch`")]
+mod exact;
 mod function;
 mod half_float;
 mod nest;

@@ -87,35 +87,5 @@ fn add<W: Element, A: Element, const P: usize>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{Activation, Panels, Pixels, reference};
-
-    crate::kernel_tests!(Some(KERNELS));
-
-    #[test]
-    fn bits_are_those_of_the_reference() {
-        let value = |i: usize| (i * 37 % 101) as f32 / 51.0 - 0.9;
-        let taps = [[-1, -1], [-1, 0], [0, 1], [1, 1]];
-        let weights: [_; 2 * 4 * 11] =
-            core::array::from_fn(|row| core::array::from_fn(|n| value(row * 8 + n)));
-        let pixels = |channels| Pixels { height: 6, width: 5, channels, pixel_stride: channels };
-        let op = TapGemm {
-            taps: &taps,
-            weights: Panels::F32(&weights),
-            bias: &[0.3; 16],
-            activation: Activation::Tanh,
-            input: pixels(11),
-            output: pixels(13),
-            rows: 6,
-            cols: 5,
-            in_step: [1, 1],
-            out_step: [1, 1],
-            out_offset: [0, 0],
-        };
-        let input: [f32; 6 * 5 * 11] = core::array::from_fn(value);
-        let (mut ours, mut theirs) = ([0.0; 6 * 5 * 13], [0.0; 6 * 5 * 13]);
-        tap_gemm(&op, &mut [Sample { input: &input, output: &mut ours }]);
-        reference::tap_gemm(&op, &mut [Sample { input: &input, output: &mut theirs }]);
-        assert_eq!(ours.map(f32::to_bits), theirs.map(f32::to_bits));
-    }
+    crate::exact_kernel_tests!(Some(super::KERNELS));
 }

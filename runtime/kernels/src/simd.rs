@@ -14,6 +14,9 @@ pub(crate) trait Simd<const L: usize>: Copy {
     /// A vector.
     type V: Copy;
 
+    /// Whether the driver keeps the order of additions that [`reference`](crate::reference) defines.
+    const IN_ORDER: bool = false;
+
     /// `x` in every lane.
     fn splat(self, x: f32) -> Self::V;
     /// The values in order.
@@ -26,6 +29,12 @@ pub(crate) trait Simd<const L: usize>: Copy {
     fn store_f16(self, v: Self::V, values: &mut [f16; L]);
     /// `a * b + c`, rounded once.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// Lane by lane, rounded.
+    #[inline(always)]
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+        // Adding a negative zero changes nothing, not even the sign of a zero.
+        self.mul_add(a, b, self.splat(-0.0))
+    }
     /// Lane by lane.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// Sum of all lanes, pairwise.

@@ -18,8 +18,8 @@ use crate::Kernels;
 /// When the implementation is wrong.
 pub fn on_device(kernels: Kernels, seed: u64) {
     let mut random = Random { state: seed };
-    tap_gemm::compare_ragged(kernels, &mut random, 60);
-    tap_gemm::compare_edges(kernels, &mut random, 1);
+    tap_gemm::compare_ragged(kernels, tap_gemm::Bound::Rounding, &mut random, 60);
+    tap_gemm::compare_edges(kernels, tap_gemm::Bound::Rounding, &mut random, 1);
     if kernels.nest.is_some() {
         nest::compare_random(kernels, &mut random, 80);
     }
@@ -57,6 +57,24 @@ macro_rules! kernel_tests {
         #[test]
         fn broken_promises_of_nests_panic() {
             $crate::testing::nest::broken_promises($kernels);
+        }
+    };
+}
+
+/// Stamps the suite on an implementation that is also to give the bits of the reference.
+#[macro_export]
+macro_rules! exact_kernel_tests {
+    ($kernels:expr) => {
+        $crate::kernel_tests!($kernels);
+
+        #[test]
+        fn ragged_operations_give_the_bits_of_the_reference() {
+            $crate::testing::tap_gemm::ragged_exact($kernels);
+        }
+
+        #[test]
+        fn edge_shapes_give_the_bits_of_the_reference() {
+            $crate::testing::tap_gemm::edges_exact($kernels);
         }
     };
 }

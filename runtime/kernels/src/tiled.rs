@@ -55,6 +55,7 @@ fn run<S: Simd<L>, P: Simd<PANEL>, W: SimdElement, A: Activations, const L: usiz
     samples: &mut [Sample<'_, A>],
 ) {
     if op.rows * op.cols == 1
+        && !S::IN_ORDER
         && let [Sample { input, output }] = samples
     {
         return single::run(tiling.narrow, op, weights, input, output);
@@ -70,7 +71,7 @@ fn run<S: Simd<L>, P: Simd<PANEL>, W: SimdElement, A: Activations, const L: usiz
     while first < n {
         let group = Group { op, weights, first };
         match n - first {
-            left if dots::fit(op, left, L, 2 * CHUNK * L) => {
+            left if !S::IN_ORDER && dots::fit(op, left, L, 2 * CHUNK * L) => {
                 dots::run(tiling.wide, &group, buffers.panel.0.as_flattened_mut(), samples);
             }
             left if left > L => group.run::<S, P, A, L, 2>(tiling, &mut buffers, &mut rows, samples),

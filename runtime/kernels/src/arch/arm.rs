@@ -21,6 +21,12 @@ pub(crate) fn available() -> [Option<Kernels>; COUNT] {
     [Some(fpu::KERNELS)]
 }
 
+/// What this CPU has of implementations that give the bits of the reference, the fastest last.
+pub(crate) fn available_exact() -> [Option<Kernels>; COUNT] {
+    // These have no multiplication of vectors that is rounded apart; the portable implementation serves.
+    [None; COUNT]
+}
+
 /// Not measured: a microcontroller's clock says it.
 #[cfg(any(test, feature = "std"))]
 pub(crate) fn fma_loops() -> [Option<crate::peak::FmaLoop>; COUNT] {

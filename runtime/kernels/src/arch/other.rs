@@ -11,6 +11,11 @@ pub(crate) fn available() -> [Option<Kernels>; COUNT] {
 }
 
 /// None.
+pub(crate) fn available_exact() -> [Option<Kernels>; COUNT] {
+    []
+}
+
+/// None.
 #[cfg(any(test, feature = "std"))]
 pub(crate) fn fma_loops() -> [Option<crate::peak::FmaLoop>; COUNT] {
     []

@@ -14,6 +14,11 @@ pub(crate) fn available() -> [Option<Kernels>; COUNT] {
     [avx2::avx2(), avx512::avx512(), amx::amx()]
 }
 
+/// What this CPU has of implementations that give the bits of the reference, the fastest last.
+pub(crate) fn available_exact() -> [Option<Kernels>; COUNT] {
+    [avx2::avx2_exact(), avx512::avx512_exact(), None]
+}
+
 /// The widest multiply-adds of [`available`] in single precision.
 #[cfg(any(test, feature = "std"))]
 pub(crate) fn fma_loops() -> [Option<crate::peak::FmaLoop>; COUNT] {

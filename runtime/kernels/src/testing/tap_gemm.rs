@@ -20,21 +20,16 @@ use crate::{Activation, Kernels, PANEL, Panels, Pixels, Sample, Tap, TapGemm, f1
 /// When the implementation is wrong.
 #[cfg(any(test, feature = "std"))]
 pub fn ragged(kernels: Option<Kernels>) {
-    let Some(kernels) = or_skip(kernels) else { return };
-    compare_ragged(kernels, &mut Random::from_env(), 300);
+    run_ragged(kernels, Bound::Rounding);
 }
 
-pub(super) fn compare_ragged(kernels: Kernels, random: &mut Random, count: usize) {
-    for _ in 0..count {
-        let sizes = Sizes {
-            c: random.one_of(&[1, 2, 3, 7, 8, 15, 16, 17, 33, 40]),
-            n: random.one_of(&[1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 24, 31, 33, 50]),
-            rows: random.below(8),
-            cols: random.below(8),
-            taps: random.below(6),
-        };
-        compare(kernels, &sizes, random);
-    }
+/// [`ragged`], for an implementation that gives the bits of the reference.
+///
+/// # Panics
+/// When it does not.
+#[cfg(any(test, feature = "std"))]
+pub fn ragged_exact(kernels: Option<Kernels>) {
+    run_ragged(kernels, Bound::Bits);
 }
 
 /// The sizes that take a path of their own: one position, few outputs, more channels than a chunk, more positions than
@@ -44,12 +39,54 @@ pub(super) fn compare_ragged(kernels: Kernels, random: &mut Random, count: usize
 /// When the implementation is wrong.
 #[cfg(any(test, feature = "std"))]
 pub fn edges(kernels: Option<Kernels>) {
+    run_edges(kernels, Bound::Rounding);
+}
+
+/// [`edges`], for an implementation that gives the bits of the reference.
+///
+/// # Panics
+/// When it does not.
+#[cfg(any(test, feature = "std"))]
+pub fn edges_exact(kernels: Option<Kernels>) {
+    run_edges(kernels, Bound::Bits);
+}
+
+/// How near the reference an implementation must be.
+#[derive(Clone, Copy)]
+pub(super) enum Bound {
+    /// As near as any order of additions is.
+    Rounding,
+    /// Equal.
+    Bits,
+}
+
+#[cfg(any(test, feature = "std"))]
+fn run_ragged(kernels: Option<Kernels>, bound: Bound) {
     let Some(kernels) = or_skip(kernels) else { return };
-    compare_edges(kernels, &mut Random::from_env(), 6);
+    compare_ragged(kernels, bound, &mut Random::from_env(), 300);
+}
+
+pub(super) fn compare_ragged(kernels: Kernels, bound: Bound, random: &mut Random, count: usize) {
+    for _ in 0..count {
+        let sizes = Sizes {
+            c: random.one_of(&[1, 2, 3, 7, 8, 15, 16, 17, 33, 40]),
+            n: random.one_of(&[1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 24, 31, 33, 50]),
+            rows: random.below(8),
+            cols: random.below(8),
+            taps: random.below(6),
+        };
+        compare(kernels, bound, &sizes, random);
+    }
+}
+
+#[cfg(any(test, feature = "std"))]
+fn run_edges(kernels: Option<Kernels>, bound: Bound) {
+    let Some(kernels) = or_skip(kernels) else { return };
+    compare_edges(kernels, bound, &mut Random::from_env(), 6);
 }
 
 /// Each shape with so many geometries.
-pub(super) fn compare_edges(kernels: Kernels, random: &mut Random, geometries: usize) {
+pub(super) fn compare_edges(kernels: Kernels, bound: Bound, random: &mut Random, geometries: usize) {
     for (c, n, rows, cols, taps) in [
         (100, 264, 1, 1, 1),
         (3, 5, 1, 1, 9),
@@ -76,7 +113,7 @@ pub(super) fn compare_edges(kernels: Kernels, random: &mut Random, geometries: u
         (0, 3, 1, 1, 1),
     ] {
         for _ in 0..geometries {
-            compare(kernels, &Sizes { c, n, rows, cols, taps }, random);
+            compare(kernels, bound, &Sizes { c, n, rows, cols, taps }, random);
         }
     }
 }
@@ -157,7 +194,7 @@ struct Sizes {
 }
 
 /// Draws an operation of these sizes and compares the implementation with the reference.
-fn compare(kernels: Kernels, sizes: &Sizes, random: &mut Random) {
+fn compare(kernels: Kernels, bound: Bound, sizes: &Sizes, random: &mut Random) {
     let seed = random.state;
     let &Sizes { c, n, rows, cols, taps } = sizes;
     // Now and then so far that a tap never reads inside.
@@ -248,6 +285,12 @@ fn compare(kernels: Kernels, sizes: &Sizes, random: &mut Random) {
                 context()
             );
             continue;
+        }
+        if let Bound::Bits = bound {
+            let (ours, theirs) = (output[i], expected[i]);
+            assert_eq!(ours.to_bits(), theirs.to_bits(), "{ours} instead of {theirs}: {}", context());
+            let (ours, theirs) = (output_f16[i], expected_f16[i]);
+            assert_eq!(ours.to_bits(), theirs.to_bits(), "half {ours} instead of {theirs}: {}", context());
         }
         let atol = tolerance(op.activation, depth + 1, kernels.product_error, size[i]);
         let (ours, theirs) = (output[i], expected[i]);

@@ -5,6 +5,7 @@ use core::arch::x86_64::*;
 use half::f16;
 
 use super::has;
+use crate::exact::Exact;
 #[cfg(any(test, feature = "std"))]
 use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
 use crate::simd::{InnerLoop, Simd};
@@ -26,6 +27,22 @@ pub(super) fn avx2() -> Option<Kernels> {
     Some(Kernels { name: "avx2", tap_gemm, tap_gemm_f16, nest, path, ..portable::KERNELS })
 }
 
+/// The same CPUs, with the bits of the reference.
+pub(super) fn avx2_exact() -> Option<Kernels> {
+    avx2()?;
+    // SAFETY: the implementation is there, so its features are.
+    let tap_gemm: TapGemmFn = |op, samples| unsafe { exact_tiles(op, samples) };
+    // SAFETY: as above.
+    let tap_gemm_f16: TapGemmF16Fn = |op, samples| unsafe { exact_tiles(op, samples) };
+    Some(Kernels {
+        name: "avx2-exact",
+        tap_gemm,
+        tap_gemm_f16,
+        path: |_, _| "tiles in registers",
+        ..portable::KERNELS
+    })
+}
+
 #[target_feature(enable = "avx2,fma,f16c")]
 fn tiles<A: Activations>(op: &TapGemm<'_>, samples: &mut [Sample<'_, A>]) {
     let simd = Avx2::new();
@@ -35,6 +52,12 @@ fn tiles<A: Activations>(op: &TapGemm<'_>, samples: &mut [Sample<'_, A>]) {
 #[target_feature(enable = "avx2,fma,f16c")]
 fn loops(nest: &Nest<'_>, arena: &mut [f32]) {
     vector_nest::nest::<_, 8, 6>(Avx2::new(), nest, arena);
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn exact_tiles<A: Activations>(op: &TapGemm<'_>, samples: &mut [Sample<'_, A>]) {
+    let simd = Exact(Avx2::new());
+    tiled::tap_gemm(Tiling { wide: simd, narrow: simd, max_rows: 6 }, op, samples);
 }
 
 /// The widest multiply-add of this implementation.
@@ -105,6 +128,12 @@ impl Simd<8> for Avx2 {
     }
 
     #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: `self` proves the feature.
         unsafe { _mm256_add_ps(a, b) }
@@ -140,4 +169,8 @@ impl Simd<8> for Avx2 {
 #[cfg(test)]
 mod tests {
     crate::kernel_tests!(super::avx2());
+
+    mod exact {
+        crate::exact_kernel_tests!(super::super::avx2_exact());
+    }
 }

@@ -6,6 +6,7 @@ use half::f16;
 
 use super::avx2::Avx2;
 use super::has;
+use crate::exact::Exact;
 #[cfg(any(test, feature = "std"))]
 use crate::peak::{FmaLoop, fma_loop as fma_loop_of};
 use crate::simd::{InnerLoop, Simd};
@@ -27,6 +28,22 @@ pub(super) fn avx512() -> Option<Kernels> {
     Some(Kernels { name: "avx512", tap_gemm, tap_gemm_f16, nest, path, ..portable::KERNELS })
 }
 
+/// The same CPUs, with the bits of the reference.
+pub(super) fn avx512_exact() -> Option<Kernels> {
+    avx512()?;
+    // SAFETY: the implementation is there, so its features are.
+    let tap_gemm: TapGemmFn = |op, samples| unsafe { exact_tiles(op, samples) };
+    // SAFETY: as above.
+    let tap_gemm_f16: TapGemmF16Fn = |op, samples| unsafe { exact_tiles(op, samples) };
+    Some(Kernels {
+        name: "avx512-exact",
+        tap_gemm,
+        tap_gemm_f16,
+        path: |_, _| "tiles in registers",
+        ..portable::KERNELS
+    })
+}
+
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
 pub(super) fn tiles<A: Activations>(op: &TapGemm<'_>, samples: &mut [Sample<'_, A>]) {
     tiled::tap_gemm(Tiling { wide: Avx512::new(), narrow: Avx2::new(), max_rows: 8 }, op, samples);
@@ -35,6 +52,12 @@ pub(super) fn tiles<A: Activations>(op: &TapGemm<'_>, samples: &mut [Sample<'_, 
 #[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
 fn loops(nest: &Nest<'_>, arena: &mut [f32]) {
     vector_nest::nest::<_, 16, 8>(Avx512::new(), nest, arena);
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx2,fma,f16c")]
+fn exact_tiles<A: Activations>(op: &TapGemm<'_>, samples: &mut [Sample<'_, A>]) {
+    let (wide, narrow) = (Exact(Avx512::new()), Exact(Avx2::new()));
+    tiled::tap_gemm(Tiling { wide, narrow, max_rows: 8 }, op, samples);
 }
 
 /// The widest multiply-add of this implementation.
@@ -105,6 +128,12 @@ impl Simd<16> for Avx512 {
     }
 
     #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` proves the feature.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
         // SAFETY: `self` proves the feature.
         unsafe { _mm512_add_ps(a, b) }
@@ -136,4 +165,8 @@ impl Simd<16> for Avx512 {
 #[cfg(test)]
 mod tests {
     crate::kernel_tests!(super::avx512());
+
+    mod exact {
+        crate::exact_kernel_tests!(super::super::avx512_exact());
+    }
 }
