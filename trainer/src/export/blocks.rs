@@ -122,8 +122,8 @@ impl Region {
         }
         let mut new = Graph::new(graph.inputs().to_vec());
         let mut values: Vec<Option<Value>> = vec![None; graph.value_count()];
-        for i in 0..graph.inputs().len() {
-            values[i] = Some(new.input(i));
+        for (i, value) in values.iter_mut().enumerate().take(graph.inputs().len()) {
+            *value = Some(new.input(i));
         }
         let copy =
             |new: &mut Graph, values: &mut Vec<Option<Value>>, value: Value, node: &Node| -> Result<()> {
