@@ -48,8 +48,8 @@ const LAYERS: [(&str, &[&str]); 7] = [
 ];
 
 /// What a package under `boards/` may use of ours.
-const BOARD_LAYER: [&str; 4] =
-    ["boards-common", "pocketgan-format", "pocketgan-runtime", "pocketgan-finetune"];
+const BOARD_LAYER: [&str; 5] =
+    ["boards-common", "pocketgan-format", "pocketgan-kernels", "pocketgan-runtime", "pocketgan-finetune"];
 
 /// All that the packages inside firmware may take from others; development dependencies are free.
 const FIRMWARE_CRATES: [(&str, &[&str]); 3] = [

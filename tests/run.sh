@@ -63,7 +63,7 @@ part_host() {
     step cargo clippy --locked --workspace --all-targets -- -D warnings
     # One at a time, so that the host's `std` does not reach the firmware.
     local package
-    for package in boards-common host mps2-an386 web; do
+    for package in boards-common host kernel-suite mps2-an386 web; do
         step cargo clippy --locked --manifest-path boards/Cargo.toml -p "$package" -- -D warnings
     done
     RUSTDOCFLAGS=-Dwarnings step cargo doc --locked --workspace --no-deps
@@ -141,6 +141,22 @@ part_boards() {
     same_output mps2-an386
     host_board >"$scratch/host.out"
     same_output host
+    suite thumbv7em-none-eabihf mps2-an386 mps2-an500
+    suite thumbv8m.main-none-eabihf mps3-an547
+    suite thumbv6m-none-eabi mps2-an385
+    has qemu-system-riscv32 qemu-system-misc || return 0
+    suite riscv32imafc-unknown-none-elf virt
+}
+
+# suite TARGET MACHINES...: the kernels' suite in firmware.
+suite() {
+    local target=$1 machine
+    shift
+    on_target "$target" boards/kernel-suite build --locked --release --bin suite
+    for machine in "$@"; do
+        step timeout 120 boards/kernel-suite/emulate.sh "$machine" "$CARGO_TARGET_DIR/$target/release/suite" |
+            sed "s/^/$machine: /" || die "the kernels are wrong on $machine"
+    done
 }
 
 part_web() {
@@ -249,7 +265,7 @@ has_debian_compiler() {
         has rust-lld rustc-web rust-web-src rust-web-llvm lld-22 llvm-22
 }
 
-# build_core TARGET SYSROOT: `core` and nothing else, once, so that whatever links needs no allocator.
+# build_core TARGET SYSROOT: `core`, once, and `alloc`, which only the kernels' suite names.
 build_core() {
     local lib=$2/lib/rustlib/$1/lib work=$scratch/core-$1
     [[ ! -d $lib ]] || return 0
@@ -268,10 +284,10 @@ END
     (
         cd "$work"
         export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
-        step cargo build --quiet --release -Zbuild-std=core,compiler_builtins --target "$1" --target-dir build
+        step cargo build --quiet --release -Zbuild-std=core,alloc,compiler_builtins --target "$1" --target-dir build
     )
     mkdir -p "$lib.new"
-    cp "$work/build/$1/release/deps"/lib{core,compiler_builtins}-*.r{lib,meta} "$lib.new"
+    cp "$work/build/$1/release/deps"/lib{core,alloc,compiler_builtins}-*.r{lib,meta} "$lib.new"
     mv "$lib.new" "$lib"
 }
 

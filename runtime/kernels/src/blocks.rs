@@ -2,19 +2,21 @@
 //!
 //! For each panel, for each block of positions, for each tap: tiles of a few positions read a row of weights once and
 //! add its products. A panel with few channels, such as the last layer's, is computed channel by channel instead: most
-//! products of a row would be with padding. A tap adds only to positions it reads inside the input, so borders cost nothing
-//! and the inner loop knows none. Sums grow in the order that [`reference`](crate::reference) defines, but for the parts
-//! that an implementation splits a dot product into. Uses at most 3 KB of stack.
+//! products of a row would be with padding. A tap adds only to positions it reads inside the input, so borders cost
+//! nothing and the inner loop knows none. Sums grow in the order that [`reference`](crate::reference) defines, but for the
+//! parts that an implementation splits a dot product into. Uses at most 3 KB of stack.
 
 use core::ops::Range;
+
+use half::f16;
 
 use crate::half_float::Element;
 use crate::{Activation, PANEL, Panels, Sample, Tap, TapGemm};
 
 /// The inner loops of an implementation, for weights `W` and activations `A`.
 pub(crate) trait Tiles<W, A>: Copy {
-    /// For each position, `sums[position.sum] +=` its pixel times `weights`: one row for each channel, one channel after the
-    /// other.
+    /// For each position, `sums[position.sum] +=` its pixel times `weights`: one row for each channel, one channel after
+    /// the other.
     fn add(self, positions: &[Position], input: &[A], weights: &[[W; PANEL]], sums: &mut [[f32; PANEL]]);
 
     /// [`dots`](Self::dots) takes multiples of so many input channels; zero if it takes none.
@@ -37,32 +39,25 @@ pub(crate) struct Position {
     pub(crate) sum: usize,
 }
 
-/// Runs the operation.
+/// Runs the operation. The storage of weights is looked at for each tap, so that there is one instance of the rest.
 #[inline(always)]
 pub(crate) fn tap_gemm<T, A: Element>(tiles: T, op: &TapGemm<'_>, samples: &mut [Sample<'_, A>])
 where
-    T: Tiles<half::f16, A> + Tiles<f32, A>,
+    T: Tiles<f16, A> + Tiles<f32, A>,
 {
     for Sample { input, output } in samples {
         op.check(input.len(), output.len());
-        // One instance for each storage: firmware pays for both only if it can meet both.
-        match op.weights {
-            Panels::F16(weights) => run(tiles, op, weights, input, output),
-            Panels::F32(weights) => run(tiles, op, weights, input, output),
-        }
+        run(tiles, op, input, output);
     }
 }
 
-fn run<T: Tiles<W, A>, W: Element, A: Element>(
-    tiles: T,
-    op: &TapGemm<'_>,
-    weights: &[[W; PANEL]],
-    input: &[A],
-    output: &mut [A],
-) {
+fn run<T, A: Element>(tiles: T, op: &TapGemm<'_>, input: &[A], output: &mut [A])
+where
+    T: Tiles<f16, A> + Tiles<f32, A>,
+{
     let (c, n, positions) = (op.input.channels, op.output.channels, op.rows * op.cols);
     if positions == 1 {
-        return single(tiles, op, weights, input, output);
+        return single(tiles, op, input, output);
     }
     let panel_rows = op.taps.len() * c;
     // Equal blocks: a small one would hardly fill a tile.
@@ -71,21 +66,21 @@ fn run<T: Tiles<W, A>, W: Element, A: Element>(
     let mut inside = [Position::default(); BLOCK];
     // Panels outside, positions inside: the weights of a panel are read again from a cache, or flash's, not from afar.
     for (panel, bias) in op.bias.as_chunks::<PANEL>().0.iter().enumerate() {
-        let weights = &weights[panel * panel_rows..][..panel_rows];
+        let first_row = panel * panel_rows;
         let lanes = PANEL.min(n - panel * PANEL);
         let mut start = 0;
         while start < positions {
             let block = Block { op, start, len: block_len.min(positions - start) };
             let sums = &mut sums[..block.len];
-            if lanes <= DOT_PARTS && T::DOT_CHANNELS > 0 && c.is_multiple_of(T::DOT_CHANNELS) {
-                for (lane, &bias) in bias[..lanes].iter().enumerate() {
-                    block.dots(tiles, lane, bias, weights, input, sums);
+            let dot_channels = <T as Tiles<f32, A>>::DOT_CHANNELS;
+            if lanes <= DOT_PARTS && dot_channels > 0 && c.is_multiple_of(dot_channels) {
+                for (lane, &bias) in bias.iter().enumerate().take(lanes) {
+                    block.dots(tiles, [first_row, lane], bias, input, sums);
                 }
             } else {
                 sums.fill(*bias);
                 for (t, tap) in op.taps.iter().enumerate() {
-                    let weights = &weights[t * c..][..c];
-                    tiles.add(block.inside(*tap, &mut inside), input, weights, sums);
+                    add(tiles, block.inside(*tap, &mut inside), input, (op, first_row + t * c), sums);
                 }
             }
             activate(op.activation, lanes, sums);
@@ -95,24 +90,38 @@ fn run<T: Tiles<W, A>, W: Element, A: Element>(
     }
 }
 
-/// One position: nothing to cut into blocks.
-fn single<T: Tiles<W, A>, W: Element, A: Element>(
+/// [`Tiles::add`] with the rows of one tap, from number `first` on.
+#[inline(always)]
+fn add<T, A>(
     tiles: T,
-    op: &TapGemm<'_>,
-    weights: &[[W; PANEL]],
+    positions: &[Position],
     input: &[A],
-    output: &mut [A],
-) {
-    let c = op.input.channels;
+    (op, first): (&TapGemm<'_>, usize),
+    sums: &mut [[f32; PANEL]],
+) where
+    T: Tiles<f16, A> + Tiles<f32, A>,
+{
+    match op.weights {
+        Panels::F16(rows) => tiles.add(positions, input, &rows[first..][..op.input.channels], sums),
+        Panels::F32(rows) => tiles.add(positions, input, &rows[first..][..op.input.channels], sums),
+    }
+}
+
+/// One position: nothing to cut into blocks.
+#[inline(never)]
+fn single<T, A: Element>(tiles: T, op: &TapGemm<'_>, input: &[A], output: &mut [A])
+where
+    T: Tiles<f16, A> + Tiles<f32, A>,
+{
     let output = &mut output[op.output_start(0, 0)..][..op.output.channels];
-    let mut rows = weights;
+    let mut row = 0;
     for (bias, output) in op.bias.as_chunks::<PANEL>().0.iter().zip(output.chunks_mut(PANEL)) {
         let mut sums = [*bias];
         for tap in op.taps {
-            let weights = rows.split_off(..c).expect("as many rows as taps and channels");
             if let Some(start) = op.input_start(0, 0, *tap) {
-                tiles.add(&[Position { start, sum: 0 }], input, weights, &mut sums);
+                add(tiles, &[Position { start, sum: 0 }], input, (op, row), &mut sums);
             }
+            row += op.input.channels;
         }
         activate(op.activation, output.len(), &mut sums);
         output.iter_mut().zip(sums[0]).for_each(|(value, sum)| *value = A::from_f32(sum));
@@ -138,12 +147,12 @@ struct Block<'a> {
 
 impl Block<'_> {
     /// Computes one channel of the block. Its parts stand where a panel of so few channels has none.
-    fn dots<T: Tiles<W, A>, W: Element, A>(
+    #[inline(never)]
+    fn dots<T: Tiles<f32, A>, A>(
         &self,
         tiles: T,
-        lane: usize,
+        [first_row, lane]: [usize; 2],
         bias: f32,
-        weights: &[[W; PANEL]],
         input: &[A],
         sums: &mut [[f32; PANEL]],
     ) {
@@ -154,8 +163,11 @@ impl Block<'_> {
             for first in (0..c).step_by(DOT_CHUNK) {
                 let mut wide = [0.0; DOT_CHUNK];
                 let wide = &mut wide[..DOT_CHUNK.min(c - first)];
-                for (wide, row) in wide.iter_mut().zip(&weights[t * c + first..]) {
-                    *wide = row[lane].to_f32();
+                for (wide, row) in wide.iter_mut().zip(first_row + t * c + first..) {
+                    *wide = match op.weights {
+                        Panels::F16(rows) => rows[row][lane].to_f32(),
+                        Panels::F32(rows) => rows[row][lane],
+                    };
                 }
                 self.for_each_row(*tap, |row, len| {
                     tiles.dots(&input[row.start + first..], step, wide, &mut sums[row.sum..][..len]);
@@ -168,6 +180,7 @@ impl Block<'_> {
     }
 
     /// The positions that a tap reads inside the input.
+    #[inline(never)]
     fn inside<'a>(&self, tap: Tap, slots: &'a mut [Position; BLOCK]) -> &'a [Position] {
         let step = self.op.in_step[1] * self.op.input.pixel_stride;
         let mut count = 0;
@@ -182,7 +195,7 @@ impl Block<'_> {
         &slots[..count]
     }
 
-    /// Passes on the first position that a tap reads inside the input, and how many there are, for each row that has one.
+    /// For each row, passes on the first position that a tap reads inside the input, and how many there are, if any.
     #[inline(always)]
     fn for_each_row(&self, tap: Tap, mut each: impl FnMut(Position, usize)) {
         let op = self.op;
@@ -209,13 +222,7 @@ impl Block<'_> {
         let (mut row, mut col) = (self.start / op.cols, self.start % op.cols);
         for sums in sums {
             let pixel = &mut output[op.output_start(row, col) + first..];
-            if let Some(pixel) = pixel.first_chunk_mut::<PANEL>().filter(|_| lanes == PANEL) {
-                for i in 0..PANEL {
-                    pixel[i] = A::from_f32(sums[i]);
-                }
-            } else {
-                pixel[..lanes].iter_mut().zip(sums).for_each(|(value, &sum)| *value = A::from_f32(sum));
-            }
+            pixel[..lanes].iter_mut().zip(sums).for_each(|(value, &sum)| *value = A::from_f32(sum));
             col += 1;
             if col == op.cols {
                 (row, col) = (row + 1, 0);

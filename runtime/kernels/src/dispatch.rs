@@ -22,7 +22,7 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    /// Without loop nests, which then are not linked: some 45 KB of code. Enough for dense layers and convolutions with
+    /// Without loop nests, which then are not linked: 60 KB of code on a Cortex-M4F. Enough for dense layers and convolutions with
     /// the activations of [`Activation`](crate::Activation).
     #[must_use]
     pub const fn without_nests(self) -> Self {

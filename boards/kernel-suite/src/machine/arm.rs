@@ -1,6 +1,5 @@
 //! Cortex-M machines: semihosting for text and status, the system timer for instructions.
 
-use core::arch::asm;
 use core::fmt::{self, Write};
 
 use cortex_m::Peripherals;
@@ -37,14 +36,11 @@ pub fn exit(success: bool) -> ! {
 
 /// Instructions that `work` executes, under `-icount shift=0`: at most 400 million.
 ///
-/// The timer's clock differs between machines, and is measured on a loop whose length is known.
+/// The timer's clock differs between machines, and is measured on a delay, two instructions for every two cycles.
 pub fn instructions(work: impl FnOnce()) -> u64 {
-    const ROUNDS: u32 = 1_000_000;
-    let loop_ticks = ticks(|| {
-        // SAFETY: counts a register down to zero.
-        unsafe { asm!("2:", "subs {n}, #1", "bne 2b", n = inout(reg) ROUNDS => _, options(nomem, nostack)) }
-    });
-    (ticks(work) * u64::from(2 * ROUNDS) + loop_ticks / 2) / loop_ticks
+    const KNOWN: u32 = 2_000_000;
+    let known_ticks = ticks(|| cortex_m::asm::delay(KNOWN));
+    (ticks(work) * u64::from(KNOWN) + known_ticks / 2) / known_ticks
 }
 
 /// Ticks of the timer, which counts down.

@@ -38,8 +38,8 @@ trait Loops: Copy {
     /// `wide = halves`
     fn widen(halves: &[f16; 8], wide: &mut [f32; 8]);
 
-    /// For pixels that lie `step` values apart, adds the dot product of pixel and weights to the last four sums, in four
-    /// parts.
+    /// For pixels that lie `step` values apart, adds the dot product of pixel and weights to the last four sums, in
+    /// four parts.
     fn dots(input: &[f32], step: usize, weights: &[f32; DOT_CHUNK], sums: &mut [[f32; PANEL]]);
 }
 
@@ -116,7 +116,7 @@ impl<W, L: LoopsFor<W>> Tiles<W, f16> for L {
 }
 
 /// `wide[i] = halves[i]`, for no more than there are.
-#[inline(always)]
+#[inline(never)]
 fn widen<L: Loops>(halves: &[f16], wide: &mut [f32; CHUNK]) {
     let (eights, tail) = halves.as_chunks();
     for (eight, wide) in eights.iter().zip(wide.as_chunks_mut().0) {

@@ -1,8 +1,8 @@
 //! Cortex-M4F, M7 and M33: a scalar floating-point unit with 32 registers, fused multiply-adds and conversions of
 //! halves, which stable Rust reaches by `asm!`.
 //!
-//! Registers: the sums of positions 0, 1 and 2 in s0-s7, s8-s15 and s16-s23; a row of weights in s24-s28; the positions'
-//! values of this row's channel in s29-s31.
+//! Registers: the sums of positions 0, 1 and 2 in s0-s7, s8-s15 and s16-s23; a row of weights in s24-s28; the
+//! positions' values of this row's channel in s29-s31.
 
 use core::arch::asm;
 
@@ -193,8 +193,8 @@ impl Loops for Fpu {
         let last = sums.len().saturating_sub(1) * step;
         assert!(!sums.is_empty() && last + DOT_CHUNK <= input.len(), "a pixel for each position");
         // The weights stay in s0-s15.
-        // SAFETY: the target has the instructions. For each of the sums' arrays, four of its values are read and written,
-        // and sixteen of the input are read, which end where it was asserted that the input does not.
+        // SAFETY: the target has the instructions. Of each of the sums' arrays, the last four values are read and
+        // written, and for each sixteen of the input are read, which the assertion leaves inside.
         unsafe {
             asm!(
                 "vldmia {w}, {{s0-s15}}",

@@ -187,12 +187,11 @@ impl Loops for Helium {
         // SAFETY: the target has the instructions; arrays of eight are read and written.
         unsafe {
             asm!(
-                "vldrh.u32 q0, [{halves}]",
-                "vldrh.u32 q1, [{halves}, #8]",
+                "vldrh.u16 q0, [{halves}]",
+                "vcvtt.f32.f16 q1, q0",
                 "vcvtb.f32.f16 q0, q0",
-                "vcvtb.f32.f16 q1, q1",
-                "vstrw.32 q0, [{wide}]",
-                "vstrw.32 q1, [{wide}, #16]",
+                "vst20.32 {{q0, q1}}, [{wide}]",
+                "vst21.32 {{q0, q1}}, [{wide}]",
                 halves = in(reg) halves.as_ptr(), wide = in(reg) wide.as_mut_ptr(),
                 out("d0") _, out("d1") _, out("d2") _, out("d3") _,
                 options(nostack, preserves_flags),
@@ -205,8 +204,8 @@ impl Loops for Helium {
         let last = sums.len().saturating_sub(1) * step;
         assert!(!sums.is_empty() && last + DOT_CHUNK <= input.len(), "a pixel for each position");
         // The weights stay in q0-q3; each part is a lane.
-        // SAFETY: the target has the instructions. For each of the sums' arrays, four of its values are read and written,
-        // and sixteen of the input are read, which end where it was asserted that the input does not.
+        // SAFETY: the target has the instructions. Of each of the sums' arrays, the last four values are read and
+        // written, and for each sixteen of the input are read, which the assertion leaves inside.
         unsafe {
             asm!(
                 "vldrw.u32 q0, [{w}]",

@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Prints the tables of tests/bench/README.md: instructions for each layer of the digits in QEMU, the port limits of the
+# inner loops, and the size of the code. Needs what tests/run.sh boards needs, llvm-22, and rustup's targets.
+set -euo pipefail
+cd "$(dirname "$0")/../../boards/kernel-suite"
+: "${CARGO_TARGET_DIR:=../target}"
+export CARGO_TARGET_DIR
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+main() {
+    echo '| machine | kernels | dense 16 -> 3136 | 64 -> 32, 7x7, 4 taps | 32 -> 16, 14x14, 4 taps | 16 -> 1, 28x28, 9 taps | picture |'
+    echo '|---|---|---:|---:|---:|---:|---:|'
+    layers thumbv7em-none-eabihf mps2-an386
+    layers thumbv8m.main-none-eabihf mps3-an547
+    layers riscv32imafc-unknown-none-elf virt
+    layers thumbv6m-none-eabi mps2-an385
+    echo
+    echo '| loop | instructions | products | instructions per product | port limit, cycles | cycles of llvm-mca |'
+    echo '|---|---:|---:|---:|---:|---:|'
+    loops thumbv7em-none-eabihf thumbv7em cortex-m4
+    loops thumbv8m.main-none-eabihf thumbv8.1m.main cortex-m55
+    echo
+    (cd ../mps2-an386 && cargo build --quiet --release)
+    sizes "$CARGO_TARGET_DIR/thumbv7em-none-eabihf/release/mps2-an386"
+}
+
+# layers TARGET MACHINE: a row for each implementation; layers 1 to 4 and 5 to 8 are phases of one each.
+layers() {
+    cargo build --quiet --release --bin count --target "$1"
+    ./emulate.sh "$2" "$CARGO_TARGET_DIR/$1/release/count" | awk -v machine="$2" '
+        !($1 in total) { order[++rows] = $1 }
+        { total[$1] += $8; each[$1, $2] = $8 / $7 }
+        END {
+            for (i = 1; i <= rows; i++) {
+                k = order[i]
+                printf "| %s | %s | %.2f | %.2f | %.2f | %.2f | %.2f M |\n", machine, k, each[k, 0], each[k, 1], each[k, 5],
+                    each[k, 9], total[k] / 1e6
+            }
+        }'
+}
+
+# loops TARGET ARCHITECTURE CPU: a row for each inner loop of weights in half precision, of the last implementation.
+loops() {
+    llvm-objdump-22 -d --no-show-raw-insn --mcpu="$3" "$CARGO_TARGET_DIR/$1/release/count" |
+        awk -v out="$scratch/$3" '
+            /^[0-9a-f]+ <.*>:$/ { name = $2; n = 0 }
+            /^ *[0-9a-f]+:/ {
+                address = $1
+                sub(":", "", address)
+                line[address] = ++n
+                $1 = ""
+                text[n] = $0
+                if ($2 !~ /^(bne(\.w)?|le)$/ || !match($0, /0x[0-9a-f]+/)) next
+                first = line[substr($0, RSTART + 2, RLENGTH - 2)]
+                if (!first || first >= n) next
+                products = conversions = vectors = inner = 0
+                for (i = first; i < n; i++) {
+                    if (text[i] ~ /vfma/) products++
+                    if (text[i] ~ /vfma.*q/) vectors++
+                    if (text[i] ~ /vcvtt/) conversions++
+                    if (text[i] ~ / b[a-z]* |cmp/) inner = 1
+                }
+                if (inner || products < 4 || (!conversions && name !~ /dots/)) next
+                file = out "-" (vectors ? "helium" : "fpu") "-" (conversions ? "tile" : "dots") "-" (vectors ? 4 : 1) * products
+                printf "" > file
+                for (i = first; i < n; i++) { sub(/<.*/, "", text[i]); print text[i] > file }
+                close(file)
+            }'
+    local file products
+    for file in "$scratch/$3"-*; do
+        if [[ $3 == cortex-m55 && $file == *-fpu-* ]]; then continue; fi
+        products=${file##*-}
+        llvm-mca-22 -mtriple="$2-none-eabihf" -mcpu="$3" -iterations=100 "$file" 2>/dev/null |
+            awk -v name="${file##*/}" -v n="$(($(wc -l <"$file") + 1))" -v products="$products" '
+                /^Total Cycles/ { cycles = $3 / 100 }
+                /^Block RThroughput/ { limit = $3 }
+                END { printf "| %s | %d | %d | %.2f | %.1f | %.1f |\n", name, n, products, n / products, limit, cycles }'
+    done
+}
+
+# sizes ELF: bytes of code by crate; what was inlined counts for where it went.
+sizes() {
+    echo '| crate | bytes of code |'
+    echo '|---|---:|'
+    llvm-nm-22 -S --defined-only --radix=d "$1" | awk '
+        $3 !~ /^[tT]$/ || $1 in seen { next }
+        {
+            seen[$1] = 1
+            name = "core, libm, compiler_builtins"
+            if ($4 ~ /pocketgan_format/) name = "pocketgan-format"
+            if ($4 ~ /pocketgan_runtime/) name = "pocketgan-runtime"
+            if ($4 ~ /pocketgan_kernels/) name = "pocketgan-kernels"
+            if ($4 ~ /boards_common|mps2_an386|cortex_m/) name = "the board: loop, text, and what was inlined there"
+            bytes[name] += $2
+        }
+        END { for (name in bytes) printf "| %s | %d |\n", name, bytes[name] }' | sort
+}
+
+main
