@@ -41,9 +41,9 @@ unsafe impl Sync for Counted {}
 static COUNTED: Counted = Counted { kernels: Cell::new(None), layer: Cell::new(0) };
 
 /// Runs a layer and prints what it cost.
-fn count(op: &TapGemm<'_>, input: &[f32], output: &mut [f32]) {
+fn count(op: &TapGemm<'_>, samples: &mut [Sample<'_, f32>]) {
     let kernels = COUNTED.kernels.get().expect("set before the first layer");
-    let instructions = instructions(|| (kernels.tap_gemm)(op, input, output));
+    let instructions = instructions(|| (kernels.tap_gemm)(op, samples));
     let layer = COUNTED.layer.replace(COUNTED.layer.get() + 1);
     let (c, n, positions) = (op.input.channels, op.output.channels, op.rows * op.cols);
     print(format_args!(
