@@ -8,7 +8,7 @@
 use core::cell::Cell;
 
 use kernel_suite::{instructions, print};
-use pocketgan_kernels::TapGemm;
+use pocketgan_kernels::{Sample, TapGemm};
 use pocketgan_runtime::{Generator, Kernels, Latent, Model, dispatch, include_model};
 
 kernel_suite::firmware!();
