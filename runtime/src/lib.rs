@@ -20,6 +20,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod conformance;
 #[cfg(feature = "graphics")]
 pub mod display;
 mod error;
@@ -29,6 +30,7 @@ pub mod latent;
 mod model;
 mod operation;
 
+pub use conformance::{Conformance, Verdict};
 pub use error::{ArenaTooSmall, LoadError};
 pub use generator::Generator;
 pub use image::Image;
