@@ -2,7 +2,7 @@
 # The one test command: tests/run.sh [host|cross|boards|web|fuzz|all]
 #
 #   host    format, lints, documentation, tests, and the main job as a user runs it
-#   cross   what firmware and pages depend on, checked for every target and linked for two
+#   cross   what firmware and pages depend on, checked for every target and linked for two; kernels on 64-bit ARM
 #   boards  firmware in QEMU
 #   web     the WebAssembly module in node
 #   fuzz    hostile files, for FUZZ_SECONDS (60)
@@ -63,7 +63,7 @@ part_host() {
     step cargo clippy --locked --workspace --all-targets -- -D warnings
     # One at a time, so that the host's `std` does not reach the firmware.
     local package
-    for package in boards-common host kernel-suite mps2-an386 web; do
+    for package in boards-common host kernel-suite mps2-an386 mps3-an547 web; do
         step cargo clippy --locked --manifest-path boards/Cargo.toml -p "$package" -- -D warnings
     done
     RUSTDOCFLAGS=-Dwarnings step cargo doc --locked --workspace --no-deps
@@ -132,20 +132,29 @@ part_cross() {
     done
     on_target thumbv7em-none-eabihf boards/mps2-an386 build --locked --release
     on_target wasm32-unknown-unknown boards/web build --locked --release
+    has_aarch64_linux || return 0
+    # Without the sweeps of elementwise functions, which are the same code everywhere and take minutes in an emulator, and
+    # without the measure of speed, which has none there.
+    on_target "$aarch64" . test --locked -p pocketgan-kernels --lib -- --skip within --skip peak
+    on_target "$aarch64" boards run --quiet --locked --release -p host -- "../$model" >"$scratch/aarch64.out"
+    same_output aarch64
 }
 
 part_boards() {
     has_cross_compiler || return 0
-    has qemu-system-arm qemu-system-arm || return 0
-    on_target thumbv7em-none-eabihf boards/mps2-an386 run --locked --release >"$scratch/mps2-an386.out"
-    same_output mps2-an386
     host_board >"$scratch/host.out"
     same_output host
-    suite thumbv7em-none-eabihf mps2-an386 mps2-an500
-    suite thumbv8m.main-none-eabihf mps3-an547
-    suite thumbv6m-none-eabi mps2-an385
-    has qemu-system-riscv32 qemu-system-misc || return 0
-    suite riscv32imafc-unknown-none-elf virt
+    if has qemu-system-arm qemu-system-arm; then
+        board mps2-an386 thumbv7em-none-eabihf
+        board mps3-an547 thumbv8m.main-none-eabihf
+        suite thumbv7em-none-eabihf mps2-an386 mps2-an500
+        suite thumbv8m.main-none-eabihf mps3-an547
+        suite thumbv6m-none-eabi mps2-an385
+    fi
+    if has qemu-system-riscv32 qemu-system-misc; then
+        board riscv32-virt riscv32imafc-unknown-none-elf
+        suite riscv32imafc-unknown-none-elf virt
+    fi
 }
 
 # suite TARGET MACHINES...: the kernels' suite in firmware.
@@ -216,6 +225,12 @@ host_board() {
     step cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p host -- "$model" "$@"
 }
 
+# board NAME TARGET: a board that an emulator runs.
+board() {
+    on_target "$2" "boards/$1" run --locked --release >"$scratch/$1.out"
+    same_output "$1"
+}
+
 # same_output BOARD: what the board printed is what every board prints, times apart.
 same_output() {
     grep -v '^time: ' "$scratch/$1.out" | diff boards/mps2-an386/expected.out - || die "$1 draws something else"
@@ -229,6 +244,8 @@ on_target() {
     shift 3
     if has_std "$target"; then
         rustc=rustc
+    elif [[ -d /usr/lib/rustlib/$target ]]; then
+        rustc=/usr/bin/rustc
     else
         rustc=/usr/bin/rustc
         sysroot=$CARGO_TARGET_DIR/sysroot/$("$rustc" --version | cut -d ' ' -f 2)
@@ -239,6 +256,7 @@ on_target() {
         cd "$folder"
         export RUSTC=$rustc
         # `--config` adds to the board's own flags; RUSTFLAGS would replace them.
+        [[ $target != "$aarch64" ]] || flags+=", '-Ctarget-feature=+crt-static'"
         step timeout 900 cargo "$command" --target "$target" --config "target.$target.rustflags=[$flags]" "$@"
     )
 }
@@ -258,6 +276,28 @@ has_std() {
     # No use in waiting for it again.
     POCKETGAN_CROSS=debian
     return 1
+}
+
+# Whether programs for 64-bit ARM Linux can be built and run here; says how to cargo. Linked statically, so that they need
+# no loader and no library of that system.
+has_aarch64_linux() {
+    has qemu-aarch64 qemu-user || return 1
+    has aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross || return 1
+    has_std "$aarch64" || has_debian_aarch64 || return 1
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=qemu-aarch64
+}
+aarch64=aarch64-unknown-linux-gnu
+
+# Whether Debian's second compiler has the standard library of 64-bit ARM Linux, after asking for it.
+has_debian_aarch64() {
+    has_debian_compiler || return 1
+    [[ ! -d /usr/lib/rustlib/$aarch64 ]] || return 0
+    local sudo=()
+    if [[ $(id -u) != 0 ]]; then sudo=(sudo -n); fi
+    "${sudo[@]}" dpkg --add-architecture arm64 && "${sudo[@]}" apt-get update -qq >&2 &&
+        "${sudo[@]}" apt-get install -qq -y --no-install-recommends libstd-rust-web-dev:arm64 >&2 ||
+        { skip "the standard library of $aarch64 cannot be installed" && return 1; }
 }
 
 has_debian_compiler() {

@@ -7,7 +7,7 @@ const TOLERANCE = 2e-4;
 
 const [modulePath, modelPath, valuesPath] = process.argv.slice(2);
 const { instance } = await WebAssembly.instantiate(readFileSync(modulePath));
-const { memory, reserve, describe, generate } = instance.exports;
+const { memory, reserve, describe, generate, check } = instance.exports;
 
 const file = readFileSync(modelPath);
 const model = reserve(file.length);
@@ -34,3 +34,9 @@ for (let i = 0; i < values.length; i++) {
   largest = Math.max(largest, difference);
 }
 console.log(`wasm: ${values.length} values, largest difference ${largest.toExponential(2)} (limit ${TOLERANCE})`);
+
+const crc32 = reserve(4);
+const verdict = check(model, file.length, arena, arenaLen, crc32);
+const drawn = new Uint32Array(memory.buffer, crc32, 1)[0].toString(16).padStart(8, "0");
+if (verdict !== 0) throw new Error(`exact: ${drawn} is not what the file says`);
+console.log(`exact: ${drawn} as the file says`);

@@ -26,6 +26,15 @@ impl<'m, 'a> Generator<'m, 'a> {
         Self::with_kernels(model, arena, dispatch::best())
     }
 
+    /// A generator whose pictures are the same bytes on every target, a NaN's own bits apart; slower where [`new`](Self::new)
+    /// fuses multiply-adds.
+    ///
+    /// # Errors
+    /// When the arena has fewer than [`Model::arena_len`] values.
+    pub fn exact(model: &Model<'m>, arena: &'a mut [f32]) -> Result<Self, StartError> {
+        Self::with_kernels(model, arena, dispatch::exact())
+    }
+
     /// A generator with kernels of the caller's choice.
     ///
     /// # Errors

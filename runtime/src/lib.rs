@@ -20,6 +20,7 @@
 #[cfg(any(test, feature = "rayon"))]
 extern crate std;
 
+mod conformance;
 #[cfg(feature = "graphics")]
 pub mod display;
 mod error;
@@ -31,6 +32,7 @@ mod operation;
 #[cfg(feature = "rayon")]
 mod parallel;
 
+pub use conformance::{Conformance, Verdict};
 pub use error::{LoadError, StartError};
 pub use generator::Generator;
 pub use image::Image;

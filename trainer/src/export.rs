@@ -20,6 +20,7 @@ use anyhow::{Context, Result, ensure};
 use pocketgan_format::{AlignedBytes, Input, Program, Role as StoredRole};
 
 pub use pocketgan_format::ValueType;
+use pocketgan_runtime::{Conformance, Generator, Model};
 
 use crate::graph::{Graph, Op, Role};
 
@@ -78,9 +79,17 @@ pub fn export(graph: &Graph, options: &Options) -> Result<Export> {
     let folded = fold(&with_picture(graph, options.picture)?)?;
     let (rounded, rounding) = round_weights(&folded, options.weights)?;
     let program = program(&blocks::split(&rounded)?, options)?;
-    let file = program.to_bytes().context("writing the file")?;
+    let file = with_conformance(&program.to_bytes().context("writing the file")?)?;
     let (parity, activation_effect) = verify::verify(&rounded, &file, options.activations)?;
     Ok(Export { file, rounded, rounding, parity, activation_effect })
+}
+
+/// The file that also says what a seed draws in exact arithmetic, for every device to compare with.
+fn with_conformance(file: &AlignedBytes) -> Result<AlignedBytes> {
+    let model = Model::load(file)?;
+    let mut arena = vec![0.0; model.arena_len()];
+    let drawn = Generator::exact(&model, &mut arena)?.conformance(0);
+    Ok(model.file().with_metadata(Conformance::KEY, &drawn.to_string())?)
 }
 
 /// The graph with an output `[1, C, H, W]`, if one is asked for.

@@ -1,9 +1,9 @@
-//! The loop: generate, show.
+//! The loop: generate, show; and whether this device computes what every other does.
 
 use core::fmt;
 use core::ops::Range;
 
-use pocketgan_runtime::{Generator, Kernels, Latent, LoadError, Model, StartError};
+use pocketgan_runtime::{Generator, Kernels, Latent, LoadError, Model, StartError, Verdict, dispatch};
 
 use crate::{Clock, Display, Storage};
 
@@ -16,6 +16,8 @@ pub struct Report {
     pub images: u64,
     /// Time in the generator alone, all pictures together.
     pub generate_us: u64,
+    /// What exact arithmetic draws, beside what the file says.
+    pub exact: Verdict,
 }
 
 /// Why a run ended early.
@@ -32,7 +34,7 @@ pub enum RunError<E> {
     Display(E),
 }
 
-/// Loads the model and shows one picture for each seed.
+/// Loads the model, checks exact arithmetic, and shows one picture for each seed.
 ///
 /// # Errors
 /// The first error of the model, the arena or the display.
@@ -48,7 +50,13 @@ pub fn run<D: Display>(
     if !model.needs_latent_only() {
         return Err(RunError::Inputs);
     }
-    let mut report = Report { arena_bytes: model.arena_len() * size_of::<f32>(), images: 0, generate_us: 0 };
+    let exact = match kernels.nest {
+        Some(_) => dispatch::exact(),
+        None => dispatch::exact().without_nests(),
+    };
+    let exact = Generator::with_kernels(&model, arena, exact).map_err(RunError::Start)?.check();
+    let arena_bytes = model.arena_len() * size_of::<f32>();
+    let mut report = Report { arena_bytes, images: 0, generate_us: 0, exact };
     let mut generator = Generator::with_kernels(&model, arena, kernels).map_err(RunError::Start)?;
     for seed in seeds {
         let start_us = clock.now_us();

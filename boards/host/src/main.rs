@@ -28,6 +28,7 @@ fn main() -> Result<()> {
         bytes.len(),
         report.arena_bytes
     );
+    println!("exact: {}", report.exact);
     println!("time: {} us per image", report.generate_us / report.images.max(1));
     if let (Some(path), Some(values)) = (args.next(), display.first) {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();

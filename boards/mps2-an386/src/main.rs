@@ -46,6 +46,7 @@ fn show() -> Result<(), ()> {
                 report.images, report.arena_bytes
             )
             .map_err(drop)?;
+            writeln!(out, "exact: {}", report.exact).map_err(drop)?;
             writeln!(out, "time: {} us per image", report.generate_us / report.images.max(1)).map_err(drop)
         }
         Err(error) => {

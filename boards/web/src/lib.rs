@@ -59,6 +59,31 @@ pub unsafe extern "C" fn generate(
     generator.generate(Latent::from_seed(seed)).values.as_ptr()
 }
 
+/// Draws in exact arithmetic the picture of which the file speaks, and writes its checksum to `crc32`; returns 0 when it is
+/// as the file says, 1 when it is another or the file says nothing, 2 when the bytes are no usable
+/// file or the arena is too small for it.
+///
+/// # Safety
+/// `model` and `arena` as for [`generate`]; `crc32` has room for a value.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn check(
+    model: *const u8,
+    model_len: usize,
+    arena: *mut f32,
+    arena_len: usize,
+    crc32: *mut u32,
+) -> u32 {
+    // SAFETY: promised by the caller.
+    let (bytes, arena, crc32) = unsafe {
+        (slice::from_raw_parts(model, model_len), slice::from_raw_parts_mut(arena, arena_len), &mut *crc32)
+    };
+    let Ok(model) = Model::load(bytes) else { return 2 };
+    let Ok(mut generator) = Generator::exact(&model, arena) else { return 2 };
+    let verdict = generator.check();
+    *crc32 = verdict.drawn.crc32;
+    u32::from(!verdict.holds())
+}
+
 #[cfg(target_arch = "wasm32")]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

@@ -182,6 +182,13 @@ impl<'a> File<'a> {
         self.metadata.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
     }
 
+    /// What lies before the metadata, and the weights behind it.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn around_metadata(&self) -> (&'a [u8], &'a [u8]) {
+        let start = self.metadata.as_ptr().addr() - self.bytes.as_ptr().addr();
+        (self.bytes.get(..start).unwrap_or(&[]), self.weights)
+    }
+
     fn u32(&self, at: usize) -> u32 {
         u32_at(self.bytes, at)
     }

@@ -1,11 +1,11 @@
 //! The first 160 bytes, and the checksum.
 
-use crate::FormatError;
 use crate::layout::{
     ALIGNMENT, Counts, HEADER_BYTES, MAGIC, MAX_ARENA_BYTES, MAX_AXIS_COUNT, MAX_EXTENT, MAX_FILE_BYTES,
     MAX_INPUTS, MAX_METADATA_BYTES, MAX_STEPS, MAX_TAPS, MAX_TENSORS, Sections, VERSION, f32_at, header,
     u16_at, u32_at,
 };
+use crate::{FormatError, checksum};
 
 /// Checks everything in the header, and the checksum; returns the file's own bytes.
 pub(crate) fn check(bytes: &[u8]) -> Result<(&[u8], Sections), FormatError> {
@@ -96,9 +96,6 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(&[u8], Sections), FormatError> {
 
 /// The checksum of FORMAT.md: everything but the field that holds it.
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
-    const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
-    let mut digest = CRC.digest();
-    digest.update(bytes.get(..header::CRC32).unwrap_or(&[]));
-    digest.update(bytes.get(header::SHA256..).unwrap_or(&[]));
-    digest.finalize()
+    let parts = [bytes.get(..header::CRC32), bytes.get(header::SHA256..)];
+    checksum::crc32(parts.into_iter().flatten())
 }

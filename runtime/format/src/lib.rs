@@ -11,16 +11,20 @@ extern crate alloc;
 #[cfg(target_endian = "big")]
 compile_error!("a .pgan file is little-endian and used in place");
 
+mod checksum;
 mod error;
 mod file;
 mod header;
 mod input;
 mod layout;
 mod nest;
+#[cfg(feature = "alloc")]
+mod rewrite;
 mod step;
 #[cfg(feature = "alloc")]
 mod writer;
 
+pub use checksum::crc32;
 pub use error::FormatError;
 pub use file::File;
 pub use input::{Input, Role};

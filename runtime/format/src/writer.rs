@@ -185,7 +185,7 @@ impl AlignedBytes {
         &mut self.storage[self.start..self.start + self.len]
     }
 
-    fn zeroed(len: usize) -> Self {
+    pub(crate) fn zeroed(len: usize) -> Self {
         let storage = alloc::vec![0; len + ALIGNMENT - 1];
         // The storage never grows, so that its address and this offset stay.
         let start = storage.as_ptr().addr().next_multiple_of(ALIGNMENT) - storage.as_ptr().addr();
@@ -201,7 +201,7 @@ impl Deref for AlignedBytes {
     }
 }
 
-fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+pub(crate) fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     bytes[at..at + value.len()].copy_from_slice(value);
 }
 
