@@ -6,6 +6,8 @@
 pub mod nest;
 pub mod tap_gemm;
 
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::{env, println};
 
 use crate::Kernels;
@@ -25,8 +27,13 @@ macro_rules! kernel_tests {
         }
 
         #[test]
+        fn halves_convert_exactly_and_results_round_to_the_nearest() {
+            $crate::testing::tap_gemm::halves($kernels);
+        }
+
+        #[test]
         fn broken_promises_panic() {
-            $crate::testing::tap_gemm::broken_promises($kernels);
+            $crate::testing::tap_gemm::broken_promises($kernels, $crate::testing::panics);
         }
 
         #[test]
@@ -41,9 +48,17 @@ macro_rules! kernel_tests {
 
         #[test]
         fn broken_promises_of_nests_panic() {
-            $crate::testing::nest::broken_promises($kernels);
+            $crate::testing::nest::broken_promises($kernels, $crate::testing::panics);
         }
     };
+}
+
+/// Runs something and says whether it panicked. [`panics`], unless a panic ends the program.
+pub type Panics = fn(&dyn Fn()) -> bool;
+
+/// Catches a panic.
+pub fn panics(run: &dyn Fn()) -> bool {
+    catch_unwind(AssertUnwindSafe(run)).is_err()
 }
 
 fn or_skip(kernels: Option<Kernels>) -> Option<Kernels> {
