@@ -6,29 +6,35 @@
 
 use crate::Kernels;
 
+#[cfg(target_arch = "wasm32")]
+mod wasm32;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
 /// Length of [`available`].
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "wasm32", target_arch = "x86_64"))]
 pub(crate) const COUNT: usize = 2;
 /// Length of [`available`].
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(any(target_arch = "wasm32", target_arch = "x86_64")))]
 pub(crate) const COUNT: usize = 0;
 
 /// What this CPU has of this architecture's implementations, the fastest last.
 pub(crate) fn available() -> [Option<Kernels>; COUNT] {
+    #[cfg(target_arch = "wasm32")]
+    return [wasm32::simd128(), wasm32::relaxed_simd()];
     #[cfg(target_arch = "x86_64")]
     return [x86_64::avx2(), x86_64::avx512()];
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(any(target_arch = "wasm32", target_arch = "x86_64")))]
     []
 }
 
 /// The widest multiply-adds of the implementations in [`available`].
 #[cfg(any(test, feature = "std"))]
 pub(crate) fn fma_loops() -> [Option<crate::peak::FmaLoop>; COUNT] {
+    #[cfg(target_arch = "wasm32")]
+    return [wasm32::simd128_fma_loop(), wasm32::relaxed_simd_fma_loop()];
     #[cfg(target_arch = "x86_64")]
     return [x86_64::avx2_fma_loop(), x86_64::avx512_fma_loop()];
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(any(target_arch = "wasm32", target_arch = "x86_64")))]
     []
 }
