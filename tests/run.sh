@@ -4,7 +4,7 @@
 #   host    format, lints, documentation, tests, and the main job as a user runs it
 #   cross   what firmware and pages depend on, checked for every target and linked for two; kernels on 64-bit ARM
 #   boards  firmware in QEMU
-#   web     the WebAssembly module in node
+#   web     the WebAssembly modules in node, and the kernels' tests in WebAssembly
 #   fuzz    hostile files, for FUZZ_SECONDS (60)
 #
 # Installs what is missing with apt-get or cargo where it may, and says so where it may not. Builds in CARGO_TARGET_DIR,
@@ -171,9 +171,31 @@ suite() {
 part_web() {
     has_cross_compiler || return 0
     has node nodejs || return 0
-    on_target wasm32-unknown-unknown boards/web build --locked --release
     host_board "$scratch/values" >/dev/null
-    step node boards/web/smoke.mjs "$CARGO_TARGET_DIR/wasm32-unknown-unknown/release/web.wasm" "$model" "$scratch/values"
+    local node=(node)
+    web_module simd simd128
+    # Up to node 20 behind an option, which later ones do not know.
+    has_relaxed_simd || node+=(--experimental-wasm-relaxed-simd)
+    has_relaxed_simd || { skip "this node has no relaxed SIMD" && return; }
+    web_module relaxed relaxed-simd --config relaxed.toml
+}
+
+has_relaxed_simd() {
+    "${node[@]}" --input-type=module 2>/dev/null -e '
+        import { hasRelaxedSimd } from "./boards/web/pocketgan.mjs";
+        process.exit(hasRelaxedSimd() ? 0 : 1);'
+}
+
+# web_module NAME KERNELS OPTIONS...: builds the module and the kernels' tests, and runs both.
+web_module() {
+    local name=$1 kernels=$2 out=$CARGO_TARGET_DIR/wasm32-unknown-unknown/release
+    shift 2
+    on_target wasm32-unknown-unknown boards/web build --locked --release "$@"
+    cp "$out/web.wasm" "$out/pocketgan-$name.wasm"
+    step "${node[@]}" boards/web/smoke.mjs "$out/pocketgan-$name.wasm" "$model" "$scratch/values"
+    local library=std
+    on_target wasm32-unknown-unknown boards/web build --locked --release "$@" --config suite.toml --example suite
+    step "${node[@]}" boards/web/suite.mjs "$out/examples/suite.wasm" "$kernels"
 }
 
 part_fuzz() {
@@ -238,9 +260,9 @@ same_output() {
 }
 
 # on_target TARGET FOLDER COMMAND ARGS...: cargo for another target, with the standard library that the toolchain has,
-# or one built by Debian's compiler. Warnings are errors.
+# or one built by Debian's compiler: of that `core`, or what `$library` says. Warnings are errors.
 on_target() {
-    local target=$1 folder=$2 command=$3 flags="'-Dwarnings'" rustc sysroot
+    local target=$1 folder=$2 command=$3 flags="'-Dwarnings'" rustc sysroot library=${library:-core}
     shift 3
     if has_std "$target"; then
         rustc=rustc
@@ -249,7 +271,8 @@ on_target() {
     else
         rustc=/usr/bin/rustc
         sysroot=$CARGO_TARGET_DIR/sysroot/$("$rustc" --version | cut -d ' ' -f 2)
-        build_core "$target" "$sysroot" >&2
+        if [[ $library != core ]]; then sysroot+=-$library; fi
+        build_library "$target" "$sysroot" "$library" >&2
         flags+=", '--sysroot=$sysroot'"
     fi
     (
@@ -305,15 +328,16 @@ has_debian_compiler() {
         has rust-lld rustc-web rust-web-src rust-web-llvm lld-22 llvm-22
 }
 
-# build_core TARGET SYSROOT: `core`, once, and `alloc`, which only the kernels' suite names.
-build_core() {
-    local lib=$2/lib/rustlib/$1/lib work=$scratch/core-$1
+# build_library TARGET SYSROOT LIBRARY: `core`, once, and `alloc`, which only the kernels' suite names; or `std`.
+build_library() {
+    local lib=$2/lib/rustlib/$1/lib work=$scratch/$3-$1 crates=core,alloc,compiler_builtins
+    if [[ $3 == std ]]; then crates=std,panic_abort; fi
     [[ ! -d $lib ]] || return 0
     mkdir -p "$work/src"
     echo '#![no_std]' >"$work/src/lib.rs"
     cat >"$work/Cargo.toml" <<'END'
 [package]
-name = "core-builder"
+name = "library-builder"
 edition = "2024"
 [workspace]
 # Bitcode in the libraries, for boards that link with lto.
@@ -324,10 +348,11 @@ END
     (
         cd "$work"
         export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
-        step cargo build --quiet --release -Zbuild-std=core,alloc,compiler_builtins --target "$1" --target-dir build
+        step cargo build --quiet --release -Zbuild-std=$crates --target "$1" --target-dir build
     )
     mkdir -p "$lib.new"
-    cp "$work/build/$1/release/deps"/lib{core,alloc,compiler_builtins}-*.r{lib,meta} "$lib.new"
+    cp "$work/build/$1/release/deps"/lib*.r{lib,meta} "$lib.new"
+    rm "$lib.new"/liblibrary_builder-*
     mv "$lib.new" "$lib"
 }
 

@@ -32,6 +32,14 @@ impl Image<'_> {
         self.write(pixels, |rgb| rgb);
     }
 
+    /// Writes four bytes a pixel, as a page's canvas wants them: red, green, blue, 255.
+    ///
+    /// # Panics
+    /// When `pixels` has not `height * width * 4` bytes.
+    pub fn to_rgba8888(&self, pixels: &mut [u8]) {
+        self.write(pixels, |[r, g, b]| [r, g, b, 255]);
+    }
+
     /// Writes two bytes a pixel, the higher first as displays on SPI want them: 5 bits red, 6 green, 5 blue.
     ///
     /// # Panics
@@ -115,6 +123,13 @@ mod tests {
         let mut pixels = [9; 6];
         COLOURS.to_rgb888(&mut pixels);
         assert_eq!(pixels, [0, 128, 255, 255, 0, 0]);
+    }
+
+    #[test]
+    fn rgba_is_opaque() {
+        let mut pixels = [9; 8];
+        COLOURS.to_rgba8888(&mut pixels);
+        assert_eq!(pixels, [0, 128, 255, 255, 255, 0, 0, 255]);
     }
 
     #[test]

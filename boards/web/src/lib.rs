@@ -1,87 +1,143 @@
-//! The runtime as a WebAssembly module without imports: the page gives memory and a seed, and reads pixels.
+//! The runtime as a WebAssembly module without imports: one instance runs one model.
 //!
-//! `reserve` room for the file, copy it there, `describe` it, `reserve` an arena, `generate`. All addresses are
-//! offsets into the module's memory.
+//! `reserve` room for the file, copy it there, `load` it; then `generate` a seed's picture, or write to `latent` and `run`;
+//! `pixels` makes bytes of it. All addresses are offsets into the module's memory. `pocketgan.mjs` does all that.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
+mod memory;
+
 use core::{ptr, slice};
 
-use pocketgan_runtime::{Generator, Latent, Model};
+use memory::Shared;
+use pocketgan_runtime::{Generator, Latent, Model, Verdict};
 
 /// Takes `bytes` of new memory, 16-byte aligned and zero, for ever; null when there is no more.
-#[cfg(target_arch = "wasm32")]
 #[unsafe(no_mangle)]
 pub extern "C" fn reserve(bytes: usize) -> *mut u8 {
-    use core::arch::wasm32::memory_grow;
-
-    let first_page = memory_grow::<0>(bytes.div_ceil(PAGE_BYTES));
-    if first_page == usize::MAX { ptr::null_mut() } else { (first_page * PAGE_BYTES) as *mut u8 }
+    memory::reserve(bytes).map_or(ptr::null_mut(), <[u8]>::as_mut_ptr)
 }
 
-/// Writes the file's arena length in values, its picture's height, width and channels, and its latent length to
-/// `facts`; returns 0, or 1 when the bytes are no usable file.
+/// Loads a file and takes memory for its arena. Returns the address of its [`Facts`], or null when the bytes are no usable
+/// file, the model wants more than a latent vector, or there is no more memory.
 ///
 /// # Safety
-/// `model` is 16-byte aligned with `model_len` readable bytes; `facts` has room for five values.
+/// `model` is 16-byte aligned with `model_len` readable bytes, which never change again. No other function of the module
+/// runs.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn describe(model: *const u8, model_len: usize, facts: *mut [u32; 5]) -> u32 {
+pub unsafe extern "C" fn load(model: *const u8, model_len: usize) -> *const Facts {
     // SAFETY: promised by the caller.
-    let (bytes, facts) = unsafe { (slice::from_raw_parts(model, model_len), &mut *facts) };
-    let Ok(model) = Model::load(bytes) else { return 1 };
-    let [height, width, channels] = model.output_shape();
-    *facts = [model.arena_len(), height, width, channels, model.latent_dim()].map(|value| value as u32);
-    0
+    let (bytes, session) = unsafe { (slice::from_raw_parts(model, model_len), SESSION.get()) };
+    *session = Model::load(bytes).ok().and_then(Session::new);
+    session.as_ref().map_or(ptr::null(), |session| &raw const session.facts)
 }
 
-/// Generates the picture of a seed and returns the address of its values, `f32`, channels last, in [-1, 1]; null when
-/// the bytes are no usable file, the model wants more than a latent vector, or the arena is too small for it.
+/// Draws the picture of a seed and returns the address of its values, `f32`, channels last; null without a model.
 ///
 /// # Safety
-/// `model` as for [`describe`]; `arena` is 16-byte aligned with `arena_len` values that nothing else uses during the
-/// call, and apart from `model`.
+/// No other function of the module runs.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn generate(
-    model: *const u8,
-    model_len: usize,
-    arena: *mut f32,
-    arena_len: usize,
-    seed: u64,
-) -> *const f32 {
+pub unsafe extern "C" fn generate(seed: u64) -> *const f32 {
     // SAFETY: promised by the caller.
-    let (bytes, arena) =
-        unsafe { (slice::from_raw_parts(model, model_len), slice::from_raw_parts_mut(arena, arena_len)) };
-    let Ok(model) = Model::load(bytes) else { return ptr::null() };
-    if !model.needs_latent_only() {
-        return ptr::null();
+    let Some(session) = (unsafe { SESSION.get() }) else { return ptr::null() };
+    session.draw(Some(seed))
+}
+
+/// The same for the latent vector at [`Facts::latent`].
+///
+/// # Safety
+/// No other function of the module runs.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn run() -> *const f32 {
+    // SAFETY: promised by the caller.
+    let Some(session) = (unsafe { SESSION.get() }) else { return ptr::null() };
+    session.draw(None)
+}
+
+/// What a page must know of a model.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Facts {
+    /// Of the picture.
+    pub height: u32,
+    /// Of the picture.
+    pub width: u32,
+    /// Of the picture.
+    pub channels: u32,
+    /// Values of the latent vector.
+    pub latent_len: u32,
+    /// Where [`run`] reads the latent vector.
+    pub latent: *mut f32,
+    /// Where pictures are left as four bytes a pixel, for a canvas.
+    pub pixels: *mut u8,
+}
+
+/// A loaded model and its memory.
+struct Session {
+    model: Model<'static>,
+    arena: &'static mut [f32],
+    latent: &'static mut [f32],
+    pixels: &'static mut [u8],
+    facts: Facts,
+}
+
+impl Session {
+    fn new(model: Model<'static>) -> Option<Self> {
+        if !model.needs_latent_only() {
+            return None;
+        }
+        let [height, width, channels] = model.output_shape();
+        let arena = memory::reserve_values(model.arena_len())?;
+        let latent = memory::reserve_values(model.latent_dim())?;
+        let pixels = memory::reserve(height.checked_mul(width)?.checked_mul(4)?)?;
+        let facts = Facts {
+            height: height as u32,
+            width: width as u32,
+            channels: channels as u32,
+            latent_len: latent.len() as u32,
+            latent: latent.as_mut_ptr(),
+            pixels: pixels.as_mut_ptr(),
+        };
+        Some(Self { model, arena, latent, pixels, facts })
     }
-    let Ok(mut generator) = Generator::new(&model, arena) else { return ptr::null() };
-    generator.generate(Latent::from_seed(seed)).values.as_ptr()
+
+    /// What exact arithmetic draws, beside what the file says.
+    fn check(&mut self) -> Verdict {
+        Generator::exact(&self.model, self.arena).expect("the arena has the model's length").check()
+    }
+
+    /// Draws a picture and returns where its values are.
+    fn draw(&mut self, seed: Option<u64>) -> *const f32 {
+        let latent = seed.map_or(Latent::from(&*self.latent), Latent::from_seed);
+        let mut generator =
+            Generator::new(&self.model, self.arena).expect("the arena has the model's length");
+        let picture = generator.generate(latent);
+        picture.to_rgba8888(self.pixels);
+        picture.values.as_ptr()
+    }
 }
 
-/// Draws in exact arithmetic the picture of which the file speaks, and writes its checksum to `crc32`; returns 0 when it is
-/// as the file says, 1 when it is another or the file says nothing, 2 when the bytes are no usable
-/// file or the arena is too small for it.
+/// Draws in exact arithmetic the picture of which the file speaks. Returns 1 when it is as the file says, 0 when it is
+/// another, or the file says nothing, or there is no model.
 ///
 /// # Safety
-/// `model` and `arena` as for [`generate`]; `crc32` has room for a value.
+/// No other function of the module runs.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn check(
-    model: *const u8,
-    model_len: usize,
-    arena: *mut f32,
-    arena_len: usize,
-    crc32: *mut u32,
-) -> u32 {
+pub unsafe extern "C" fn check() -> u32 {
     // SAFETY: promised by the caller.
-    let (bytes, arena, crc32) = unsafe {
-        (slice::from_raw_parts(model, model_len), slice::from_raw_parts_mut(arena, arena_len), &mut *crc32)
-    };
-    let Ok(model) = Model::load(bytes) else { return 2 };
-    let Ok(mut generator) = Generator::exact(&model, arena) else { return 2 };
-    let verdict = generator.check();
-    *crc32 = verdict.drawn.crc32;
-    u32::from(!verdict.holds())
+    let Some(session) = (unsafe { SESSION.get() }) else { return 0 };
+    session.check().holds().into()
+}
+
+/// The checksum of the picture that [`check`] drew.
+///
+/// # Safety
+/// No other function of the module runs.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn drawn_crc32() -> u32 {
+    // SAFETY: promised by the caller.
+    let Some(session) = (unsafe { SESSION.get() }) else { return 0 };
+    session.check().drawn.crc32
 }
 
 #[cfg(target_arch = "wasm32")]
@@ -90,6 +146,4 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// One page of WebAssembly memory.
-#[cfg(target_arch = "wasm32")]
-const PAGE_BYTES: usize = 65536;
+static SESSION: Shared<Option<Session>> = Shared::new(None);

@@ -8,8 +8,10 @@
 mod aarch64;
 #[cfg(arm_fpu)]
 mod arm;
-#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64", arm_fpu)))]
+#[cfg(not(any(target_arch = "aarch64", target_arch = "wasm32", target_arch = "x86_64", arm_fpu)))]
 mod other;
+#[cfg(target_arch = "wasm32")]
+mod wasm32;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -17,8 +19,10 @@ mod x86_64;
 use aarch64 as target;
 #[cfg(arm_fpu)]
 use arm as target;
-#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64", arm_fpu)))]
+#[cfg(not(any(target_arch = "aarch64", target_arch = "wasm32", target_arch = "x86_64", arm_fpu)))]
 use other as target;
+#[cfg(target_arch = "wasm32")]
+use wasm32 as target;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as target;
 

@@ -13,6 +13,8 @@ use crate::half_float::Element;
 pub(crate) trait Simd<const L: usize>: Copy {
     /// A vector.
     type V: Copy;
+    /// Whether inner loops do one step at a time, since the compiler behind would spill the registers of several.
+    const ONE_STEP: bool = false;
 
     /// Whether the driver keeps the order of additions that [`reference`](crate::reference) defines.
     const IN_ORDER: bool = false;
@@ -27,7 +29,7 @@ pub(crate) trait Simd<const L: usize>: Copy {
     fn store(self, v: Self::V, values: &mut [f32; L]);
     /// Writes the lanes in order, each rounded to nearest.
     fn store_f16(self, v: Self::V, values: &mut [f16; L]);
-    /// `a * b + c`, rounded once.
+    /// `a * b + c`, rounded once where the CPU can.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Lane by lane, rounded.
     #[inline(always)]

@@ -8,6 +8,10 @@ pub mod nest;
 pub mod tap_gemm;
 
 #[cfg(any(test, feature = "std"))]
+use core::panic::AssertUnwindSafe;
+#[cfg(any(test, feature = "std"))]
+use std::panic::catch_unwind;
+#[cfg(any(test, feature = "std"))]
 use std::{env, println};
 
 use crate::Kernels;
@@ -40,8 +44,13 @@ macro_rules! kernel_tests {
         }
 
         #[test]
+        fn halves_convert_exactly_and_results_round_to_the_nearest() {
+            $crate::testing::tap_gemm::halves($kernels);
+        }
+
+        #[test]
         fn broken_promises_panic() {
-            $crate::testing::tap_gemm::broken_promises($kernels);
+            $crate::testing::tap_gemm::broken_promises($kernels, $crate::testing::panics);
         }
 
         #[test]
@@ -56,7 +65,7 @@ macro_rules! kernel_tests {
 
         #[test]
         fn broken_promises_of_nests_panic() {
-            $crate::testing::nest::broken_promises($kernels);
+            $crate::testing::nest::broken_promises($kernels, $crate::testing::panics);
         }
     };
 }
@@ -77,6 +86,15 @@ macro_rules! exact_kernel_tests {
             $crate::testing::tap_gemm::edges_exact($kernels);
         }
     };
+}
+
+/// Runs something and says whether it panicked. [`panics`], unless a panic ends the program.
+pub type Panics = fn(&dyn Fn()) -> bool;
+
+/// Catches a panic.
+#[cfg(any(test, feature = "std"))]
+pub fn panics(run: &dyn Fn()) -> bool {
+    catch_unwind(AssertUnwindSafe(run)).is_err()
 }
 
 #[cfg(any(test, feature = "std"))]

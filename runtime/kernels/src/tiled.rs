@@ -74,7 +74,10 @@ fn run<S: Simd<L>, P: Simd<PANEL>, W: SimdElement, A: Activations, const L: usiz
             left if !S::IN_ORDER && dots::fit(op, left, L, 2 * CHUNK * L) => {
                 dots::run(tiling.wide, &group, buffers.panel.0.as_flattened_mut(), samples);
             }
-            left if left > L => group.run::<S, P, A, L, 2>(tiling, &mut buffers, &mut rows, samples),
+            // A group is at least a panel.
+            left if left > L || L < PANEL => {
+                group.run::<S, P, A, L, 2>(tiling, &mut buffers, &mut rows, samples)
+            }
             _ => group.run::<S, P, A, L, 1>(tiling, &mut buffers, &mut rows, samples),
         }
         first += 2 * L;
@@ -255,12 +258,30 @@ impl<W: SimdElement> Group<'_, W> {
             }
             (all, some) => {
                 for i in 0..all.min(some) {
-                    for (wide, weights) in panel.iter_mut().zip(rows(i)) {
-                        let wide = &mut wide.as_flattened_mut().as_chunks_mut::<PANEL>().0[i];
-                        simd.store(W::load(simd, weights), wide);
-                    }
+                    simd.outline(Widen { weights: rows(i), panel: &mut *panel, i });
                 }
             }
+        }
+    }
+}
+
+/// Panel number `i` of several side by side.
+struct Widen<'a, W, const L: usize, const C: usize> {
+    weights: &'a [[W; PANEL]],
+    panel: &'a mut [[[f32; L]; C]],
+    i: usize,
+}
+
+impl<P: Simd<PANEL>, W: SimdElement, const L: usize, const C: usize> InnerLoop<P, PANEL>
+    for Widen<'_, W, L, C>
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, simd: P) {
+        for (wide, weights) in self.panel.iter_mut().zip(self.weights) {
+            let wide = &mut wide.as_flattened_mut().as_chunks_mut::<PANEL>().0[self.i];
+            simd.store(W::load(simd, weights), wide);
         }
     }
 }
@@ -405,23 +426,29 @@ impl<S: Simd<L>, const L: usize, const C: usize, const R: usize> InnerLoop<S, L>
     #[allow(clippy::needless_range_loop, reason = "iterators over registers are not always inlined")]
     #[inline(always)]
     fn run(self, simd: S) {
-        let a = self.inputs.map(|input| input[..self.panel.len()].as_chunks::<STEP>());
-        let b = self.panel.as_chunks::<STEP>();
+        let a = self.inputs.map(|input| &input[..self.panel.len()]);
         let mut acc = [[simd.splat(0.0); C]; R];
         for i in 0..R {
             for j in 0..C {
                 acc[i][j] = simd.load(&self.sums[self.slots[i]][j]);
             }
         }
-        // Lengths known to the compiler: no check per channel.
-        for (k, b) in b.0.iter().enumerate() {
-            let a: [&[f32; STEP]; R] = core::array::from_fn(|i| &a[i].0[k]);
-            for k in 0..STEP {
-                add_products(simd, a.map(|a| a[k]), &b[k], &mut acc);
+        if S::ONE_STEP {
+            for k in 0..self.panel.len() {
+                add_products(simd, a.map(|a| a[k]), &self.panel[k], &mut acc);
             }
-        }
-        for (k, b) in b.1.iter().enumerate() {
-            add_products(simd, core::array::from_fn(|i| a[i].1[k]), b, &mut acc);
+        } else {
+            let (a, b) = (a.map(|a| a.as_chunks::<STEP>()), self.panel.as_chunks::<STEP>());
+            // Lengths known to the compiler: no check per channel.
+            for (k, b) in b.0.iter().enumerate() {
+                let a: [&[f32; STEP]; R] = core::array::from_fn(|i| &a[i].0[k]);
+                for k in 0..STEP {
+                    add_products(simd, a.map(|a| a[k]), &b[k], &mut acc);
+                }
+            }
+            for (k, b) in b.1.iter().enumerate() {
+                add_products(simd, core::array::from_fn(|i| a[i].1[k]), b, &mut acc);
+            }
         }
         for i in 0..R {
             for j in 0..C {
