@@ -1,7 +1,8 @@
 //! From a [`Graph`] to a verified `.pgan` file.
 //!
 //! fold (fewer operations) -> quantize (fp16) -> lower (tap GEMMs and loop nests over buffers, pictures channels last) ->
-//! arena (a place for every buffer) -> write -> verify (the runtime draws what the graph draws).
+//! arena (a place for every buffer) -> write -> stamp (what one seed draws exactly) -> verify (the runtime draws what the
+//! graph draws).
 
 mod arena;
 mod draft;
@@ -10,6 +11,7 @@ mod lower;
 mod panels;
 pub mod phases;
 mod quantize;
+mod stamp;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -24,6 +26,7 @@ use crate::graph::{Graph, Op, Role};
 
 pub use fold::fold;
 pub use quantize::{Rounding, WeightType, round_weights};
+pub use stamp::stamp;
 pub use verify::{Parity, VERIFY_SEEDS, compare, draw, latents, run, test_inputs};
 
 /// What to make of a graph.
@@ -77,7 +80,7 @@ pub fn export(graph: &Graph, options: &Options) -> Result<Export> {
     let folded = fold(&with_picture(graph, options.picture)?)?;
     let (rounded, rounding) = round_weights(&folded, options.weights)?;
     let program = program(&rounded, options)?;
-    let file = program.to_bytes().context("writing the file")?;
+    let file = stamp(&program.to_bytes().context("writing the file")?)?;
     let (parity, activation_effect) = verify::verify(&rounded, &file, options.activations)?;
     Ok(Export { file, rounded, rounding, parity, activation_effect })
 }
