@@ -9,6 +9,7 @@ pub mod inputs;
 pub mod inspect;
 pub mod progress;
 pub mod sample;
+pub mod stamp;
 pub mod train;
 
 use std::path::Path;
@@ -41,6 +42,8 @@ enum Command {
     Import(import::Args),
     /// Show every step of a .pgan file, and what it takes
     Inspect(inspect::Args),
+    /// State in a .pgan file what one seed draws, as export and import do
+    Stamp(stamp::Args),
     /// Measure the runtime's speed on a .pgan file
     Bench(bench::Args),
 }
@@ -59,6 +62,7 @@ impl Cli {
             Command::Export(args) => export::run(args),
             Command::Import(args) => import::run(args),
             Command::Inspect(args) => inspect::run(args),
+            Command::Stamp(args) => stamp::run(args),
             Command::Bench(args) => bench::run(args),
         }
     }

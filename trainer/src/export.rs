@@ -1,7 +1,8 @@
 //! From a [`Graph`] to a verified `.pgan` file.
 //!
-//! fold (fewer operations) -> quantize (fp16) -> blocks (smaller tables) -> lower (tap GEMMs and loop nests over buffers, pictures channels last) ->
-//! arena (a place for every buffer) -> write -> verify (the runtime draws what the graph draws).
+//! fold (fewer operations) -> quantize (fp16) -> blocks (smaller tables) -> lower (tap GEMMs and loop nests over buffers,
+//! pictures channels last) -> arena (a place for every buffer) -> write -> stamp (what one seed draws exactly) -> verify
+//! (the runtime draws what the graph draws).
 
 mod arena;
 mod blocks;
@@ -11,6 +12,7 @@ mod lower;
 mod panels;
 pub mod phases;
 mod quantize;
+mod stamp;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -20,12 +22,12 @@ use anyhow::{Context, Result, ensure};
 use pocketgan_format::{AlignedBytes, Input, Program, Role as StoredRole};
 
 pub use pocketgan_format::ValueType;
-use pocketgan_runtime::{Conformance, Generator, Model};
 
 use crate::graph::{Graph, Op, Role};
 
 pub use fold::fold;
 pub use quantize::{Rounding, WeightType, round_weights};
+pub use stamp::stamp;
 pub use verify::{Parity, VERIFY_SEEDS, channels_last, compare, draw, latents, run, test_inputs};
 
 /// What to make of a graph.
@@ -79,17 +81,9 @@ pub fn export(graph: &Graph, options: &Options) -> Result<Export> {
     let folded = fold(&with_picture(graph, options.picture)?)?;
     let (rounded, rounding) = round_weights(&folded, options.weights)?;
     let program = program(&blocks::split(&rounded)?, options)?;
-    let file = with_conformance(&program.to_bytes().context("writing the file")?)?;
+    let file = stamp(&program.to_bytes().context("writing the file")?)?;
     let (parity, activation_effect) = verify::verify(&rounded, &file, options.activations)?;
     Ok(Export { file, rounded, rounding, parity, activation_effect })
-}
-
-/// The file that also says what a seed draws in exact arithmetic, for every device to compare with.
-fn with_conformance(file: &AlignedBytes) -> Result<AlignedBytes> {
-    let model = Model::load(file)?;
-    let mut arena = vec![0.0; model.arena_len()];
-    let drawn = Generator::exact(&model, &mut arena)?.conformance(0);
-    Ok(model.file().with_metadata(Conformance::KEY, &drawn.to_string())?)
 }
 
 /// The graph with an output `[1, C, H, W]`, if one is asked for.

@@ -3,6 +3,8 @@
 mod attention;
 mod enlarge;
 
+use pocketgan_runtime::Model;
+
 use super::*;
 use crate::graph::{Binary, Conv2dGeometry, Input, Op, Reduction, Role, Tensor, Unary, Value};
 use crate::training::noise;
@@ -353,4 +355,20 @@ fn what_the_format_cannot_hold_is_named() {
     b.graph.set_output(y);
     let error = format!("{:#}", export(&b.graph, &Options::default()).expect_err("a stride of 256"));
     assert!(error.contains("n1") && error.contains("255"), "{error}");
+}
+
+#[test]
+fn a_file_says_what_it_draws() {
+    let mut b = Builder::new(&[&[1, 6], &[1, 3, 4, 4]]);
+    let [z, x] = [0, 1].map(|input| b.graph.input(input));
+    let z = b.dense(z, 48);
+    let z = b.push(Op::Reshape(vec![1, 3, 4, 4]), &[z]);
+    let sum = b.push(Op::Binary(Binary::Add), &[z, x]);
+    let y = b.up(sum, 3);
+    b.graph.set_output(y);
+    let file = export(&b.graph, &Options::default()).expect("it can be expressed").file;
+    let model = Model::load(&file).expect("just verified");
+    assert!(model.conformance().is_some());
+    let again = stamp(&file).expect("it is sound");
+    assert_eq!(file[..], again[..]);
 }
