@@ -37,7 +37,7 @@ pub fn best() -> Kernels {
     arch::available().into_iter().rev().flatten().next().unwrap_or(portable::KERNELS)
 }
 
-/// The fastest implementation that gives the bits of [`reference`] on every CPU, a NaN's own bits apart: what one seed
+/// The fastest implementation that gives the bits of [`mod@reference`] on every CPU, a NaN's own bits apart: what one seed
 /// draws is the same everywhere.
 pub fn exact() -> Kernels {
     arch::available_exact().into_iter().rev().flatten().next().unwrap_or(portable::KERNELS)

@@ -3,9 +3,10 @@
 //! A worker of that benchmark is a program that reads `DIR/b1.onnx` and the first `--batch` arrays of `--x`, writes the
 //! output as raw `f32` to `--out`, and prints one line of JSON. The model is imported with weights in half precision.
 
+use core::time::Duration;
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
