@@ -209,18 +209,7 @@ part_fuzz() {
         rm -rf "$tools/build"
     fi
     step cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml -- -D warnings
-    onnx_cases
-    mkdir "$scratch/cases"
-    if [[ -n ${POCKETGAN_ONNX_CASES:-} ]]; then
-        local case
-        # Small ones: a mutation of a large one costs the time of many.
-        find "$POCKETGAN_ONNX_CASES/node" -name model.onnx -size -4k | while read -r case; do
-            cp "$case" "$scratch/cases/$(basename "$(dirname "$case")").onnx"
-        done
-    fi
     fuzz load address tests/fuzz/corpus/load
-    # All of it is safe code, which needs no sanitizer: a panic, a hang and too much memory are found without.
-    fuzz import none tests/fuzz/corpus/import "$scratch/cases" --features import
 }
 
 # fuzz TARGET SANITIZER SEEDS [SEEDS] [CARGO-FUZZ OPTIONS...]: looks for an input that breaks a target.

@@ -1,8 +1,8 @@
-//! AMX-BF16: tiles of 16 positions by 16 channels, 32 input channels deep, each product out of three of half the width.
+//! AMX-BF16: tiles of 16 positions by 16 channels, 32 input channels deep, each product out of four of half the width.
 //!
 //! A `bfloat16` has the range of an `f32` and 8 of its 24 bits. Two hold 16 bits of an activation, `x = x1 + x2`, and all
-//! 11 of a weight in half precision, `w = w1 + w2`; `x * w = x1 * w1 + x2 * w1 + x1 * w2`, summed in `f32`, is off by
-//! [`PRODUCT_ERROR`] at most. Three such products take a third of the time of one in AVX-512.
+//! 11 of a weight in half precision, `w = w1 + w2`; `x1 * w1 + x2 * w1 + x2 * w2 + x1 * w2`, summed in `f32`, is off by
+//! [`PRODUCT_ERROR`] at most. Four such products take half the time of one in AVX-512.
 //!
 //! Weights and activations are split as they are read, into blocks on the stack of at most 540 KB.
 //!
@@ -33,7 +33,7 @@ pub(super) fn amx() -> Option<Kernels> {
     Some(Kernels { name: "amx", tap_gemm, tap_gemm_f16, path, product_error: PRODUCT_ERROR, ..kernels })
 }
 
-/// Largest error of a product: what two `bfloat16` leave of `x`, and `x2 * w2`, each at most `2^-18 * |x * w|`.
+/// Largest error of a product, relative to its size: what two `bfloat16` leave of `x`.
 const PRODUCT_ERROR: f32 = 1.0 / (1 << 17) as f32;
 
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512bf16,avx2,fma,f16c")]

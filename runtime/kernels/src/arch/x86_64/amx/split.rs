@@ -10,7 +10,7 @@ use super::tile::{DEPTH, ROWS, WeightTile};
 use crate::PANEL;
 use crate::simd::SimdElement;
 
-/// Splits the channels of a pixel: `high + low` is within `2^-18` of the value. Writes zeros after the last.
+/// Splits the channels of a pixel: `high + low` is within `2^-17` of the value. Writes zeros after the last.
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512bf16,avx2,fma,f16c")]
 #[inline]
 pub(super) fn pixel<A: SimdElement>(
@@ -53,19 +53,22 @@ pub(super) fn weights(rows: [&[[f16; PANEL]]; 2], tile: &mut MaybeUninit<WeightT
         });
         _mm512_castps_si512(_mm512_cvtph_ps(_mm256_set_m128i(b, a)))
     };
-    let upper = _mm512_set1_epi32(!0xffff);
-    let rest = |x: __m512i| {
-        let high = _mm512_castsi512_ps(_mm512_and_si512(x, upper));
-        _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(x), high))
+    let (upper, half) = (_mm512_set1_epi32(!0xffff), _mm512_set1_epi32(0x8000));
+    // Rounded to nearest, which leaves half as much to the low part as cutting off.
+    let rounded = |x: __m512i| _mm512_and_si512(_mm512_add_epi32(x, half), upper);
+    let rest = |x: __m512i, high: __m512i| {
+        _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(x), _mm512_castsi512_ps(high)))
     };
     // The upper half of `odd`, and that of `even` below it.
     let join = |even, odd| _mm512_or_si512(_mm512_and_si512(odd, upper), _mm512_srli_epi32::<16>(even));
     for pair in 0..ROWS {
-        let (even, odd) = (row(2 * pair), row(2 * pair + 1));
+        let rows = [row(2 * pair), row(2 * pair + 1)];
+        let high = rows.map(rounded);
+        let low = [rest(rows[0], high[0]), rest(rows[1], high[1])];
         // SAFETY: a tile has 16 rows of 64 bytes in both parts.
         unsafe {
-            _mm512_storeu_si512((&raw mut (*tile)[pair]).cast(), join(even, odd));
-            _mm512_storeu_si512((&raw mut (*tile.add(1))[pair]).cast(), join(rest(even), rest(odd)));
+            _mm512_storeu_si512((&raw mut (*tile)[pair]).cast(), join(high[0], high[1]));
+            _mm512_storeu_si512((&raw mut (*tile.add(1))[pair]).cast(), join(low[0], low[1]));
         }
     }
 }
