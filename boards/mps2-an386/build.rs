@@ -1,32 +1,7 @@
-//! Places the memory map and the model, and reads from the model how much RAM the firmware must set aside.
+//! Places the memory map and the model.
 
 use core::error::Error;
-use std::path::{Path, PathBuf};
-use std::{env, fs};
-
-use pocketgan_format::{AlignedBytes, File};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::copy("memory.x", out.join("memory.x"))?;
-    println!("cargo:rerun-if-changed=memory.x");
-    println!("cargo:rustc-link-search={}", out.display());
-    println!("cargo:rustc-link-arg=-Tlink.x");
-
-    println!("cargo:rerun-if-env-changed=POCKETGAN_MODEL");
-    let path = env::var("POCKETGAN_MODEL").unwrap_or_else(|_| DEFAULT_MODEL.to_owned());
-    println!("cargo:rerun-if-changed={path}");
-    let arena_len = arena_len(Path::new(&path)).map_err(|error| format!("{path}: {error}"))?;
-    fs::copy(&path, out.join("model.pgan"))?;
-    fs::write(out.join("arena.rs"), format!("const ARENA_LEN: usize = {arena_len};\n"))?;
-    Ok(())
+    boards_build::place("link.x")
 }
-
-/// Values of the arena that the model asks for.
-fn arena_len(path: &Path) -> Result<usize, Box<dyn Error>> {
-    let bytes = AlignedBytes::copy(&fs::read(path)?);
-    Ok(File::parse(&bytes)?.arena_bytes().div_ceil(size_of::<f32>()))
-}
-
-/// Relative to this file.
-const DEFAULT_MODEL: &str = "../../models/mnist-dcgan28/mnist-dcgan28.pgan";

@@ -8,7 +8,7 @@
 mod run;
 mod text;
 
-pub use run::{Report, RunError, run};
+pub use run::{Report, RunError, SEEDS, run};
 pub use text::TextDisplay;
 
 use pocketgan_runtime::Image;

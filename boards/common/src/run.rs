@@ -10,6 +10,8 @@ use crate::{Clock, Display, Storage};
 /// What a run used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
+    /// Bytes of the model.
+    pub flash_bytes: usize,
     /// Bytes of the arena that the model needs.
     pub arena_bytes: usize,
     /// Pictures generated and shown.
@@ -56,7 +58,8 @@ pub fn run<D: Display>(
     };
     let exact = Generator::with_kernels(&model, arena, exact).map_err(RunError::Start)?.check();
     let arena_bytes = model.arena_len() * size_of::<f32>();
-    let mut report = Report { arena_bytes, images: 0, generate_us: 0, exact };
+    let mut report =
+        Report { flash_bytes: storage.model().len(), arena_bytes, images: 0, generate_us: 0, exact };
     let mut generator = Generator::with_kernels(&model, arena, kernels).map_err(RunError::Start)?;
     for seed in seeds {
         let start_us = clock.now_us();
@@ -66,6 +69,16 @@ pub fn run<D: Display>(
         display.show(&image).map_err(RunError::Display)?;
     }
     Ok(report)
+}
+
+impl fmt::Display for Report {
+    /// Three lines, of which only `time` may differ from board to board.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { flash_bytes, arena_bytes, images, generate_us, exact } = self;
+        writeln!(f, "{images} images, {flash_bytes} bytes of flash, {arena_bytes} bytes of arena")?;
+        writeln!(f, "exact: {exact}")?;
+        write!(f, "time: {} us per image", generate_us / (*images).max(1))
+    }
 }
 
 impl<E: fmt::Display> fmt::Display for RunError<E> {
@@ -80,3 +93,6 @@ impl<E: fmt::Display> fmt::Display for RunError<E> {
 }
 
 impl<E: fmt::Debug + fmt::Display> core::error::Error for RunError<E> {}
+
+/// What every board shows, so that its output can be compared with that of the others.
+pub const SEEDS: Range<u64> = 0..3;

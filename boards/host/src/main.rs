@@ -8,7 +8,7 @@
 use std::{env, fmt, fs, io, io::Write as _, path::PathBuf, time::Instant};
 
 use anyhow::{Context, Result};
-use boards_common::{Clock, Display, TextDisplay, run};
+use boards_common::{Clock, Display, SEEDS, TextDisplay, run};
 use pocketgan_format::AlignedBytes;
 use pocketgan_runtime::{Image, Model, dispatch};
 
@@ -22,14 +22,7 @@ fn main() -> Result<()> {
     let mut display = Recorder { text: TextDisplay::new(Stdout), first: None };
     let report =
         run(&*file, &mut Started(Instant::now()), &mut display, &mut arena, dispatch::best(), SEEDS)?;
-    println!(
-        "{} images, {} bytes of flash, {} bytes of arena",
-        report.images,
-        bytes.len(),
-        report.arena_bytes
-    );
-    println!("exact: {}", report.exact);
-    println!("time: {} us per image", report.generate_us / report.images.max(1));
+    println!("{report}");
     if let (Some(path), Some(values)) = (args.next(), display.first) {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
@@ -67,6 +60,3 @@ impl Clock for Started {
         u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }
-
-/// The same on every board.
-const SEEDS: core::ops::Range<u64> = 0..3;

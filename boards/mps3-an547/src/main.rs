@@ -8,7 +8,7 @@ mod timer;
 use core::fmt::Write;
 use core::panic::PanicInfo;
 
-use boards_common::{TextDisplay, run};
+use boards_common::{SEEDS, TextDisplay, run};
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use cortex_m_semihosting::{debug, hio, hprintln};
@@ -38,17 +38,7 @@ fn show() -> Result<(), ()> {
     // The model is a DCGAN.
     let kernels = dispatch::best().without_nests();
     match run(MODEL, &mut timer::Timer::start(), &mut display, arena, kernels, SEEDS) {
-        Ok(report) => {
-            let flash = MODEL.len();
-            writeln!(
-                out,
-                "{} images, {flash} bytes of flash, {} bytes of arena",
-                report.images, report.arena_bytes
-            )
-            .map_err(drop)?;
-            writeln!(out, "exact: {}", report.exact).map_err(drop)?;
-            writeln!(out, "time: {} us per image", report.generate_us / report.images.max(1)).map_err(drop)
-        }
+        Ok(report) => writeln!(out, "{report}").map_err(drop),
         Err(error) => {
             writeln!(out, "error: {error}").map_err(drop)?;
             Err(())
@@ -64,5 +54,3 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         cortex_m::asm::wfi();
     }
 }
-
-const SEEDS: core::ops::Range<u64> = 0..3;
