@@ -6,8 +6,6 @@
 //! nothing and the inner loop knows none. Sums grow in the order that [`reference`](crate::reference) defines, but for the
 //! parts that an implementation splits a dot product into. Uses at most 3 KB of stack.
 
-use core::ops::Range;
-
 use half::f16;
 
 use crate::half_float::Element;
@@ -199,7 +197,7 @@ impl Block<'_> {
     #[inline(always)]
     fn for_each_row(&self, tap: Tap, mut each: impl FnMut(Position, usize)) {
         let op = self.op;
-        let [rows, cols] = inside(op, tap);
+        let [rows, cols] = op.inside(tap);
         let end = self.start + self.len;
         for row in rows.start.max(self.start / op.cols)..rows.end {
             let first = row * op.cols;
@@ -229,23 +227,6 @@ impl Block<'_> {
             }
         }
     }
-}
-
-/// The rows and the columns of positions that `tap` reads inside the input.
-fn inside(op: &TapGemm<'_>, tap: Tap) -> [Range<usize>; 2] {
-    let axis = |count: usize, step: usize, offset: i16, extent: usize| {
-        let offset = isize::from(offset);
-        let end = extent.saturating_add_signed(-offset);
-        if step == 0 {
-            return if offset >= 0 && end > 0 { 0..count } else { 0..0 };
-        }
-        let start = 0usize.saturating_add_signed(-offset).div_ceil(step);
-        start..end.div_ceil(step).min(count)
-    };
-    [
-        axis(op.rows, op.in_step[0], tap[0], op.input.height),
-        axis(op.cols, op.in_step[1], tap[1], op.input.width),
-    ]
 }
 
 /// Parts of a dot product, and most channels of a panel that is computed channel by channel.

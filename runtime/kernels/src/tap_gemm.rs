@@ -3,6 +3,8 @@
 //! `out[p, n] = activation(bias[n] + sum over taps t, channels c of in[p * in_step + tap[t], c] * w[t, c, n])`
 //! over channels-last activations. A tap that falls outside the input reads zero.
 
+use core::ops::Range;
+
 use half::f16;
 
 /// Output channels in one panel of weights.
@@ -153,6 +155,15 @@ impl TapGemm<'_> {
             .then(|| (y * self.input.width + x) * self.input.pixel_stride)
     }
 
+    /// The rows and the columns of positions for which `tap` reads inside the input.
+    #[inline(always)]
+    pub(crate) fn inside(&self, [dy, dx]: Tap) -> [Range<usize>; 2] {
+        [
+            inside(self.rows, self.in_step[0], dy, self.input.height),
+            inside(self.cols, self.in_step[1], dx, self.input.width),
+        ]
+    }
+
     /// The sample, row and column of a position counted through all samples.
     #[inline(always)]
     pub(crate) fn place(&self, position: usize) -> (usize, usize, usize) {
@@ -196,6 +207,18 @@ impl Pixels {
             pixels => (pixels - 1).checked_mul(self.pixel_stride)?.checked_add(self.channels),
         }
     }
+}
+
+/// Which of `count` positions, `step` apart, read inside `extent` when moved by `offset`.
+#[inline(always)]
+fn inside(count: usize, step: usize, offset: i16, extent: usize) -> Range<usize> {
+    let offset = isize::from(offset);
+    let end = extent.saturating_add_signed(-offset);
+    if step == 0 {
+        return if offset >= 0 && end > 0 { 0..count } else { 0..0 };
+    }
+    let start = 0usize.saturating_add_signed(-offset).div_ceil(step);
+    start..end.div_ceil(step).min(count)
 }
 
 /// The farthest row or column from which a tap cannot leave the range of `isize`.

@@ -303,8 +303,7 @@ impl Block<'_> {
         rows: &'r mut [Row<'s, A>; BLOCK],
     ) -> &'r [Row<'s, A>] {
         let (op, tap) = (self.op, self.op.taps[t]);
-        let inside_y = inside(op.rows, op.in_step[0], tap[0], op.input.height);
-        let inside_x = inside(op.cols, op.in_step[1], tap[1], op.input.width);
+        let [inside_y, inside_x] = op.inside(tap);
         let mut count = 0;
         let mut position = self.start;
         let end = self.start + self.len;
@@ -359,18 +358,6 @@ impl Block<'_> {
             }
         }
     }
-}
-
-/// Which of `count` positions, `step` apart, read inside `extent` when moved by `offset`.
-#[inline(always)]
-fn inside(count: usize, step: usize, offset: i16, extent: usize) -> core::ops::Range<usize> {
-    let offset = isize::from(offset);
-    let end = extent.saturating_add_signed(-offset);
-    if step == 0 {
-        return if offset >= 0 && end > 0 { 0..count } else { 0..0 };
-    }
-    let start = 0usize.saturating_add_signed(-offset).div_ceil(step);
-    start..end.div_ceil(step).min(count)
 }
 
 /// `sums += rows * panel` for up to [`MAX_ROWS`] rows, of which the channels from `channel` on are read.
