@@ -63,7 +63,7 @@ part_host() {
     step cargo clippy --locked --workspace --all-targets -- -D warnings
     # One at a time, so that the host's `std` does not reach the firmware.
     local package
-    for package in boards-common host kernel-suite mps2-an386 mps3-an547 web; do
+    for package in boards-build boards-common host kernel-suite mps2-an386 mps3-an547 web; do
         step cargo clippy --locked --manifest-path boards/Cargo.toml -p "$package" -- -D warnings
     done
     RUSTDOCFLAGS=-Dwarnings step cargo doc --locked --workspace --no-deps
@@ -210,6 +210,18 @@ part_fuzz() {
     fi
     step cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml -- -D warnings
     fuzz load address tests/fuzz/corpus/load
+    onnx_cases
+    # Without a sanitizer: the importer has no unsafe code, and tract would take twice as long to compile.
+    fuzz import none tests/fuzz/corpus/import "$(small_onnx_cases)" --features import
+}
+
+# small_onnx_cases: the official cases of less than 4 KiB in one folder, none where they cannot be had.
+small_onnx_cases() {
+    local seeds=$scratch/onnx-cases model
+    mkdir "$seeds"
+    [[ -z ${POCKETGAN_ONNX_CASES:-} ]] || find "$POCKETGAN_ONNX_CASES/node" -name model.onnx -size -8 |
+        while read -r model; do cp "$model" "$seeds/$(basename "${model%/*}").onnx"; done
+    echo "$seeds"
 }
 
 # fuzz TARGET SANITIZER SEEDS [SEEDS] [CARGO-FUZZ OPTIONS...]: looks for an input that breaks a target.
