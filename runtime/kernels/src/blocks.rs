@@ -129,11 +129,7 @@ where
 /// Applies the function to the lanes that are channels.
 #[inline(never)]
 fn activate(activation: Activation, lanes: usize, sums: &mut [[f32; PANEL]]) {
-    if lanes == PANEL {
-        activation.apply_all(sums.as_flattened_mut());
-    } else {
-        sums.iter_mut().for_each(|sums| activation.apply_all(&mut sums[..lanes]));
-    }
+    sums.iter_mut().for_each(|sums| activation.apply_all(&mut sums[..lanes]));
 }
 
 /// Positions `start..start + len`, row by row.

@@ -1,5 +1,6 @@
 //! Cortex-M machines: semihosting for text and status, the system timer for instructions.
 
+use core::arch::asm;
 use core::fmt::{self, Write};
 
 use cortex_m::Peripherals;
@@ -36,11 +37,16 @@ pub fn exit(success: bool) -> ! {
 
 /// Instructions that `work` executes, under `-icount shift=0`: at most 400 million.
 ///
-/// The timer's clock differs between machines, and is measured on a delay, two instructions for every two cycles.
+/// The timer's clock differs between machines, and is measured on a loop of two instructions.
 pub fn instructions(work: impl FnOnce()) -> u64 {
-    const KNOWN: u32 = 2_000_000;
-    let known_ticks = ticks(|| cortex_m::asm::delay(KNOWN));
-    (ticks(work) * u64::from(KNOWN) + known_ticks / 2) / known_ticks
+    const KNOWN: usize = 2_000_000;
+    let known_ticks = ticks(|| {
+        // SAFETY: counts a register down.
+        unsafe {
+            asm!("2:", "subs {n}, #1", "bne 2b", n = inout(reg) KNOWN / 2 => _, options(nomem, nostack));
+        }
+    });
+    (ticks(work) * KNOWN as u64 + known_ticks / 2) / known_ticks
 }
 
 /// Ticks of the timer, which counts down.
