@@ -235,6 +235,7 @@ fn function(function: format::Function) -> kernels::Function {
         Stored::LessEqual => Function::LessEqual,
         Stored::Equal => Function::Equal,
         Stored::PRelu => Function::PRelu,
+        Stored::ExpSub => Function::ExpSub,
         Stored::Select => Function::Select,
         Stored::Take => Function::Take,
     }

@@ -272,6 +272,8 @@ pub enum Binary {
     Equal,
     /// `a` where positive, else `b * a`.
     PRelu,
+    /// `e^(a - b)`.
+    ExpSub,
 }
 
 /// How many values become one.

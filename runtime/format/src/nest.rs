@@ -98,6 +98,8 @@ pub enum Function {
     Select = 140,
     /// The entry with index `b` of the table at `a`.
     Take = 141,
+    /// `e^(a - b)`.
+    ExpSub = 142,
 }
 
 /// The axes of one step, in order.
@@ -172,12 +174,12 @@ pub struct NestStep {
 
 impl Function {
     /// Every function.
-    pub const ALL: [Self; 38] = {
+    pub const ALL: [Self; 39] = {
         use Function::*;
         [
             Identity, Relu, Tanh, Sigmoid, Abs, Exp, Log, Sqrt, Floor, Ceil, Round, Sign, Sin, Cos, Tan,
             Asin, Acos, Atan, Sinh, Cosh, Asinh, Acosh, Atanh, Erf, Add, Sub, Mul, Div, Max, Min, Pow, Rem,
-            Less, LessEqual, Equal, PRelu, Select, Take,
+            Less, LessEqual, Equal, PRelu, Select, Take, ExpSub,
         ]
     };
 

@@ -82,6 +82,8 @@ pub enum Function {
     Equal,
     /// `a` where positive, else `b * a`.
     PRelu,
+    /// `e^(a - b)`, as a softmax has it; see [`activation::exp`].
+    ExpSub,
     /// Writes `b` where `a` is not 0, NaN included, and leaves the result as it is elsewhere.
     Select,
     /// The entry of the table at `a` whose index is `b`, rounded as [`Function::Round`] does; the first for an index that
@@ -91,7 +93,7 @@ pub enum Function {
 
 impl Function {
     /// Every function.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Identity,
         Self::Relu,
         Self::Tanh,
@@ -128,6 +130,7 @@ impl Function {
         Self::LessEqual,
         Self::Equal,
         Self::PRelu,
+        Self::ExpSub,
         Self::Select,
         Self::Take,
     ];
@@ -182,6 +185,7 @@ impl Function {
             Self::LessEqual => truth(a <= b),
             Self::Equal => truth(a == b),
             Self::PRelu => activation::leaky_relu(a, b),
+            Self::ExpSub => activation::exp(a - b),
             Self::Select => b,
         }
     }

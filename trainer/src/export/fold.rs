@@ -103,7 +103,11 @@ impl Folder {
             }
             Op::Unary(function) => match self.function_of_enlarged(name, *function, inputs[0])? {
                 Some(value) => Ok(value),
-                None => self.push(name, op.clone(), inputs),
+                None => match self.difference(*function, inputs[0]) {
+                    // One pass over the table of a softmax instead of two.
+                    Some(operands) => self.push(name, Op::Binary(Binary::ExpSub), operands),
+                    None => self.push(name, op.clone(), inputs),
+                },
             },
             Op::Conv2d { weight, bias, geometry } => {
                 let (picture, geometry) = self.unpadded(geometry, inputs[0]);
@@ -142,6 +146,12 @@ impl Folder {
             }
             _ => self.push(name, op.clone(), inputs),
         }
+    }
+
+    /// The operands of a difference that only an exponential reads.
+    fn difference(&self, function: Unary, input: Value) -> Option<Vec<Value>> {
+        let node = self.graph.node(input).filter(|_| function == Unary::Exp && self.sole[input.index()])?;
+        matches!(node.op, Op::Binary(Binary::Sub)).then(|| node.inputs.clone())
     }
 
     /// A reshape directly after the dense layer, or the other reshape, that comes before it.

@@ -256,6 +256,7 @@ impl Binary {
             Self::Less => truth(a < b),
             Self::LessEqual => truth(a <= b),
             Self::Equal => truth(a == b),
+            Self::ExpSub => (a - b).exp(),
             Self::PRelu => {
                 if a > 0.0 {
                     a

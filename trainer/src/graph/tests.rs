@@ -50,6 +50,7 @@ fn pairs_are_broadcast() {
         (Binary::Sub, [1.0, -1.0, 5.0, -2.0, -4.0, 2.0]),
         (Binary::LessEqual, [0.0, 1.0, 0.0, 1.0, 1.0, 0.0]),
         (Binary::PRelu, [1.0, 1.0, 1.0, -0.0, -4.0, 8.0]),
+        (Binary::ExpSub, [1.0, -1.0, 5.0, -2.0, -4.0, 2.0].map(f32::exp)),
         (Binary::Max, [1.0, 2.0, 1.0, 0.0, 2.0, -2.0]),
     ] {
         assert_eq!(

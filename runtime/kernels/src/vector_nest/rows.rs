@@ -87,7 +87,7 @@ impl<S: Simd<L>, const L: usize> InnerLoop<S, L> for InPlace<'_> {
                 }
             };
         }
-        each!(Relu Exp Sqrt Add Sub Mul Div PRelu)
+        each!(Relu Exp Sqrt Add Sub Mul Div PRelu ExpSub)
     }
 }
 

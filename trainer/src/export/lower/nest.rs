@@ -294,6 +294,7 @@ fn binary(function: Binary) -> Function {
         Binary::LessEqual => Function::LessEqual,
         Binary::Equal => Function::Equal,
         Binary::PRelu => Function::PRelu,
+        Binary::ExpSub => Function::ExpSub,
     }
 }
 

@@ -149,7 +149,7 @@ pub(crate) fn apply_inline(function: Function, a: &[f32], b: &[f32], out: &mut [
             }
         };
     }
-    each!(Identity Relu Tanh Sigmoid Abs Exp Sqrt Sign Add Sub Mul Div Max Min Less LessEqual Equal PRelu)
+    each!(Identity Relu Tanh Sigmoid Abs Exp Sqrt Sign Add Sub Mul Div Max Min Less LessEqual Equal PRelu ExpSub)
 }
 
 /// `sums = combine(sums, values)`, value by value.

@@ -9,7 +9,7 @@ use crate::{Axis, Combine, Function, Kernels, Nest, Operand};
 /// Rows at 4096, the second operand at 0, joined rows at 64; lengths that fill runs, and some that do not.
 pub(super) fn rows(kernels: Kernels, random: &mut Random) {
     use Function::*;
-    let functions = [Relu, Exp, Sqrt, Add, Sub, Mul, Div, PRelu, Tanh, Pow, Identity];
+    let functions = [Relu, Exp, Sqrt, Add, Sub, Mul, Div, PRelu, ExpSub, Tanh, Pow, Identity];
     for row in [8, 15, 32, 64, 100, 511, 513] {
         for count in [1, 2, 37] {
             let arena: Vec<f32> = (0..4096 + 520 * 40).map(|_| 3.0 * random.value()).collect();
