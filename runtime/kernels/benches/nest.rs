@@ -62,6 +62,15 @@ const CASES: &[Case] = {
             Sum,
             [Arena, Arena],
         ),
+        (
+            "a^T * b, 64x1024x64",
+            &[[64, 1, 0, 64], [64, 0, 1, 1], [1024, 64, 64, 0]],
+            1,
+            Mul,
+            Sum,
+            [Arena, Arena],
+        ),
+        ("a * b^T, 1024x8x64", &[[1024, 8, 0, 64], [64, 0, 8, 1], [8, 1, 1, 0]], 1, Mul, Sum, [Arena, Arena]),
         ("a * halves, 1x512x512", &[[512, 0, 1, 1], [512, 1, 512, 0]], 1, Mul, Sum, [Arena, Halves]),
         (
             "depthwise 3x3, 32x32x64",

@@ -102,12 +102,12 @@ fn run<S: Simd<L>, const L: usize, const R: usize>(
                         if let Some((rows, step)) = rows.lines(arena, at, [along, across])
                             && height == R
                         {
-                            simd.outline(Tile::<_, L, R, R> {
-                                rows: Apart { rows, step },
-                                columns,
-                                sums,
-                                begun,
-                            });
+                            let rows = Apart { rows, step };
+                            simd.outline(Tile::<_, L, R, R> { rows, columns, sums, begun });
+                        } else if let Some(rows) = rows.rows(arena, at, [along, across], depth)
+                            && height == R
+                        {
+                            simd.outline(Tile::<_, L, R, R> { rows, columns, sums, begun });
                         } else {
                             let packed = &mut buffers.rows[..depth];
                             rows.pack(arena, at, [along, across], packed, height);
@@ -150,6 +150,20 @@ impl Side<'_> {
         let step = usize::try_from((self.stride)(along)).ok()?;
         let values = self.reader.values(arena).filter(|_| (self.stride)(across) == 1)?;
         Some((&values[(self.start)(at)..], step))
+    }
+
+    /// The rows of a tile, `depth` values of each, if these lie side by side.
+    #[inline(always)]
+    fn rows<'s, const R: usize>(
+        &'s self,
+        arena: &'s [f32],
+        at: Place,
+        [along, across]: [&Axis; 2],
+        depth: usize,
+    ) -> Option<[&'s [f32]; R]> {
+        let step = usize::try_from((self.stride)(across)).ok()?;
+        let values = self.reader.values(arena).filter(|_| (self.stride)(along) == 1)?;
+        Some(core::array::from_fn(|row| &values[(self.start)(at) + row * step..][..depth]))
     }
 
     /// Copies `depth` values along the first axis times `len` along the second, all others of a line being left as they
@@ -291,14 +305,15 @@ fn add<S: Simd<L>, const L: usize, const R: usize>(
 
 /// Rows of a tile: for each product their values side by side.
 trait Lines<const R: usize>: Copy {
-    /// The values of product `k`.
-    fn line(&self, k: usize) -> &[f32; R];
+    /// The value of each row in product `k`, read where it lies: a register of all would have to be taken apart.
+    fn line(&self, k: usize) -> impl Fn(usize) -> f32;
 }
 
 impl<const R: usize> Lines<R> for &[[f32; R]] {
     #[inline(always)]
-    fn line(&self, k: usize) -> &[f32; R] {
-        &self[k]
+    fn line(&self, k: usize) -> impl Fn(usize) -> f32 {
+        let line = &self[k];
+        move |row| line[row]
     }
 }
 
@@ -311,8 +326,17 @@ struct Apart<'a> {
 
 impl<const R: usize> Lines<R> for Apart<'_> {
     #[inline(always)]
-    fn line(&self, k: usize) -> &[f32; R] {
-        self.rows[k * self.step..].first_chunk().expect("the nest was checked")
+    fn line(&self, k: usize) -> impl Fn(usize) -> f32 {
+        let line: &[f32; R] = self.rows[k * self.step..].first_chunk().expect("the nest was checked");
+        move |row| line[row]
+    }
+}
+
+/// Each row's values side by side.
+impl<const R: usize> Lines<R> for [&[f32]; R] {
+    #[inline(always)]
+    fn line(&self, k: usize) -> impl Fn(usize) -> f32 {
+        move |row| self[row][k]
     }
 }
 
@@ -346,7 +370,7 @@ impl<S: Simd<L>, A: Lines<R>, const L: usize, const R: usize, const T: usize> In
             let row = self.rows.line(k);
             let columns = [simd.load(&columns[0]), simd.load(&columns[1])];
             for i in 0..T {
-                let x = simd.splat(row[i]);
+                let x = simd.splat(row(i));
                 for j in 0..2 {
                     acc[i][j] = simd.mul_add(x, columns[j], acc[i][j]);
                 }
