@@ -106,11 +106,10 @@ impl Session {
         Generator::exact(&self.model, self.arena).expect("the arena has the model's length").check()
     }
 
-    /// Draws a picture and returns where its values are.
+    /// Draws a picture and returns where its values are; null never happens, since the arena has the model's length.
     fn draw(&mut self, seed: Option<u64>) -> *const f32 {
         let latent = seed.map_or(Latent::from(&*self.latent), Latent::from_seed);
-        let mut generator =
-            Generator::new(&self.model, self.arena).expect("the arena has the model's length");
+        let Ok(mut generator) = Generator::new(&self.model, self.arena) else { return ptr::null() };
         let picture = generator.generate(latent);
         picture.to_rgba8888(self.pixels);
         picture.values.as_ptr()

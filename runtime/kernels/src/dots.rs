@@ -23,50 +23,88 @@ pub(crate) fn run<S: Simd<L>, W: SimdElement, A: Activations, const L: usize>(
     scratch: &mut [f32],
     samples: &mut [Sample<'_, A>],
 ) {
-    // As many accumulators as 16 registers hold beside a row of weights.
-    match group.op.output.channels - group.first {
-        1 => run_n::<S, W, A, L, 1, 8>(simd, group, scratch, samples),
-        2 => run_n::<S, W, A, L, 2, 4>(simd, group, scratch, samples),
-        3 => run_n::<S, W, A, L, 3, 4>(simd, group, scratch, samples),
-        4 => run_n::<S, W, A, L, 4, 3>(simd, group, scratch, samples),
-        _ => unreachable!("`fit` allows no more than {MAX_CHANNELS} channels"),
-    }
-}
-
-/// `N` output channels, `R` positions at a time.
-#[inline(always)]
-fn run_n<S: Simd<L>, W: SimdElement, A: Activations, const L: usize, const N: usize, const R: usize>(
-    simd: S,
-    group: &Group<'_, W>,
-    scratch: &mut [f32],
-    samples: &mut [Sample<'_, A>],
-) {
     let op = group.op;
+    let channels = op.output.channels - group.first;
     let depth = op.taps.len() * op.input.channels;
     let panel = &group.weights[group.first / PANEL * depth..][..depth];
-    for n in 0..N {
+    for n in 0..channels {
         for (scratch, row) in scratch[n * depth..][..depth].iter_mut().zip(panel) {
             *scratch = row[n].to_f32();
         }
     }
-    let weights: [&[f32]; N] = core::array::from_fn(|n| &scratch[n * depth..][..depth]);
-    let bias: [f32; N] = core::array::from_fn(|n| group.bias()[n]);
-    for index in 0..samples.len() * op.rows {
-        let (Sample { input, output }, row) = (&mut samples[index / op.rows], index % op.rows);
-        for start in (0..op.cols).step_by(SEGMENT) {
-            let mut sums = [[0.0; N]; SEGMENT];
-            let sums = &mut sums[..SEGMENT.min(op.cols - start)];
-            let col = start;
-            simd.outline(Dots::<A, N, R> { op, input, weights, row, col, sums: &mut *sums });
-            for sum in &mut *sums {
-                for n in 0..N {
-                    sum[n] += bias[n];
+    let mut rows = Rows { op, weights: scratch, bias: group.bias(), first: group.first, samples };
+    // As many accumulators as 16 registers hold beside a row of weights. Vectors of four are those of WebAssembly, where
+    // the engine keeps some registers for itself and a download should be small: one channel or three at a time.
+    match (channels, L) {
+        (1, _) => simd.outline(Channels::<A, 1, 8>(rows.from(0))),
+        (2, ..8) => {
+            simd.outline(Channels::<A, 1, 8>(rows.from(0)));
+            simd.outline(Channels::<A, 1, 8>(rows.from(1)));
+        }
+        (2, _) => simd.outline(Channels::<A, 2, 4>(rows.from(0))),
+        (3, ..8) => simd.outline(Channels::<A, 3, 3>(rows.from(0))),
+        (3, _) => simd.outline(Channels::<A, 3, 4>(rows.from(0))),
+        (4, ..8) => {
+            simd.outline(Channels::<A, 3, 3>(rows.from(0)));
+            simd.outline(Channels::<A, 1, 8>(rows.from(3)));
+        }
+        (4, _) => simd.outline(Channels::<A, 4, 3>(rows.from(0))),
+        _ => unreachable!("`fit` allows no more than {MAX_CHANNELS} channels"),
+    }
+}
+
+/// A group, whatever its weights are stored as.
+struct Rows<'a, 's, A> {
+    op: &'a TapGemm<'a>,
+    /// For each output channel, taps times channels.
+    weights: &'a [f32],
+    bias: &'a [f32],
+    /// First output channel.
+    first: usize,
+    samples: &'a mut [Sample<'s, A>],
+}
+
+impl<'s, A> Rows<'_, 's, A> {
+    /// The group without its first `n` channels.
+    #[inline(always)]
+    fn from(&mut self, n: usize) -> Rows<'_, 's, A> {
+        let depth = self.op.taps.len() * self.op.input.channels;
+        let (weights, bias) = (&self.weights[n * depth..], &self.bias[n..]);
+        Rows { op: self.op, weights, bias, first: self.first + n, samples: &mut *self.samples }
+    }
+}
+
+/// `N` output channels of it, `R` positions at a time.
+struct Channels<'a, 's, A, const N: usize, const R: usize>(Rows<'a, 's, A>);
+
+impl<S: Simd<L>, A: SimdElement, const L: usize, const N: usize, const R: usize> InnerLoop<S, L>
+    for Channels<'_, '_, A, N, R>
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, simd: S) {
+        let Rows { op, weights, bias, first, samples } = self.0;
+        let depth = op.taps.len() * op.input.channels;
+        let weights: [&[f32]; N] = core::array::from_fn(|n| &weights[n * depth..][..depth]);
+        let bias: [f32; N] = core::array::from_fn(|n| bias[n]);
+        for index in 0..samples.len() * op.rows {
+            let (Sample { input, output }, row) = (&mut samples[index / op.rows], index % op.rows);
+            for start in (0..op.cols).step_by(SEGMENT) {
+                let mut sums = [[0.0; N]; SEGMENT];
+                let sums = &mut sums[..SEGMENT.min(op.cols - start)];
+                let col = start;
+                simd.outline(Dots::<A, N, R> { op, input, weights, row, col, sums: &mut *sums });
+                for sum in &mut *sums {
+                    for n in 0..N {
+                        sum[n] += bias[n];
+                    }
                 }
-            }
-            op.activation.apply_all(sums.as_flattened_mut());
-            for (i, sum) in sums.iter().enumerate() {
-                let pixel = &mut output[op.output_start(row, start + i) + group.first..][..N];
-                pixel.iter_mut().zip(sum).for_each(|(value, &sum)| *value = A::from_f32(sum));
+                simd.activate(op.activation, sums.as_flattened_mut());
+                for (i, sum) in sums.iter().enumerate() {
+                    let pixel = &mut output[op.output_start(row, start + i) + first..][..N];
+                    pixel.iter_mut().zip(sum).for_each(|(value, &sum)| *value = A::from_f32(sum));
+                }
             }
         }
     }

@@ -201,7 +201,7 @@ impl<W: SimdElement> Group<'_, W> {
                     }
                 }
             }
-            op.activation.apply_all(sums.as_flattened_mut().as_flattened_mut());
+            tiling.narrow.activate(op.activation, sums.as_flattened_mut().as_flattened_mut());
             block.store(tiling.narrow, self.first, sums, samples);
         }
     }
@@ -405,7 +405,7 @@ fn add_rows<S: Simd<L>, P: Simd<PANEL>, A: Activations, const L: usize, const C:
     wide: &mut Wide,
     sums: &mut [[[f32; L]; C]],
 ) {
-    let rows: &[Row<'_, A>; R] = rows.try_into().expect("the caller matched the length");
+    let rows: &[Row<'_, A>; R] = rows.first_chunk().expect("the caller matched the length");
     let pixels: [&[A]; R] = core::array::from_fn(|i| &rows[i].pixel[channel..][..panel.len()]);
     let inputs = A::widen(tiling.narrow, pixels, wide);
     tiling.wide.outline(Tile { inputs, slots: core::array::from_fn(|i| rows[i].sum), panel, sums });
