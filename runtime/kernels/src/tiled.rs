@@ -185,8 +185,8 @@ impl<W: SimdElement> Group<'_, W> {
                     continue;
                 }
                 for channel in (0..c).step_by(CHUNK) {
-                    let panel = &mut panel[..CHUNK.min(c - channel)];
-                    self.widen(tiling.narrow, t * c + channel, panel);
+                    let panel =
+                        self.vectors(tiling.narrow, t * c + channel, &mut panel[..CHUNK.min(c - channel)]);
                     let mut rows = rows;
                     let tiles = rows.len().div_ceil(tiling.max_rows);
                     let next = t * c + channel + panel.len();
@@ -224,7 +224,23 @@ impl<W: SimdElement> Group<'_, W> {
         &self.op.bias[self.first..]
     }
 
-    /// Rows `row..row + panel.len()` of this group's panels, side by side.
+    /// Rows `row..row + panel.len()` of this group's panels, side by side: as they are stored, or else in `panel`.
+    #[inline(always)]
+    fn vectors<'s, P: Simd<PANEL>, const L: usize, const C: usize>(
+        &'s self,
+        simd: P,
+        row: usize,
+        panel: &'s mut [[[f32; L]; C]],
+    ) -> &'s [[[f32; L]; C]] {
+        let first = self.first / PANEL * self.op.taps.len() * self.op.input.channels + row;
+        if let Some(stored) = W::as_vectors(&self.weights[first..][..panel.len()]) {
+            return stored;
+        }
+        self.widen(simd, row, panel);
+        panel
+    }
+
+    /// The same in `panel`.
     #[inline(always)]
     fn widen<P: Simd<PANEL>, const L: usize, const C: usize>(
         &self,
