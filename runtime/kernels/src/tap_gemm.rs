@@ -111,7 +111,7 @@ impl TapGemm<'_> {
     /// channels; when a buffer is shorter than its pixels; when a written position lies outside the output, or
     /// positions coincide (`out_step` of zero); when any of these numbers overflows `usize`.
     pub fn check(&self, input_len: usize, output_len: usize) {
-        // `Debug` would bring its builders and the tables of Unicode into every firmware: 4 KB.
+        // `Debug` would bring its builders and the tables of Unicode into every firmware, some KB.
         let shown = |number: Option<usize>| number.unwrap_or(usize::MAX);
         let panels = self.output.channels.div_ceil(PANEL);
         let weights = match self.weights {
