@@ -68,12 +68,6 @@ pub(crate) trait SimdElement: Element + 'static {
     /// Zeros, for what lies outside.
     const ZEROS: &'static [Self; 1024];
 
-    /// Rows of a panel as vectors, if they lie in memory as these would.
-    #[inline(always)]
-    fn as_vectors<const L: usize, const C: usize>(_: &[[Self; PANEL]]) -> Option<&[[[f32; L]; C]]> {
-        None
-    }
-
     /// Values in order as `f32`.
     fn load<S: Simd<L>, const L: usize>(simd: S, values: &[Self; L]) -> S::V;
     /// Writes the lanes in order.
@@ -96,11 +90,6 @@ impl SimdElement for f16 {
 
 impl SimdElement for f32 {
     const ZEROS: &'static [Self; 1024] = &[0.0; 1024];
-
-    #[inline(always)]
-    fn as_vectors<const L: usize, const C: usize>(rows: &[[Self; PANEL]]) -> Option<&[[[f32; L]; C]]> {
-        (C * L == PANEL).then_some(rows.as_flattened().as_chunks().0.as_chunks().0)
-    }
 
     #[inline(always)]
     fn load<S: Simd<L>, const L: usize>(simd: S, values: &[Self; L]) -> S::V {

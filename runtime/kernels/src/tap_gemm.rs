@@ -157,9 +157,10 @@ impl TapGemm<'_> {
     /// First value of the pixel that `tap` reads for output position `(row, col)`; none outside the input.
     #[inline(always)]
     pub(crate) fn input_start(&self, row: usize, col: usize, [dy, dx]: Tap) -> Option<usize> {
-        // A negative sum wraps to more than any height or width; `check` bounded the products.
+        // A negative sum wraps to more than any height or width; `check` bounded the products. Only those of columns past
+        // the last may wrap, and whatever pixel is read for these is not used.
         let y = (row * self.in_step[0]).wrapping_add_signed(isize::from(dy));
-        let x = (col * self.in_step[1]).wrapping_add_signed(isize::from(dx));
+        let x = col.wrapping_mul(self.in_step[1]).wrapping_add_signed(isize::from(dx));
         (y < self.input.height && x < self.input.width)
             .then(|| (y * self.input.width + x) * self.input.pixel_stride)
     }
