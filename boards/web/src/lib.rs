@@ -101,16 +101,15 @@ impl Session {
         Some(Self { model, arena, latent, pixels, facts })
     }
 
-    /// What exact arithmetic draws, beside what the file says.
-    fn check(&mut self) -> Verdict {
-        Generator::exact(&self.model, self.arena).expect("the arena has the model's length").check()
+    /// What exact arithmetic draws, beside what the file says; `None` never happens, as in `draw`.
+    fn check(&mut self) -> Option<Verdict> {
+        Generator::exact(&self.model, self.arena).ok().map(|mut generator| generator.check())
     }
 
-    /// Draws a picture and returns where its values are.
+    /// Draws a picture and returns where its values are; null never happens, since the arena has the model's length.
     fn draw(&mut self, seed: Option<u64>) -> *const f32 {
         let latent = seed.map_or(Latent::from(&*self.latent), Latent::from_seed);
-        let mut generator =
-            Generator::new(&self.model, self.arena).expect("the arena has the model's length");
+        let Ok(mut generator) = Generator::new(&self.model, self.arena) else { return ptr::null() };
         let picture = generator.generate(latent);
         picture.to_rgba8888(self.pixels);
         picture.values.as_ptr()
@@ -126,7 +125,7 @@ impl Session {
 pub unsafe extern "C" fn check() -> u32 {
     // SAFETY: promised by the caller.
     let Some(session) = (unsafe { SESSION.get() }) else { return 0 };
-    session.check().holds().into()
+    session.check().is_some_and(|verdict| verdict.holds()).into()
 }
 
 /// The checksum of the picture that [`check`] drew.
@@ -137,7 +136,7 @@ pub unsafe extern "C" fn check() -> u32 {
 pub unsafe extern "C" fn drawn_crc32() -> u32 {
     // SAFETY: promised by the caller.
     let Some(session) = (unsafe { SESSION.get() }) else { return 0 };
-    session.check().drawn.crc32
+    session.check().map_or(0, |verdict| verdict.drawn.crc32)
 }
 
 #[cfg(target_arch = "wasm32")]

@@ -77,7 +77,9 @@ impl<'a> File<'a> {
     /// What is put into the arena before every run.
     pub fn inputs(&self) -> impl ExactSizeIterator<Item = Input> + Clone + use<'a> {
         let records = self.inputs.chunks_exact(INPUT_BYTES);
-        records.map(|record| Input::decode(record).expect("parse decoded every input"))
+        // Not `expect`, which would bring `Debug` and the tables of Unicode into firmware.
+        records
+            .map(|record| Input::decode(record).unwrap_or_else(|_| unreachable!("parse decoded every input")))
     }
 
     /// The name of an input, if it has one.
@@ -125,7 +127,8 @@ impl<'a> File<'a> {
     /// The steps in order.
     pub fn steps(&self) -> impl ExactSizeIterator<Item = Step> + Clone + use<'a> {
         let records = self.steps.chunks_exact(STEP_BYTES);
-        records.map(|record| Step::decode(record).expect("parse decoded every step"))
+        records
+            .map(|record| Step::decode(record).unwrap_or_else(|_| unreachable!("parse decoded every step")))
     }
 
     /// Number of steps.

@@ -20,7 +20,9 @@ impl Activation {
     }
 
     /// Applies the function to every value, choosing it once.
-    #[inline(always)]
+    // A module of WebAssembly is compiled for one instruction set and downloaded: once for all that call it.
+    #[cfg_attr(target_family = "wasm", inline(never))]
+    #[cfg_attr(not(target_family = "wasm"), inline(always))]
     pub fn apply_all(self, values: &mut [f32]) {
         match self {
             Self::Identity => {}

@@ -123,15 +123,18 @@ impl<'a> Nest<'a> {
         assert!(reduced.iter().all(|axis| axis.out == 0), "a reduced axis moves the result");
         if function == Function::Take {
             let table = self.axes.last();
-            assert!(table.is_some_and(|table| table.b == 0 && table.out == 0), "the table is {table:?}");
+            assert!(
+                table.is_some_and(|table| table.b == 0 && table.out == 0),
+                "the table moves b or the result, or is missing"
+            );
         }
         if matches!(function, Function::Take | Function::Select) {
-            assert!(self.reduced == 0, "{function:?} reduces");
+            assert!(self.reduced == 0, "a look-up or a choice reduces");
         }
         if function.is_unary() {
             assert!(
                 matches!(self.b, Operand::Scalar(b) if b.to_bits() == 0),
-                "{function:?} has a second operand"
+                "a function of one value has a second operand"
             );
         }
         let words = |[least, greatest]: [usize; 2], halves: bool| match halves {

@@ -2,8 +2,8 @@
 
 use half::f16;
 
-use crate::PANEL;
 use crate::half_float::Element;
+use crate::{Activation, PANEL};
 
 /// Vectors of `L` values of `f32`. A value of an implementing type is the proof that the CPU has the instructions, so
 /// that methods are safe: it is made only where that was established.
@@ -43,6 +43,12 @@ pub(crate) trait Simd<const L: usize>: Copy {
     fn sum(self, v: Self::V) -> f32;
     /// Asks for the values' cache lines, which a loop will read soon.
     fn prefetch<T>(self, values: &[T]);
+
+    /// Applies an activation to every value.
+    #[inline(always)]
+    fn activate(self, activation: Activation, values: &mut [f32]) {
+        activation.apply_all(values);
+    }
 
     /// Runs an inner loop in a function of its own, where it has all registers to itself.
     fn outline<T: InnerLoop<Self, L>>(self, inner: T) -> T::Output;

@@ -39,7 +39,7 @@ pub(crate) fn run<P: Simd<PANEL>, W: SimdElement, A: SimdElement>(
         }
         let mut sums = [0.0; PANEL];
         simd.store(simd.add(simd.add(acc[0], acc[1]), simd.add(acc[2], acc[3])), &mut sums);
-        op.activation.apply_all(&mut sums);
+        simd.activate(op.activation, &mut sums);
         let output = &mut output[panel * PANEL..];
         let lanes = PANEL.min(output.len());
         store_all(simd, &sums[..lanes], &mut output[..lanes]);

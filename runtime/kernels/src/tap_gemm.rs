@@ -113,13 +113,15 @@ impl TapGemm<'_> {
     /// channels; when a buffer is shorter than its pixels; when a written position lies outside the output, or
     /// positions coincide (`out_step` of zero); when any of these numbers overflows `usize`.
     pub fn check(&self, input_len: usize, output_len: usize) {
+        // `Debug` would bring its builders and the tables of Unicode into every firmware, some KB.
+        let shown = |number: Option<usize>| number.unwrap_or(usize::MAX);
         let panels = self.output.channels.div_ceil(PANEL);
         let weights = match self.weights {
             Panels::F16(rows) => rows.len(),
             Panels::F32(rows) => rows.len(),
         };
         let need = panels.checked_mul(self.taps.len()).and_then(|rows| rows.checked_mul(self.input.channels));
-        assert!(need == Some(weights), "weights have {weights} rows, not {need:?}");
+        assert!(need == Some(weights), "weights have {weights} rows, not {}", shown(need));
         // `panels` is at most `usize::MAX / 8 + 1`, and a slice is never that long.
         assert!(self.bias.len().is_multiple_of(PANEL), "bias is not padded to whole panels");
         assert!(
@@ -128,9 +130,17 @@ impl TapGemm<'_> {
             self.bias.len() / PANEL
         );
         let need = self.input.checked_len();
-        assert!(need.is_some_and(|need| need <= input_len), "input has {input_len} values, not {need:?}");
+        assert!(
+            need.is_some_and(|need| need <= input_len),
+            "input has {input_len} values, not {}",
+            shown(need)
+        );
         let need = self.output.checked_len();
-        assert!(need.is_some_and(|need| need <= output_len), "output has {output_len} values, not {need:?}");
+        assert!(
+            need.is_some_and(|need| need <= output_len),
+            "output has {output_len} values, not {}",
+            shown(need)
+        );
         for (count, axis, extent) in [(self.rows, 0, self.output.height), (self.cols, 1, self.output.width)] {
             assert!(self.out_step[axis] > 0, "output positions coincide");
             let Some(last) = count.checked_sub(1) else { continue };
@@ -138,19 +148,21 @@ impl TapGemm<'_> {
                 last.checked_mul(self.out_step[axis]).and_then(|p| p.checked_add(self.out_offset[axis]));
             assert!(
                 written.is_some_and(|p| p < extent),
-                "position {written:?} is outside the output's {extent}"
+                "position {} is outside the output's {extent}",
+                shown(written)
             );
             let read = last.checked_mul(self.in_step[axis]);
-            assert!(read.is_some_and(|p| p <= LAST_READ), "positions {read:?} cannot be read");
+            assert!(read.is_some_and(|p| p <= LAST_READ), "position {} cannot be read", shown(read));
         }
     }
 
     /// First value of the pixel that `tap` reads for output position `(row, col)`; none outside the input.
     #[inline(always)]
     pub(crate) fn input_start(&self, row: usize, col: usize, [dy, dx]: Tap) -> Option<usize> {
-        // A negative sum wraps to more than any height or width; `check` bounded the products.
+        // A negative sum wraps to more than any height or width; `check` bounded the products. Only those of columns past
+        // the last may wrap, and whatever pixel is read for these is not used.
         let y = (row * self.in_step[0]).wrapping_add_signed(isize::from(dy));
-        let x = (col * self.in_step[1]).wrapping_add_signed(isize::from(dx));
+        let x = col.wrapping_mul(self.in_step[1]).wrapping_add_signed(isize::from(dx));
         (y < self.input.height && x < self.input.width)
             .then(|| (y * self.input.width + x) * self.input.pixel_stride)
     }

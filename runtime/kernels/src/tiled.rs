@@ -30,10 +30,16 @@ pub(crate) fn tap_gemm<S: Simd<L>, P: Simd<PANEL>, A: Activations, const L: usiz
     samples: &mut [Sample<'_, A>],
 ) {
     samples.iter().for_each(|sample| op.check(sample.input.len(), sample.output.len()));
-    match op.weights {
-        Panels::F16(weights) => run(tiling, op, weights, samples),
-        Panels::F32(weights) => run(tiling, op, weights, samples),
+    if op.rows * op.cols == 1
+        && !S::IN_ORDER
+        && let [Sample { input, output }] = samples
+    {
+        return match op.weights {
+            Panels::F16(weights) => single::run(tiling.narrow, op, weights, input, output),
+            Panels::F32(weights) => single::run(tiling.narrow, op, weights, input, output),
+        };
     }
+    run(tiling, op, samples);
 }
 
 /// Which way an operation takes with vectors of `L` values.
@@ -47,19 +53,13 @@ pub(crate) fn path<const L: usize>(op: &TapGemm<'_>, samples: usize) -> &'static
     }
 }
 
+/// The storage of weights is looked at for each tap and chunk, so that there is one instance of the rest.
 #[inline(always)]
-fn run<S: Simd<L>, P: Simd<PANEL>, W: SimdElement, A: Activations, const L: usize>(
+fn run<S: Simd<L>, P: Simd<PANEL>, A: Activations, const L: usize>(
     tiling: Tiling<S, P>,
     op: &TapGemm<'_>,
-    weights: &[[W; PANEL]],
     samples: &mut [Sample<'_, A>],
 ) {
-    if op.rows * op.cols == 1
-        && !S::IN_ORDER
-        && let [Sample { input, output }] = samples
-    {
-        return single::run(tiling.narrow, op, weights, input, output);
-    }
     let mut buffers = Buffers {
         panel: Aligned([[0.0; L]; 2 * CHUNK]),
         sums: Aligned([[0.0; L]; 2 * BLOCK]),
@@ -69,7 +69,7 @@ fn run<S: Simd<L>, P: Simd<PANEL>, W: SimdElement, A: Activations, const L: usiz
     let n = op.output.channels;
     let mut first = 0;
     while first < n {
-        let group = Group { op, weights, first };
+        let group = Group { op, first };
         match n - first {
             left if !S::IN_ORDER && dots::fit(op, left, L, 2 * CHUNK * L) => {
                 dots::run(tiling.wide, &group, buffers.panel.0.as_flattened_mut(), samples);
@@ -85,9 +85,8 @@ fn run<S: Simd<L>, P: Simd<PANEL>, W: SimdElement, A: Activations, const L: usiz
 }
 
 /// Some output channels of an operation.
-pub(crate) struct Group<'a, W> {
+pub(crate) struct Group<'a> {
     pub(crate) op: &'a TapGemm<'a>,
-    pub(crate) weights: &'a [[W; PANEL]],
     /// First output channel; a multiple of [`PANEL`].
     pub(crate) first: usize,
 }
@@ -142,7 +141,23 @@ impl Activations for f16 {
         pixels: [&'s [Self]; R],
         wide: &'s mut Wide,
     ) -> [&'s [f32]; R] {
-        for (pixel, wide) in pixels.iter().zip(&mut wide.0.0) {
+        simd.outline(WidenPixels { pixels: &pixels, wide: &mut *wide });
+        core::array::from_fn(|i| &wide.0.0[i][..pixels[i].len()])
+    }
+}
+
+/// The pixels of a tile, however many: one function for all.
+struct WidenPixels<'a> {
+    pixels: &'a [&'a [f16]],
+    wide: &'a mut Wide,
+}
+
+impl<P: Simd<PANEL>> InnerLoop<P, PANEL> for WidenPixels<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, simd: P) {
+        for (pixel, wide) in self.pixels.iter().zip(&mut self.wide.0.0) {
             let (eights, tail) = pixel.as_chunks::<PANEL>();
             let (wide_eights, wide_tail) = wide[..pixel.len()].as_chunks_mut::<PANEL>();
             for (eight, wide) in eights.iter().zip(wide_eights) {
@@ -150,7 +165,6 @@ impl Activations for f16 {
             }
             tail.iter().zip(wide_tail).for_each(|(half, wide)| *wide = half.to_f32());
         }
-        core::array::from_fn(|i| &wide.0.0[i][..pixels[i].len()])
     }
 }
 
@@ -158,7 +172,7 @@ impl Activations for f16 {
 #[repr(align(64))]
 struct Aligned<T>(T);
 
-impl<W: SimdElement> Group<'_, W> {
+impl Group<'_> {
     /// Computes `C * L` output channels, or those that are left.
     #[inline(always)]
     fn run<'s, S: Simd<L>, P: Simd<PANEL>, A: Activations, const L: usize, const C: usize>(
@@ -185,8 +199,8 @@ impl<W: SimdElement> Group<'_, W> {
                     continue;
                 }
                 for channel in (0..c).step_by(CHUNK) {
-                    let panel = &mut panel[..CHUNK.min(c - channel)];
-                    self.widen(tiling.narrow, t * c + channel, panel);
+                    let panel =
+                        self.vectors(tiling.narrow, t * c + channel, &mut panel[..CHUNK.min(c - channel)]);
                     let mut rows = rows;
                     let tiles = rows.len().div_ceil(tiling.max_rows);
                     let next = t * c + channel + panel.len();
@@ -201,7 +215,7 @@ impl<W: SimdElement> Group<'_, W> {
                     }
                 }
             }
-            op.activation.apply_all(sums.as_flattened_mut().as_flattened_mut());
+            tiling.narrow.activate(op.activation, sums.as_flattened_mut().as_flattened_mut());
             block.store(tiling.narrow, self.first, sums, samples);
         }
     }
@@ -209,13 +223,19 @@ impl<W: SimdElement> Group<'_, W> {
     /// Asks for `len` rows from `row` on of this group's panels.
     #[inline(always)]
     fn prefetch<P: Simd<PANEL>, const L: usize, const C: usize>(&self, simd: P, row: usize, len: usize) {
-        let panel_rows = self.op.taps.len() * self.op.input.channels;
         for i in 0..C * L / PANEL {
-            let start = (self.first / PANEL + i) * panel_rows + row;
-            simd.prefetch(
-                &self.weights[start.min(self.weights.len())..(start + len).min(self.weights.len())],
-            );
+            let start = self.first_row(i) + row;
+            match self.op.weights {
+                Panels::F16(weights) => simd.prefetch(clamped(weights, start, len)),
+                Panels::F32(weights) => simd.prefetch(clamped(weights, start, len)),
+            }
         }
+    }
+
+    /// First row of this group's panel number `i`.
+    #[inline(always)]
+    fn first_row(&self, i: usize) -> usize {
+        (self.first / PANEL + i) * self.op.taps.len() * self.op.input.channels
     }
 
     /// The group's bias and that of all groups after it.
@@ -224,43 +244,73 @@ impl<W: SimdElement> Group<'_, W> {
         &self.op.bias[self.first..]
     }
 
-    /// Rows `row..row + panel.len()` of this group's panels, side by side.
+    /// Rows `row..row + panel.len()` of this group's panels, side by side: as they are stored, or else in `panel`.
     #[inline(always)]
-    fn widen<P: Simd<PANEL>, const L: usize, const C: usize>(
+    fn vectors<'s, P: Simd<PANEL>, const L: usize, const C: usize>(
+        &'s self,
+        simd: P,
+        row: usize,
+        panel: &'s mut [[[f32; L]; C]],
+    ) -> &'s [[[f32; L]; C]] {
+        match self.op.weights {
+            Panels::F16(weights) => self.widen(simd, weights, row, panel),
+            Panels::F32(weights) => {
+                if C * L == PANEL {
+                    let stored = &weights[self.first_row(0) + row..][..panel.len()];
+                    return stored.as_flattened().as_chunks().0.as_chunks().0;
+                }
+                self.widen(simd, weights, row, panel);
+            }
+        }
+        panel
+    }
+
+    /// The same in `panel`.
+    #[inline(always)]
+    fn widen<P: Simd<PANEL>, W: SimdElement, const L: usize, const C: usize>(
         &self,
         simd: P,
+        weights: &[[W; PANEL]],
         row: usize,
         panel: &mut [[[f32; L]; C]],
     ) {
-        let panel_rows = self.op.taps.len() * self.op.input.channels;
         let panels = self.bias().len() / PANEL;
         let len = panel.len();
-        let rows = |i: usize| &self.weights[(self.first / PANEL + i) * panel_rows + row..][..len];
-        // Panel by panel within a row, so that stores to one cache line follow each other.
-        match (C * L / PANEL, panels) {
-            (4, 4..) => {
-                let rows = [rows(0), rows(1), rows(2), rows(3)];
-                for (k, wide) in panel.iter_mut().enumerate() {
-                    let wide = wide.as_flattened_mut().as_chunks_mut::<PANEL>().0;
-                    for i in 0..4 {
-                        simd.store(W::load(simd, &rows[i][k]), &mut wide[i]);
-                    }
-                }
-            }
-            (2, 2..) => {
-                let rows = [rows(0), rows(1)];
-                for (k, wide) in panel.iter_mut().enumerate() {
-                    let wide = wide.as_flattened_mut().as_chunks_mut::<PANEL>().0;
-                    for i in 0..2 {
-                        simd.store(W::load(simd, &rows[i][k]), &mut wide[i]);
-                    }
-                }
-            }
-            (all, some) => {
-                for i in 0..all.min(some) {
-                    simd.outline(Widen { weights: rows(i), panel: &mut *panel, i });
-                }
-            }
+        let rows = |i: usize| &weights[self.first_row(i) + row..][..len];
+        let count = panels.min(C * L / PANEL);
+        for i in (0..count - count % 2).step_by(2) {
+            simd.outline(WidenPair { weights: [rows(i), rows(i + 1)], panel: &mut *panel, i });
+        }
+        if count % 2 == 1 {
+            simd.outline(Widen { weights: rows(count - 1), panel, i: count - 1 });
+        }
+    }
+}
+
+/// `len` values from `start` on, or those that there are.
+#[inline(always)]
+fn clamped<T>(values: &[T], start: usize, len: usize) -> &[T] {
+    &values[start.min(values.len())..(start + len).min(values.len())]
+}
+
+/// Panels number `i` and `i + 1` of several side by side: a cache line of each row.
+struct WidenPair<'a, W, const L: usize, const C: usize> {
+    weights: [&'a [[W; PANEL]]; 2],
+    panel: &'a mut [[[f32; L]; C]],
+    i: usize,
+}
+
+impl<P: Simd<PANEL>, W: SimdElement, const L: usize, const C: usize> InnerLoop<P, PANEL>
+    for WidenPair<'_, W, L, C>
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, simd: P) {
+        for ((wide, first), second) in self.panel.iter_mut().zip(self.weights[0]).zip(self.weights[1]) {
+            let wide = &mut wide.as_flattened_mut().as_chunks_mut::<PANEL>().0[self.i..][..2];
+            simd.store(W::load(simd, first), &mut wide[0]);
+            simd.store(W::load(simd, second), &mut wide[1]);
         }
     }
 }
@@ -370,11 +420,12 @@ fn add_tile<S: Simd<L>, P: Simd<PANEL>, A: Activations, const L: usize, const C:
     wide: &mut Wide,
     sums: &mut [[[f32; L]; C]],
 ) {
+    // Guards of constants, so that no tile is compiled that is never asked for.
     match rows.len() {
-        8 => add_rows::<S, P, A, L, C, 8>(tiling, rows, channel, panel, wide, sums),
-        7 => add_rows::<S, P, A, L, C, 7>(tiling, rows, channel, panel, wide, sums),
-        6 => add_rows::<S, P, A, L, C, 6>(tiling, rows, channel, panel, wide, sums),
-        5 => add_rows::<S, P, A, L, C, 5>(tiling, rows, channel, panel, wide, sums),
+        8 if tiling.max_rows >= 8 => add_rows::<S, P, A, L, C, 8>(tiling, rows, channel, panel, wide, sums),
+        7 if tiling.max_rows >= 7 => add_rows::<S, P, A, L, C, 7>(tiling, rows, channel, panel, wide, sums),
+        6 if tiling.max_rows >= 6 => add_rows::<S, P, A, L, C, 6>(tiling, rows, channel, panel, wide, sums),
+        5 if tiling.max_rows >= 5 => add_rows::<S, P, A, L, C, 5>(tiling, rows, channel, panel, wide, sums),
         4 => add_rows::<S, P, A, L, C, 4>(tiling, rows, channel, panel, wide, sums),
         3 => add_rows::<S, P, A, L, C, 3>(tiling, rows, channel, panel, wide, sums),
         2 => add_rows::<S, P, A, L, C, 2>(tiling, rows, channel, panel, wide, sums),
@@ -392,7 +443,7 @@ fn add_rows<S: Simd<L>, P: Simd<PANEL>, A: Activations, const L: usize, const C:
     wide: &mut Wide,
     sums: &mut [[[f32; L]; C]],
 ) {
-    let rows: &[Row<'_, A>; R] = rows.try_into().expect("the caller matched the length");
+    let rows: &[Row<'_, A>; R] = rows.first_chunk().expect("the caller matched the length");
     let pixels: [&[A]; R] = core::array::from_fn(|i| &rows[i].pixel[channel..][..panel.len()]);
     let inputs = A::widen(tiling.narrow, pixels, wide);
     tiling.wide.outline(Tile { inputs, slots: core::array::from_fn(|i| rows[i].sum), panel, sums });

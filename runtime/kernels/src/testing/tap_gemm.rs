@@ -109,6 +109,7 @@ pub(super) fn compare_edges(kernels: Kernels, bound: Bound, random: &mut Random,
         (0, 8, 2, 2, 3),
         (8, 0, 2, 2, 3),
         (0, 3, 1, 1, 1),
+        (16, 35, 0, 5, 1),
     ] {
         for _ in 0..geometries {
             compare(kernels, bound, &Sizes { c, n, rows, cols, taps }, random);
