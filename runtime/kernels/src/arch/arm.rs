@@ -8,7 +8,7 @@ mod helium;
 use half::f16;
 
 use crate::blocks::{DOT_CHUNK, DOT_PARTS, Position, Tiles};
-use crate::{Kernels, PANEL, f16_to_f32};
+use crate::{GradientKernels, Kernels, PANEL, f16_to_f32};
 
 /// Length of [`available`].
 pub(crate) const COUNT: usize = 1 + cfg!(arm_helium) as usize;
@@ -24,6 +24,16 @@ pub(crate) fn available() -> [Option<Kernels>; COUNT] {
 /// What this CPU has of implementations that give the bits of the reference, the fastest last.
 pub(crate) fn available_exact() -> [Option<Kernels>; COUNT] {
     // These have no multiplication of vectors that is rounded apart; the portable implementation serves.
+    [None; COUNT]
+}
+
+/// Gradients, the fastest last.
+pub(crate) fn gradients() -> [Option<GradientKernels>; COUNT] {
+    [None; COUNT]
+}
+
+/// Gradients that give the bits of the reference, the fastest last.
+pub(crate) fn gradients_exact() -> [Option<GradientKernels>; COUNT] {
     [None; COUNT]
 }
 
