@@ -234,7 +234,7 @@ impl Block<'_> {
 }
 
 /// The rows and the columns of positions that `tap` reads inside the input.
-fn inside(op: &TapGemm<'_>, tap: Tap) -> [Range<usize>; 2] {
+pub(crate) fn inside(op: &TapGemm<'_>, tap: Tap) -> [Range<usize>; 2] {
     let axis = |count: usize, step: usize, offset: i16, extent: usize| {
         let offset = isize::from(offset);
         let end = extent.saturating_add_signed(-offset);

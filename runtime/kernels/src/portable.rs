@@ -3,7 +3,7 @@
 //! Adds in the order that [`reference`](crate::reference) defines, so it gives the same bits, and is its fast form where
 //! those bits are wanted.
 
-mod gradient;
+pub(crate) mod gradient;
 pub(crate) mod nest;
 
 use half::f16;

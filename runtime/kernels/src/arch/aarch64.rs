@@ -19,12 +19,12 @@ pub(crate) fn available_exact() -> [Option<Kernels>; COUNT] {
 
 /// Gradients, the fastest last.
 pub(crate) fn gradients() -> [Option<GradientKernels>; COUNT] {
-    [None; COUNT]
+    [neon::gradient::gradients()]
 }
 
 /// Gradients that give the bits of the reference, the fastest last.
 pub(crate) fn gradients_exact() -> [Option<GradientKernels>; COUNT] {
-    [None; COUNT]
+    [neon::gradient::gradients_exact()]
 }
 
 /// The widest multiply-adds of [`available`].

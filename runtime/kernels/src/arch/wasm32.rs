@@ -1,13 +1,15 @@
 //! WebAssembly: a module says at compile time what it needs, so that a page chooses between modules.
 
+mod gradient;
 mod lanes;
 
+pub(crate) use gradient::{gradients, gradients_exact};
 use lanes::Lanes;
 
 #[cfg(any(test, feature = "std"))]
 use crate::peak::{FmaLoop, fma_loop};
 use crate::tiled::{self, Tiling};
-use crate::{GradientKernels, Kernels, Sample, TapGemm, portable};
+use crate::{Kernels, Sample, TapGemm, portable};
 
 /// Length of [`available`].
 pub(crate) const COUNT: usize = 2;
@@ -19,16 +21,6 @@ pub(crate) fn available() -> [Option<Kernels>; COUNT] {
 
 /// None yet: the portable implementation serves.
 pub(crate) fn available_exact() -> [Option<Kernels>; COUNT] {
-    [None; COUNT]
-}
-
-/// Gradients, the fastest last.
-pub(crate) fn gradients() -> [Option<GradientKernels>; COUNT] {
-    [None; COUNT]
-}
-
-/// Gradients that give the bits of the reference, the fastest last.
-pub(crate) fn gradients_exact() -> [Option<GradientKernels>; COUNT] {
     [None; COUNT]
 }
 

@@ -21,12 +21,12 @@ pub(crate) fn available_exact() -> [Option<Kernels>; COUNT] {
 
 /// Gradients, the fastest last.
 pub(crate) fn gradients() -> [Option<GradientKernels>; COUNT] {
-    [None; COUNT]
+    [avx2::gradient::gradients(), avx512::gradient::gradients(), None]
 }
 
 /// Gradients that give the bits of the reference, the fastest last.
 pub(crate) fn gradients_exact() -> [Option<GradientKernels>; COUNT] {
-    [None; COUNT]
+    [avx2::gradient::gradients_exact(), avx512::gradient::gradients_exact(), None]
 }
 
 /// The widest multiply-adds of [`available`] in single precision.

@@ -25,7 +25,7 @@ fn weight_gradient(
 
 /// Inner loops in plain Rust.
 #[derive(Clone, Copy)]
-struct Plain;
+pub(crate) struct Plain;
 
 impl GradientTiles for Plain {
     #[inline(never)]

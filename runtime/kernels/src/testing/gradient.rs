@@ -13,9 +13,9 @@ use std::println;
 #[cfg(any(test, feature = "std"))]
 use super::Panics;
 use super::{Random, UNTOUCHED};
-use crate::{
-    Activation, GradientKernels, PANEL, Panels, Pixels, Sample, Tap, TapGemm, f16_to_f32, reference,
-};
+#[cfg(any(test, feature = "std"))]
+use crate::Sample;
+use crate::{Activation, GradientKernels, PANEL, Panels, Pixels, Tap, TapGemm, f16_to_f32, reference};
 
 /// Three hundred operations of small random sizes.
 ///
