@@ -22,6 +22,10 @@ fn firmware() {
         testing::on_device(kernels, SEED);
         print(format_args!("{}: as the reference, seed {SEED}\n", kernels.name));
     }
+    for kernels in dispatch::available_gradients().into_iter().flatten().skip(1) {
+        testing::gradients_on_device(kernels, SEED);
+        print(format_args!("gradients of {}: as the reference, seed {SEED}\n", kernels.name));
+    }
 }
 
 const SEED: u64 = 20_140_610;
