@@ -34,10 +34,10 @@ pub fn on_device(kernels: Kernels, seed: u64) {
 ///
 /// # Panics
 /// When the implementation is wrong.
-pub fn gradients_on_device(kernels: GradientKernels, seed: u64) {
+pub fn gradients_on_device(kernels: GradientKernels, bound: tap_gemm::Bound, seed: u64) {
     let mut random = Random { state: seed };
-    gradient::compare_ragged(kernels, tap_gemm::Bound::Rounding, &mut random, 60);
-    gradient::compare_edges(kernels, tap_gemm::Bound::Rounding, &mut random, 1);
+    gradient::compare_ragged(kernels, bound, &mut random, 60);
+    gradient::compare_edges(kernels, bound, &mut random, 1);
 }
 
 /// Stamps the suite on an implementation: an expression of type `Option<Kernels>`, none where the CPU lacks it.
