@@ -6,6 +6,7 @@
 use core::ffi::c_void;
 use std::panic;
 
+use pocketgan_kernels::testing::tap_gemm::Bound;
 use pocketgan_kernels::{Kernels, dispatch, testing};
 
 /// Runs part `part` of the suite on implementation `index`. Returns whether there is such a part; traps when it fails.
@@ -21,9 +22,24 @@ pub extern "C" fn run_part(index: usize, part: usize) -> bool {
         4 => testing::nest::random(kernels),
         5 => testing::nest::forms(kernels),
         6 => testing::nest::broken_promises(kernels, traps),
+        7 => gradients(kernels.map_or("", |kernels| kernels.name)),
         _ => return false,
     }
     true
+}
+
+/// The suite of the gradients of an instruction set.
+fn gradients(name: &str) {
+    let all = dispatch::available_gradients().into_iter().flatten();
+    for kernels in all.filter(|kernels| kernels.name == name) {
+        testing::gradient::ragged(Some(kernels), Bound::Rounding);
+        testing::gradient::edges(Some(kernels), Bound::Rounding);
+        testing::gradient::derivatives(Some(kernels));
+        testing::gradient::broken_promises(Some(kernels), traps);
+    }
+    let exact = Some(dispatch::gradients_exact());
+    testing::gradient::ragged(exact, Bound::Bits);
+    testing::gradient::edges(exact, Bound::Bits);
 }
 
 /// Reports the name of implementation `index`. Returns whether there is such an implementation.

@@ -28,4 +28,4 @@ use x86_64 as target;
 
 #[cfg(any(test, feature = "std"))]
 pub(crate) use target::fma_loops;
-pub(crate) use target::{COUNT, available, available_exact};
+pub(crate) use target::{COUNT, available, available_exact, gradients, gradients_exact};

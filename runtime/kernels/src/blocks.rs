@@ -6,6 +6,8 @@
 //! nothing and the inner loop knows none. Sums grow in the order that [`reference`](crate::reference) defines, but for the
 //! parts that an implementation splits a dot product into. Uses at most 3 KB of stack.
 
+pub(crate) mod gradient;
+
 use half::f16;
 
 use crate::half_float::Element;

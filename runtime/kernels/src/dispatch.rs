@@ -2,7 +2,7 @@
 //!
 //! In: the CPU. Out: function pointers. Firmware that names one implementation links no other.
 
-use crate::{NestFn, TapGemm, TapGemmF16Fn, TapGemmFn, arch, portable, reference};
+use crate::{GradientKernels, NestFn, TapGemm, TapGemmF16Fn, TapGemmFn, arch, portable, reference};
 
 /// One implementation of every operation.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,25 @@ pub fn available() -> [Option<Kernels>; 2 + arch::COUNT] {
     all[0] = Some(reference::KERNELS);
     all[1] = Some(portable::KERNELS);
     all[2..].copy_from_slice(&arch::available());
+    all
+}
+
+/// The fastest gradients that this CPU has; of use to firmware that learns, and not linked by any other.
+pub fn gradients() -> GradientKernels {
+    arch::gradients().into_iter().rev().flatten().next().unwrap_or(portable::GRADIENTS)
+}
+
+/// The fastest gradients that give the bits of [`mod@reference`] on every CPU, a NaN's own bits apart.
+pub fn gradients_exact() -> GradientKernels {
+    arch::gradients_exact().into_iter().rev().flatten().next().unwrap_or(portable::GRADIENTS)
+}
+
+/// Every implementation of gradients that this CPU has: the reference first, the fastest last.
+pub fn available_gradients() -> [Option<GradientKernels>; 2 + arch::COUNT] {
+    let mut all = [None; 2 + arch::COUNT];
+    all[0] = Some(reference::GRADIENTS);
+    all[1] = Some(portable::GRADIENTS);
+    all[2..].copy_from_slice(&arch::gradients());
     all
 }
 

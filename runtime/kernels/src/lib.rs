@@ -21,6 +21,7 @@ mod dots;
 #[allow(dead_code, reason = "a target may have no implementation in `arch`")]
 mod exact;
 mod function;
+mod gradient;
 mod half_float;
 mod nest;
 #[cfg(any(test, feature = "std"))]
@@ -41,6 +42,7 @@ mod vector_nest;
 
 pub use dispatch::Kernels;
 pub use function::Function;
+pub use gradient::{GradientKernels, InputGradientFn, WeightGradientFn, activation_gradient};
 pub use half_float::{f16_to_f32, f32_to_f16};
 pub use nest::{Axis, Combine, MAX_AXES, Nest, NestFn, Operand};
 pub use tap_gemm::{Activation, PANEL, Panels, Pixels, Sample, Tap, TapGemm, TapGemmF16Fn, TapGemmFn};

@@ -3,6 +3,7 @@
 //! Adds in the order that [`reference`](crate::reference) defines, so it gives the same bits, and is its fast form where
 //! those bits are wanted.
 
+pub(crate) mod gradient;
 pub(crate) mod nest;
 
 use half::f16;
@@ -10,6 +11,8 @@ use half::f16;
 use crate::blocks::{self, DOT_PARTS, Position, Tiles};
 use crate::half_float::Element;
 use crate::{Kernels, PANEL, Sample, TapGemm};
+
+pub(crate) use gradient::GRADIENTS;
 
 /// The implementation for every target.
 pub(crate) const KERNELS: Kernels = Kernels {

@@ -2,6 +2,7 @@
 //!
 //! In and out: slices. Slow and meant to be read; every other implementation is tested against this file.
 
+mod gradient;
 mod nest;
 
 use half::f16;
@@ -9,6 +10,7 @@ use half::f16;
 use crate::half_float::Element;
 use crate::{Kernels, PANEL, Panels, Sample, TapGemm, f16_to_f32};
 
+pub use gradient::{GRADIENTS, input_gradient, weight_gradient};
 pub use nest::nest;
 
 /// The definition as an implementation.

@@ -4,6 +4,7 @@
 //! every promise of an operation in turn. `POCKETGAN_SEED` repeats a failure. Firmware, which has no `std`, runs the part
 //! [`on_device`].
 
+pub mod gradient;
 pub mod nest;
 pub mod tap_gemm;
 
@@ -14,7 +15,7 @@ use std::panic::catch_unwind;
 #[cfg(any(test, feature = "std"))]
 use std::{env, println};
 
-use crate::Kernels;
+use crate::{GradientKernels, Kernels};
 
 /// The part of the suite that needs only an allocator: the edges, and some of the generated operations.
 ///
@@ -27,6 +28,16 @@ pub fn on_device(kernels: Kernels, seed: u64) {
     if kernels.nest.is_some() {
         nest::compare_random(kernels, &mut random, 80);
     }
+}
+
+/// [`on_device`] for gradients.
+///
+/// # Panics
+/// When the implementation is wrong.
+pub fn gradients_on_device(kernels: GradientKernels, bound: tap_gemm::Bound, seed: u64) {
+    let mut random = Random { state: seed };
+    gradient::compare_ragged(kernels, bound, &mut random, 60);
+    gradient::compare_edges(kernels, bound, &mut random, 1);
 }
 
 /// Stamps the suite on an implementation: an expression of type `Option<Kernels>`, none where the CPU lacks it.
@@ -84,6 +95,35 @@ macro_rules! exact_kernel_tests {
         #[test]
         fn edge_shapes_give_the_bits_of_the_reference() {
             $crate::testing::tap_gemm::edges_exact($kernels);
+        }
+    };
+}
+
+/// Stamps the suite on an implementation of gradients: an expression of type `Option<GradientKernels>`.
+#[macro_export]
+macro_rules! gradient_tests {
+    ($kernels:expr) => {
+        $crate::gradient_tests!($kernels, Rounding);
+    };
+    ($kernels:expr, $bound:ident) => {
+        #[test]
+        fn ragged_gradients_match_the_reference() {
+            $crate::testing::gradient::ragged($kernels, $crate::testing::tap_gemm::Bound::$bound);
+        }
+
+        #[test]
+        fn gradients_of_edge_shapes_match_the_reference() {
+            $crate::testing::gradient::edges($kernels, $crate::testing::tap_gemm::Bound::$bound);
+        }
+
+        #[test]
+        fn gradients_are_derivatives() {
+            $crate::testing::gradient::derivatives($kernels);
+        }
+
+        #[test]
+        fn broken_promises_of_gradients_panic() {
+            $crate::testing::gradient::broken_promises($kernels, $crate::testing::panics);
         }
     };
 }

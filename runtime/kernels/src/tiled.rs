@@ -6,10 +6,16 @@
 //!
 //! Uses at most 46 KB of stack.
 
+mod input_gradient;
+mod weight_gradient;
+
 use half::f16;
 
 use crate::simd::{InnerLoop, Simd, SimdElement, store_all};
 use crate::{PANEL, Panels, Sample, TapGemm, dots, single};
+
+#[allow(unused_imports, reason = "a target may have no implementation in `arch`")]
+pub(crate) use {input_gradient::input_gradient, weight_gradient::weight_gradient};
 
 /// Vectors and tile of one instruction set.
 #[derive(Clone, Copy)]
@@ -60,11 +66,7 @@ fn run<S: Simd<L>, P: Simd<PANEL>, A: Activations, const L: usize>(
     op: &TapGemm<'_>,
     samples: &mut [Sample<'_, A>],
 ) {
-    let mut buffers = Buffers {
-        panel: Aligned([[0.0; L]; 2 * CHUNK]),
-        sums: Aligned([[0.0; L]; 2 * BLOCK]),
-        wide: Wide(Aligned([[0.0; CHUNK]; MAX_ROWS])),
-    };
+    let mut buffers = Buffers::new();
     let mut rows = [Row { pixel: &[], sum: 0 }; BLOCK];
     let n = op.output.channels;
     let mut first = 0;
@@ -108,6 +110,17 @@ struct Buffers<const L: usize> {
     sums: Aligned<[[f32; L]; 2 * BLOCK]>,
     /// The pixels of a tile, if they are stored in half precision.
     wide: Wide,
+}
+
+impl<const L: usize> Buffers<L> {
+    #[inline(always)]
+    fn new() -> Self {
+        Self {
+            panel: Aligned([[0.0; L]; 2 * CHUNK]),
+            sums: Aligned([[0.0; L]; 2 * BLOCK]),
+            wide: Wide(Aligned([[0.0; CHUNK]; MAX_ROWS])),
+        }
+    }
 }
 
 /// The pixels of a tile in single precision, a chunk of channels each.

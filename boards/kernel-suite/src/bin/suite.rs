@@ -7,6 +7,7 @@ extern crate alloc;
 use alloc::vec::Vec;
 
 use kernel_suite::print;
+use pocketgan_kernels::testing::tap_gemm::Bound;
 use pocketgan_kernels::{dispatch, testing};
 
 kernel_suite::firmware!();
@@ -21,6 +22,11 @@ fn firmware() {
     for kernels in dispatch::available().into_iter().flatten().skip(1) {
         testing::on_device(kernels, SEED);
         print(format_args!("{}: as the reference, seed {SEED}\n", kernels.name));
+    }
+    // Microcontrollers have none that reorders or fuses.
+    for kernels in dispatch::available_gradients().into_iter().flatten().skip(1) {
+        testing::gradients_on_device(kernels, Bound::Bits, SEED);
+        print(format_args!("gradients of {}: the bits of the reference, seed {SEED}\n", kernels.name));
     }
 }
 

@@ -2,13 +2,14 @@
 //! known.
 
 mod fpu;
+mod gradient;
 #[cfg(arm_helium)]
 mod helium;
 
 use half::f16;
 
 use crate::blocks::{DOT_CHUNK, DOT_PARTS, Position, Tiles};
-use crate::{Kernels, PANEL, f16_to_f32};
+use crate::{GradientKernels, Kernels, PANEL, f16_to_f32};
 
 /// Length of [`available`].
 pub(crate) const COUNT: usize = 1 + cfg!(arm_helium) as usize;
@@ -25,6 +26,18 @@ pub(crate) fn available() -> [Option<Kernels>; COUNT] {
 pub(crate) fn available_exact() -> [Option<Kernels>; COUNT] {
     // These have no multiplication of vectors that is rounded apart; the portable implementation serves.
     [None; COUNT]
+}
+
+/// Gradients, the fastest last.
+pub(crate) fn gradients() -> [Option<GradientKernels>; COUNT] {
+    let mut all = [None; COUNT];
+    all[0] = Some(gradient::GRADIENTS);
+    all
+}
+
+/// Gradients that give the bits of the reference, the fastest last: the same.
+pub(crate) fn gradients_exact() -> [Option<GradientKernels>; COUNT] {
+    gradients()
 }
 
 /// Not measured: a microcontroller's clock says it.

@@ -1,6 +1,6 @@
 //! Architectures without an implementation of their own.
 
-use crate::Kernels;
+use crate::{GradientKernels, Kernels};
 
 /// Length of [`available`].
 pub(crate) const COUNT: usize = 0;
@@ -12,6 +12,16 @@ pub(crate) fn available() -> [Option<Kernels>; COUNT] {
 
 /// None.
 pub(crate) fn available_exact() -> [Option<Kernels>; COUNT] {
+    []
+}
+
+/// Gradients, the fastest last.
+pub(crate) fn gradients() -> [Option<GradientKernels>; COUNT] {
+    []
+}
+
+/// Gradients that give the bits of the reference, the fastest last.
+pub(crate) fn gradients_exact() -> [Option<GradientKernels>; COUNT] {
     []
 }
 

@@ -1,7 +1,9 @@
 //! WebAssembly: a module says at compile time what it needs, so that a page chooses between modules.
 
+mod gradient;
 mod lanes;
 
+pub(crate) use gradient::{gradients, gradients_exact};
 use lanes::Lanes;
 
 #[cfg(any(test, feature = "std"))]

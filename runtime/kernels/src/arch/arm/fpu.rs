@@ -157,7 +157,7 @@ macro_rules! tile {
 
 /// The targets for which this file is compiled promise the instructions.
 #[derive(Clone, Copy)]
-struct Fpu;
+pub(super) struct Fpu;
 
 impl Loops for Fpu {
     fn widen(halves: &[f16; 8], wide: &mut [f32; 8]) {
