@@ -19,8 +19,10 @@ pub(crate) fn input_gradient<S: Simd<L>, P: Simd<PANEL>, const L: usize>(
     grad_in: &mut [f32],
 ) {
     op.check(grad_in.len(), grad_out.len());
-    // Rows of a tile must not add to one pixel, and few channels leave most lanes empty.
-    if op.shares_pixels() || op.input.channels < MIN_CHANNELS {
+    // Rows of a tile must not add to one pixel, few channels leave most lanes empty, and for one position in order weights
+    // would be transposed to be used once.
+    let single = op.rows * op.cols == 1;
+    if op.shares_pixels() || op.input.channels < MIN_CHANNELS || single && S::IN_ORDER {
         return (portable::GRADIENTS.input_gradient)(op, grad_out, grad_in);
     }
     match op.weights {
@@ -37,7 +39,7 @@ fn add_input<S: Simd<L>, P: Simd<PANEL>, W: SimdElement, const L: usize>(
     grad_out: &[f32],
     grad_in: &mut [f32],
 ) {
-    if op.rows * op.cols == 1 && !S::IN_ORDER {
+    if op.rows * op.cols == 1 {
         return tiling.narrow.outline(Single { op, weights, grad_out, grad_in });
     }
     let mut buffers = Buffers::new();
