@@ -73,8 +73,8 @@ pub fn forms(kernels: Option<Kernels>) {
     rows::rows(kernels, &mut random);
 }
 
-/// Products of matrices, the left at 0, the right at 2500 and the result at 5000, in every order of rows and columns;
-/// among them some whose results are written one over the other.
+/// Products of matrices, the result at 0, the right at 2500 and the left at the end of 8000 values, in every order of rows
+/// and columns; among them some whose results are written one over the other.
 #[cfg(any(test, feature = "std"))]
 fn products(random: &mut Random) -> Vec<Nest<'static>> {
     let mut products = Vec::new();
@@ -97,9 +97,9 @@ fn products(random: &mut Random) -> Vec<Nest<'static>> {
                         combine: Combine::Sum,
                         axes: axes.leak(),
                         reduced: 1,
-                        a: Operand::Arena(0),
+                        a: Operand::Arena(8000 - (rows * depth) as usize),
                         b: Operand::Arena(2500),
-                        out: 5000,
+                        out: 0,
                         out_f16: false,
                     });
                 }

@@ -99,14 +99,12 @@ fn run<S: Simd<L>, const L: usize, const R: usize>(
                             load(&mut buffers.sums, arena, at.out, [across, inner], [height, lanes]);
                         }
                         let (columns, sums) = (&buffers.columns[..depth], &mut buffers.sums);
-                        if let Some((rows, step)) = rows.lines(arena, at, [along, across])
-                            && height == R
-                        {
+                        // Fewer rows than a tile has might end where the arena does.
+                        let whole = height == R;
+                        if whole && let Some((rows, step)) = rows.lines(arena, at, [along, across]) {
                             let rows = Apart { rows, step };
                             simd.outline(Tile::<_, L, R, R> { rows, columns, sums, begun });
-                        } else if let Some(rows) = rows.rows(arena, at, [along, across], depth)
-                            && height == R
-                        {
+                        } else if whole && let Some(rows) = rows.rows(arena, at, [along, across], depth) {
                             simd.outline(Tile::<_, L, R, R> { rows, columns, sums, begun });
                         } else {
                             let packed = &mut buffers.rows[..depth];
