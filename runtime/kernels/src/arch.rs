@@ -4,6 +4,42 @@
 //! implementation is tested by the suite of `testing.rs`. An instruction set is added here, and nowhere else.
 #![allow(unsafe_code)]
 
+/// Both gradients by the driver of tiles, with vectors of `$lanes` values, in functions of an instruction set's own. Evaluated
+/// only where it was established that the CPU has `$features`.
+#[allow(unused_macros, reason = "a target may have no implementation")]
+macro_rules! tiled_gradients {
+    ($name:literal, $lanes:literal, $tiling:expr $(, $features:literal)?) => {{
+        use $crate::{GradientKernels, PANEL, TapGemm, tiled};
+
+        $(#[target_feature(enable = $features)])?
+        fn to_input(op: &TapGemm<'_>, grad_out: &[f32], grad_in: &mut [f32]) {
+            tiled::input_gradient::<_, _, $lanes>($tiling, op, grad_out, grad_in);
+        }
+
+        $(#[target_feature(enable = $features)])?
+        fn to_weights(
+            op: &TapGemm<'_>,
+            input: &[f32],
+            grad_out: &[f32],
+            weights: &mut [[f32; PANEL]],
+            bias: &mut [f32],
+        ) {
+            tiled::weight_gradient::<_, _, $lanes>($tiling, op, input, grad_out, weights, bias);
+        }
+
+        #[allow(unused_unsafe, reason = "without features both are safe")]
+        GradientKernels {
+            name: $name,
+            // SAFETY: whoever evaluates the macro has established the features.
+            input_gradient: |op, grad_out, grad_in| unsafe { to_input(op, grad_out, grad_in) },
+            weight_gradient: |op, input, grad_out, weights, bias| {
+                // SAFETY: as above.
+                unsafe { to_weights(op, input, grad_out, weights, bias) }
+            },
+        }
+    }};
+}
+
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 #[cfg(arm_fpu)]

@@ -34,49 +34,53 @@ impl Kernels {
 ///
 /// Without the feature `std`, the fastest that the compiler's target promises.
 pub fn best() -> Kernels {
-    arch::available().into_iter().rev().flatten().next().unwrap_or(portable::KERNELS)
+    last(arch::available()).unwrap_or(portable::KERNELS)
 }
 
 /// The fastest implementation that gives the bits of [`mod@reference`] on every CPU, a NaN's own bits apart: what one seed
 /// draws is the same everywhere.
 pub fn exact() -> Kernels {
-    arch::available_exact().into_iter().rev().flatten().next().unwrap_or(portable::KERNELS)
-}
-
-/// Every implementation that this CPU has of what [`exact`] promises: the reference first, the fastest last.
-pub fn available_exact() -> [Option<Kernels>; 2 + arch::COUNT] {
-    let mut all = [None; 2 + arch::COUNT];
-    all[0] = Some(reference::KERNELS);
-    all[1] = Some(portable::KERNELS);
-    all[2..].copy_from_slice(&arch::available_exact());
-    all
-}
-
-/// Every implementation that this CPU has: the reference first, the fastest last.
-pub fn available() -> [Option<Kernels>; 2 + arch::COUNT] {
-    let mut all = [None; 2 + arch::COUNT];
-    all[0] = Some(reference::KERNELS);
-    all[1] = Some(portable::KERNELS);
-    all[2..].copy_from_slice(&arch::available());
-    all
+    last(arch::available_exact()).unwrap_or(portable::KERNELS)
 }
 
 /// The fastest gradients that this CPU has; of use to firmware that learns, and not linked by any other.
 pub fn gradients() -> GradientKernels {
-    arch::gradients().into_iter().rev().flatten().next().unwrap_or(portable::GRADIENTS)
+    last(arch::gradients()).unwrap_or(portable::GRADIENTS)
 }
 
 /// The fastest gradients that give the bits of [`mod@reference`] on every CPU, a NaN's own bits apart.
 pub fn gradients_exact() -> GradientKernels {
-    arch::gradients_exact().into_iter().rev().flatten().next().unwrap_or(portable::GRADIENTS)
+    last(arch::gradients_exact()).unwrap_or(portable::GRADIENTS)
+}
+
+/// Every implementation that this CPU has: the reference first, the fastest last.
+pub fn available() -> [Option<Kernels>; 2 + arch::COUNT] {
+    all(reference::KERNELS, portable::KERNELS, arch::available())
+}
+
+/// Every implementation that this CPU has of what [`exact`] promises: the reference first, the fastest last.
+pub fn available_exact() -> [Option<Kernels>; 2 + arch::COUNT] {
+    all(reference::KERNELS, portable::KERNELS, arch::available_exact())
 }
 
 /// Every implementation of gradients that this CPU has: the reference first, the fastest last.
 pub fn available_gradients() -> [Option<GradientKernels>; 2 + arch::COUNT] {
+    all(reference::GRADIENTS, portable::GRADIENTS, arch::gradients())
+}
+
+fn last<T>(of_arch: [Option<T>; arch::COUNT]) -> Option<T> {
+    of_arch.into_iter().rev().flatten().next()
+}
+
+fn all<T: Copy>(
+    reference: T,
+    portable: T,
+    of_arch: [Option<T>; arch::COUNT],
+) -> [Option<T>; 2 + arch::COUNT] {
     let mut all = [None; 2 + arch::COUNT];
-    all[0] = Some(reference::GRADIENTS);
-    all[1] = Some(portable::GRADIENTS);
-    all[2..].copy_from_slice(&arch::gradients());
+    all[0] = Some(reference);
+    all[1] = Some(portable);
+    all[2..].copy_from_slice(&of_arch);
     all
 }
 

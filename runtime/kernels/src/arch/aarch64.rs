@@ -1,8 +1,11 @@
 //! 64-bit Arm.
 
+mod gradient;
 mod neon;
 
-use crate::{GradientKernels, Kernels};
+pub(crate) use gradient::{gradients, gradients_exact};
+
+use crate::Kernels;
 
 /// Length of [`available`].
 pub(crate) const COUNT: usize = 1;
@@ -15,16 +18,6 @@ pub(crate) fn available() -> [Option<Kernels>; COUNT] {
 /// What this CPU has of implementations that give the bits of the reference, the fastest last.
 pub(crate) fn available_exact() -> [Option<Kernels>; COUNT] {
     [neon::neon_exact()]
-}
-
-/// Gradients, the fastest last.
-pub(crate) fn gradients() -> [Option<GradientKernels>; COUNT] {
-    [neon::gradient::gradients()]
-}
-
-/// Gradients that give the bits of the reference, the fastest last.
-pub(crate) fn gradients_exact() -> [Option<GradientKernels>; COUNT] {
-    [neon::gradient::gradients_exact()]
 }
 
 /// The widest multiply-adds of [`available`].

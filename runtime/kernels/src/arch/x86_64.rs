@@ -3,8 +3,11 @@
 mod amx;
 mod avx2;
 mod avx512;
+mod gradient;
 
-use crate::{GradientKernels, Kernels};
+pub(crate) use gradient::{gradients, gradients_exact};
+
+use crate::Kernels;
 
 /// Length of [`available`].
 pub(crate) const COUNT: usize = 3;
@@ -17,16 +20,6 @@ pub(crate) fn available() -> [Option<Kernels>; COUNT] {
 /// What this CPU has of implementations that give the bits of the reference, the fastest last.
 pub(crate) fn available_exact() -> [Option<Kernels>; COUNT] {
     [avx2::avx2_exact(), avx512::avx512_exact(), None]
-}
-
-/// Gradients, the fastest last.
-pub(crate) fn gradients() -> [Option<GradientKernels>; COUNT] {
-    [avx2::gradient::gradients(), avx512::gradient::gradients(), None]
-}
-
-/// Gradients that give the bits of the reference, the fastest last.
-pub(crate) fn gradients_exact() -> [Option<GradientKernels>; COUNT] {
-    [avx2::gradient::gradients_exact(), avx512::gradient::gradients_exact(), None]
 }
 
 /// The widest multiply-adds of [`available`] in single precision.

@@ -10,43 +10,35 @@ use core::ops::Range;
 
 use half::f16;
 
-use crate::{PANEL, Panels, TapGemm};
+use crate::{GradientKernels, PANEL, Panels, TapGemm};
 
-/// The inner loops of an implementation.
-pub(crate) trait GradientTiles: Copy {
+/// How an implementation converts halves; all else is the same for all.
+pub(crate) trait Widen {
     /// `wide = halves`, of the same length.
-    fn widen(self, halves: &[[f16; PANEL]], wide: &mut [[f32; PANEL]]);
+    fn widen(halves: &[[f16; PANEL]], wide: &mut [[f32; PANEL]]);
+}
 
-    /// For each of three positions, `sums[k] +=` the sum of `grads * weights[k]`, one product after the other. There are as
-    /// many sums as rows of weights.
-    fn input_tile(self, grads: [&[f32; PANEL]; 3], weights: &[[f32; PANEL]], sums: [&mut [f32]; 3]);
-
-    /// For each position, `sums +=` its `R` inputs times its output gradients.
-    fn weight_tile<const R: usize>(
-        self,
-        walk: &Walk,
-        input: &[f32],
-        grad_out: &[f32],
-        sums: &mut [[f32; PANEL]; R],
-    );
+/// The gradients of an implementation.
+pub(crate) const fn kernels<W: Widen>(name: &'static str) -> GradientKernels {
+    GradientKernels { name, input_gradient: input_gradient::<W>, weight_gradient }
 }
 
 /// Positions of some rows and columns, and where their values lie.
 #[derive(Clone, Copy)]
-pub(crate) struct Walk {
-    pub(crate) rows: usize,
-    pub(crate) cols: usize,
+struct Walk {
+    rows: usize,
+    cols: usize,
     /// In the input, or in its gradient.
-    pub(crate) input: Place,
+    input: Place,
     /// In the output's gradient.
-    pub(crate) output: Place,
+    output: Place,
 }
 
 /// Where the values of positions lie in a buffer: those of the first, and the steps down and to the right.
 #[derive(Clone, Copy)]
-pub(crate) struct Place {
-    pub(crate) start: usize,
-    pub(crate) steps: [usize; 2],
+struct Place {
+    start: usize,
+    steps: [usize; 2],
 }
 
 impl Walk {
@@ -67,19 +59,13 @@ impl Walk {
 
     /// Where the values of a row begin, in the input and in the output's gradient.
     #[inline(always)]
-    pub(crate) fn row(&self, row: usize) -> [usize; 2] {
+    fn row(&self, row: usize) -> [usize; 2] {
         [self.input, self.output].map(|place| place.start + row * place.steps[0])
     }
 }
 
 /// Adds the gradient with respect to what an operation reads.
-#[inline(always)]
-pub(crate) fn input_gradient<T: GradientTiles>(
-    tiles: T,
-    op: &TapGemm<'_>,
-    grad_out: &[f32],
-    grad_in: &mut [f32],
-) {
+fn input_gradient<W: Widen>(op: &TapGemm<'_>, grad_out: &[f32], grad_in: &mut [f32]) {
     op.check(grad_in.len(), grad_out.len());
     for (t, tap) in op.taps.iter().enumerate() {
         let [rows, cols] = op.inside(*tap);
@@ -87,13 +73,13 @@ pub(crate) fn input_gradient<T: GradientTiles>(
             continue;
         }
         if !op.shares_pixels() {
-            add_tap(tiles, op, t, [&rows, &cols], grad_out, grad_in);
+            add_tap::<W>(op, t, [&rows, &cols], grad_out, grad_in);
             continue;
         }
         // Positions of a tile must not share a pixel.
         for row in rows {
             for col in cols.clone() {
-                add_tap(tiles, op, t, [&(row..row + 1), &(col..col + 1)], grad_out, grad_in);
+                add_tap::<W>(op, t, [&(row..row + 1), &(col..col + 1)], grad_out, grad_in);
             }
         }
     }
@@ -101,8 +87,7 @@ pub(crate) fn input_gradient<T: GradientTiles>(
 
 /// Adds what positions give to the pixels that tap number `t` reads for them.
 #[inline(never)]
-fn add_tap<T: GradientTiles>(
-    tiles: T,
+fn add_tap<W: Widen>(
     op: &TapGemm<'_>,
     t: usize,
     positions: [&Range<usize>; 2],
@@ -119,13 +104,13 @@ fn add_tap<T: GradientTiles>(
             let weights = match op.weights {
                 Panels::F32(all) => &all[panel_row + first..][..len],
                 Panels::F16(all) => {
-                    tiles.widen(&all[panel_row + first..][..len], &mut wide[..len]);
+                    W::widen(&all[panel_row + first..][..len], &mut wide[..len]);
                     &wide[..len]
                 }
             };
             for row in 0..walk.rows {
                 if n - first_n >= PANEL {
-                    add_row(tiles, &walk, row, grad_out, weights, grad_in);
+                    add_row(&walk, row, grad_out, weights, grad_in);
                 } else {
                     for (lane, lanes) in parts(n - first_n) {
                         match lanes {
@@ -142,18 +127,11 @@ fn add_tap<T: GradientTiles>(
 
 /// The positions of a row times a whole panel.
 #[inline(always)]
-fn add_row<T: GradientTiles>(
-    tiles: T,
-    walk: &Walk,
-    row: usize,
-    grad_out: &[f32],
-    weights: &[[f32; PANEL]],
-    grad_in: &mut [f32],
-) {
+fn add_row(walk: &Walk, row: usize, grad_out: &[f32], weights: &[[f32; PANEL]], grad_in: &mut [f32]) {
     let ([mut x, mut g], [x_step, g_step]) = (walk.row(row), [walk.input.steps[1], walk.output.steps[1]]);
     for _ in 0..walk.cols / 3 {
         let grads = [0, 1, 2].map(|i| chunk(&grad_out[g + i * g_step..]));
-        tiles.input_tile(grads, weights, pixels(grad_in, x, x_step, weights.len()));
+        add_three(grads, weights, pixels(grad_in, x, x_step, weights.len()));
         (x, g) = (x + 3 * x_step, g + 3 * g_step);
     }
     for i in 0..walk.cols % 3 {
@@ -164,6 +142,12 @@ fn add_row<T: GradientTiles>(
             [&mut grad_in[x + i * x_step..][..weights.len()]],
         );
     }
+}
+
+/// A whole panel for three positions.
+#[inline(never)]
+fn add_three(grads: [&[f32; PANEL]; 3], weights: &[[f32; PANEL]], sums: [&mut [f32]; 3]) {
+    add(grads, weights, 0, sums);
 }
 
 /// The positions of a row times `N` lanes of a panel, from `lane` on.
@@ -199,7 +183,7 @@ fn pixels(values: &mut [f32], start: usize, step: usize, len: usize) -> [&mut [f
 /// `sums[k] +=` the sum of `grads * weights[k]`, for `R` positions and `N` lanes from `lane` on.
 #[allow(clippy::needless_range_loop, reason = "iterators over registers are not always inlined")]
 #[inline(always)]
-pub(crate) fn add<const R: usize, const N: usize>(
+fn add<const R: usize, const N: usize>(
     grads: [&[f32; N]; R],
     weights: &[[f32; PANEL]],
     lane: usize,
@@ -225,9 +209,7 @@ pub(crate) fn add<const R: usize, const N: usize>(
 }
 
 /// Adds the gradients with respect to weights and bias.
-#[inline(always)]
-pub(crate) fn weight_gradient<T: GradientTiles>(
-    tiles: T,
+fn weight_gradient(
     op: &TapGemm<'_>,
     input: &[f32],
     grad_out: &[f32],
@@ -249,11 +231,11 @@ pub(crate) fn weight_gradient<T: GradientTiles>(
             if n - first_n >= PANEL {
                 let (pairs, rest) = sums.as_chunks_mut::<2>();
                 for sums in pairs {
-                    tiles.weight_tile(&walk, input, grad_out, sums);
+                    add_panel(&walk, input, grad_out, sums);
                     walk.input.start += 2;
                 }
                 if let [row] = rest {
-                    tiles.weight_tile(&walk, input, grad_out, core::array::from_mut(row));
+                    add_panel(&walk, input, grad_out, core::array::from_mut(row));
                 }
             } else {
                 for lane in 0..n - first_n {
@@ -263,6 +245,27 @@ pub(crate) fn weight_gradient<T: GradientTiles>(
             }
         }
     }
+}
+
+/// A panel times `R` channels, for all positions.
+#[inline(never)]
+fn add_panel<const R: usize>(walk: &Walk, input: &[f32], grad_out: &[f32], sums: &mut [[f32; PANEL]; R]) {
+    let mut acc = *sums;
+    for row in 0..walk.rows {
+        let [mut x, mut g] = walk.row(row);
+        for _ in 0..walk.cols {
+            let values: &[f32; R] = chunk(&input[x..]);
+            let grads: &[f32; PANEL] = chunk(&grad_out[g..]);
+            for lane in 0..PANEL {
+                for i in 0..R {
+                    acc[i][lane] += values[i] * grads[lane];
+                }
+            }
+            x = x.wrapping_add(walk.input.steps[1]);
+            g = g.wrapping_add(walk.output.steps[1]);
+        }
+    }
+    *sums = acc;
 }
 
 /// One output channel, for all positions.
@@ -317,7 +320,7 @@ fn add_products<const R: usize>(
 
 /// Adds the output gradients of all positions.
 #[inline(never)]
-pub(crate) fn add_bias(op: &TapGemm<'_>, grad_out: &[f32], grad_bias: &mut [f32]) {
+fn add_bias(op: &TapGemm<'_>, grad_out: &[f32], grad_bias: &mut [f32]) {
     for row in 0..op.rows {
         for col in 0..op.cols {
             let grads = &grad_out[op.output_start(row, col)..][..op.output.channels];
@@ -334,7 +337,7 @@ fn parts(len: usize) -> impl Iterator<Item = (usize, usize)> {
 
 /// The first `N` values.
 #[inline(always)]
-pub(crate) fn chunk<const N: usize>(values: &[f32]) -> &[f32; N] {
+fn chunk<const N: usize>(values: &[f32]) -> &[f32; N] {
     values.first_chunk().expect("`check` found the channels inside")
 }
 

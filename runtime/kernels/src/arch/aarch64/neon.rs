@@ -3,8 +3,6 @@
 //!
 //! Every target that this file is compiled for promises NEON, so that nothing is asked at run time.
 
-pub(super) mod gradient;
-
 use core::arch::aarch64::*;
 use core::arch::asm;
 

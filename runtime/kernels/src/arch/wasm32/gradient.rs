@@ -1,70 +1,34 @@
 //! Gradients with 128-bit vectors.
 
+use super::COUNT;
 use super::lanes::Lanes;
+use crate::GradientKernels;
 use crate::exact::Exact;
-use crate::tiled::{self, Tiling};
-use crate::{GradientKernels, PANEL, TapGemm};
+use crate::simd::Simd;
+use crate::tiled::Tiling;
 
 /// What this module was compiled for, the fastest last.
-pub(crate) fn gradients() -> [Option<GradientKernels>; super::COUNT] {
+pub(crate) fn gradients() -> [Option<GradientKernels>; COUNT] {
     [
-        cfg!(target_feature = "simd128").then_some(GradientKernels {
-            name: "simd128",
-            input_gradient: input_gradient::<false>,
-            weight_gradient: weight_gradient::<false>,
-        }),
-        cfg!(target_feature = "relaxed-simd").then_some(GradientKernels {
-            name: "relaxed-simd",
-            input_gradient: input_gradient::<true>,
-            weight_gradient: weight_gradient::<true>,
-        }),
+        cfg!(target_feature = "simd128").then_some(tiled_gradients!(
+            "simd128",
+            4,
+            tiling(Lanes::<false>::new())
+        )),
+        cfg!(target_feature = "relaxed-simd").then_some(tiled_gradients!(
+            "relaxed-simd",
+            4,
+            tiling(Lanes::<true>::new())
+        )),
     ]
 }
 
 /// The same, with the bits of the reference.
-pub(crate) fn gradients_exact() -> [Option<GradientKernels>; super::COUNT] {
-    let exact = GradientKernels {
-        name: "simd128-exact",
-        input_gradient: exact_input_gradient,
-        weight_gradient: exact_weight_gradient,
-    };
+pub(crate) fn gradients_exact() -> [Option<GradientKernels>; COUNT] {
+    let exact = tiled_gradients!("simd128-exact", 4, tiling(Exact(Lanes::<false>::new())));
     [cfg!(target_feature = "simd128").then_some(exact), None]
 }
 
-fn tiling<const RELAXED: bool>() -> Tiling<Lanes<RELAXED>, Lanes<RELAXED>> {
-    let lanes = Lanes::new();
+fn tiling<S: Simd<4>>(lanes: S) -> Tiling<S, S> {
     Tiling { wide: lanes, narrow: lanes, max_rows: 4 }
-}
-
-fn exact_tiling() -> Tiling<Exact<Lanes<false>>, Exact<Lanes<false>>> {
-    let lanes = Exact(Lanes::new());
-    Tiling { wide: lanes, narrow: lanes, max_rows: 4 }
-}
-
-fn input_gradient<const RELAXED: bool>(op: &TapGemm<'_>, grad_out: &[f32], grad_in: &mut [f32]) {
-    tiled::input_gradient::<_, _, 4>(tiling::<RELAXED>(), op, grad_out, grad_in);
-}
-
-fn weight_gradient<const RELAXED: bool>(
-    op: &TapGemm<'_>,
-    input: &[f32],
-    grad_out: &[f32],
-    weights: &mut [[f32; PANEL]],
-    bias: &mut [f32],
-) {
-    tiled::weight_gradient::<_, _, 4>(tiling::<RELAXED>(), op, input, grad_out, weights, bias);
-}
-
-fn exact_input_gradient(op: &TapGemm<'_>, grad_out: &[f32], grad_in: &mut [f32]) {
-    tiled::input_gradient::<_, _, 4>(exact_tiling(), op, grad_out, grad_in);
-}
-
-fn exact_weight_gradient(
-    op: &TapGemm<'_>,
-    input: &[f32],
-    grad_out: &[f32],
-    weights: &mut [[f32; PANEL]],
-    bias: &mut [f32],
-) {
-    tiled::weight_gradient::<_, _, 4>(exact_tiling(), op, input, grad_out, weights, bias);
 }

@@ -1,7 +1,5 @@
 //! AVX2 with FMA and F16C: 8 lanes, tiles of 6 positions by 16 channels in 12 of 16 registers.
 
-pub(super) mod gradient;
-
 use core::arch::x86_64::*;
 
 use half::f16;

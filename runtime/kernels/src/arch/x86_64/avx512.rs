@@ -1,7 +1,5 @@
 //! AVX-512F: 16 lanes, tiles of 8 positions by 32 channels in 16 of 32 registers.
 
-pub(super) mod gradient;
-
 use core::arch::x86_64::*;
 
 use half::f16;
