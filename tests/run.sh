@@ -5,7 +5,7 @@
 #   cross   what firmware and pages depend on, checked for every target and linked for two; kernels on 64-bit ARM
 #   boards  firmware in QEMU
 #   web     the WebAssembly modules in node, and the kernels' tests in WebAssembly
-#   fuzz    hostile files, for FUZZ_SECONDS (60)
+#   fuzz    hostile models and ONNX files, for FUZZ_SECONDS (60) each
 #
 # Installs what is missing with apt-get or cargo where it may, and says so where it may not. Builds in CARGO_TARGET_DIR,
 # or in target/.
