@@ -15,7 +15,7 @@ use std::panic::catch_unwind;
 #[cfg(any(test, feature = "std"))]
 use std::{env, println};
 
-use crate::{GradientKernels, Kernels};
+use crate::{GradientKernels, Kernels, Pixels};
 
 /// The part of the suite that needs only an allocator: the edges, and some of the generated operations.
 ///
@@ -185,6 +185,11 @@ impl Random {
     /// In `-reach..=reach`.
     pub(crate) fn offset(&mut self, reach: i16) -> i16 {
         self.below(2 * reach as usize + 1) as i16 - reach
+    }
+
+    /// A buffer whose pixels often lie side by side.
+    pub(crate) fn pixels(&mut self, height: usize, width: usize, channels: usize) -> Pixels {
+        Pixels { height, width, channels, pixel_stride: channels + self.one_of(&[0, 0, 1, 5]) }
     }
 
     /// In [-1, 1).

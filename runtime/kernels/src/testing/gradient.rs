@@ -252,18 +252,14 @@ impl Case {
             weights: Panels::F32(&[]),
             bias: &[],
             activation: Activation::Tanh,
-            input: Pixels {
-                height: random.below(2) * rows * in_step[0] + random.below(9),
-                width: random.below(2) * cols * in_step[1] + random.below(9),
-                channels: c,
-                pixel_stride: c + random.one_of(&[0, 0, 1, 5]),
+            input: {
+                let (height, width) = (
+                    random.below(2) * rows * in_step[0] + random.below(9),
+                    random.below(2) * cols * in_step[1] + random.below(9),
+                );
+                random.pixels(height, width, c)
             },
-            output: Pixels {
-                height: extent(rows, 0, below),
-                width: extent(cols, 1, beside),
-                channels: n,
-                pixel_stride: n + random.one_of(&[0, 0, 1, 5]),
-            },
+            output: random.pixels(extent(rows, 0, below), extent(cols, 1, beside), n),
             rows,
             cols,
             in_step,
