@@ -8,9 +8,9 @@ use half::f16;
 #[cfg(any(test, feature = "std"))]
 use super::{Panics, or_skip};
 use super::{Random, UNTOUCHED, UNTOUCHED_F16};
+use crate::{Activation, Kernels, PANEL, Panels, Sample, Tap, TapGemm, f16_to_f32, reference};
 #[cfg(any(test, feature = "std"))]
-use crate::f32_to_f16;
-use crate::{Activation, Kernels, PANEL, Panels, Pixels, Sample, Tap, TapGemm, f16_to_f32, reference};
+use crate::{Pixels, f32_to_f16};
 
 /// Three hundred operations of small random sizes.
 ///
