@@ -60,6 +60,11 @@ pub enum FormatError {
     },
     /// The metadata is not UTF-8.
     Metadata,
+    /// The learning section says what FORMAT.md does not allow.
+    Learning {
+        /// The field's name in FORMAT.md.
+        field: &'static str,
+    },
 }
 
 impl fmt::Display for FormatError {
@@ -86,6 +91,7 @@ impl fmt::Display for FormatError {
             Self::Tensor { index } => write!(f, "tensor {index} does not lie inside the weights"),
             Self::Tap { index } => write!(f, "tap {index} is out of range"),
             Self::Metadata => f.write_str("the metadata is not UTF-8"),
+            Self::Learning { field } => write!(f, "learning: {field} is not allowed"),
         }
     }
 }

@@ -7,7 +7,9 @@ use crate::layout::{
     self, ALIGNMENT, AXIS_BYTES, INPUT_BYTES, MAX_MACS, MAX_TAP_REACH, PANEL, STEP_BYTES, TENSOR_BYTES,
     f32_at, header, u32_at, u64_at,
 };
-use crate::{Axes, Buffer, FormatError, Input, NestStep, Role, Step, Tap, TapGemmStep, Tensor, ValueType};
+use crate::{
+    Axes, Buffer, FormatError, Input, Learning, NestStep, Role, Step, Tap, TapGemmStep, Tensor, ValueType,
+};
 
 /// A verified `.pgan` file, borrowed.
 #[derive(Clone, Copy)]
@@ -20,6 +22,7 @@ pub struct File<'a> {
     axes: &'a [u8],
     metadata: &'a str,
     weights: &'a [u8],
+    learning: &'a [u8],
 }
 
 impl<'a> File<'a> {
@@ -29,6 +32,15 @@ impl<'a> File<'a> {
     /// # Errors
     /// The first thing that is wrong.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        let file = Self::parse_program(bytes)?;
+        match file.learning.is_empty() {
+            true => Ok(file),
+            false => Learning::parse(&file, file.learning).map(|_| file),
+        }
+    }
+
+    /// [`parse`](Self::parse), whatever the file says of learning.
+    pub(crate) fn parse_program(bytes: &'a [u8]) -> Result<Self, FormatError> {
         let (bytes, sections) = crate::header::check(bytes)?;
         let section = |range: Range<usize>| bytes.get(range).unwrap_or(&[]);
         let used = [
@@ -39,6 +51,7 @@ impl<'a> File<'a> {
             &sections.axes,
             &sections.metadata,
             &sections.weights,
+            &sections.learning,
         ];
         let mut end = layout::HEADER_BYTES;
         for range in used {
@@ -56,6 +69,7 @@ impl<'a> File<'a> {
             axes: section(sections.axes),
             metadata: core::str::from_utf8(section(sections.metadata)).map_err(|_| FormatError::Metadata)?,
             weights: section(sections.weights),
+            learning: section(sections.learning),
         };
         file.check_inputs()?;
         file.check_tensors()?;
@@ -69,9 +83,31 @@ impl<'a> File<'a> {
         self.bytes.len()
     }
 
+    /// The whole file.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Peak RAM of one picture.
     pub fn arena_bytes(&self) -> usize {
         self.u32(header::ARENA_BYTES) as usize
+    }
+
+    /// RAM in which the generator can learn, see [`learning`](Self::learning); 0 where it cannot.
+    pub fn finetune_arena_bytes(&self) -> usize {
+        self.u32(header::FINETUNE_ARENA_BYTES) as usize
+    }
+
+    /// Whether the file has a learning section.
+    pub(crate) fn can_learn(&self) -> bool {
+        !self.learning.is_empty()
+    }
+
+    /// How the generator learns on a device, if it does.
+    pub fn learning(&self) -> Option<Learning<'a>> {
+        // `parse` has checked it.
+        Learning::parse(self, self.learning).ok()
     }
 
     /// What is put into the arena before every run.
@@ -185,11 +221,21 @@ impl<'a> File<'a> {
         self.metadata.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
     }
 
-    /// What lies before the metadata, and the weights behind it.
+    /// What lies before the metadata, and what lies behind it.
     #[cfg(feature = "alloc")]
     pub(crate) fn around_metadata(&self) -> (&'a [u8], &'a [u8]) {
-        let start = self.metadata.as_ptr().addr() - self.bytes.as_ptr().addr();
-        (self.bytes.get(..start).unwrap_or(&[]), self.weights)
+        let offset = |section: &[u8]| section.as_ptr().addr() - self.bytes.as_ptr().addr();
+        let (before, behind) = (
+            ..offset(self.metadata.as_bytes()),
+            layout::pad(offset(self.metadata.as_bytes()) + self.metadata.len())..,
+        );
+        (self.bytes.get(before).unwrap_or(&[]), self.bytes.get(behind).unwrap_or(&[]))
+    }
+
+    /// The part that runs, without the learning section.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn without_learning(&self) -> &'a [u8] {
+        self.bytes.get(..self.bytes.len() - self.learning.len()).unwrap_or(&[])
     }
 
     fn u32(&self, at: usize) -> u32 {

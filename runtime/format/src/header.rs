@@ -54,7 +54,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(&[u8], Sections), FormatError> {
         ("width", header::WIDTH, 1, MAX_EXTENT),
         ("channels", header::CHANNELS, 1, MAX_EXTENT),
         ("arena_bytes", header::ARENA_BYTES, 4, MAX_ARENA_BYTES),
-        ("finetune_arena_bytes", header::FINETUNE_ARENA_BYTES, 0, 0),
+        ("learning_bytes", header::LEARNING_BYTES, 0, MAX_FILE_BYTES),
     ];
     for (name, at, least, most) in fields {
         if !(least..=most).contains(&u32_field(at)) {
@@ -78,6 +78,12 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(&[u8], Sections), FormatError> {
     if !(weights_bytes as usize).is_multiple_of(ALIGNMENT) {
         return field("weights_bytes");
     }
+    // Who cannot learn needs no memory for it.
+    let learning_bytes = u32_field(header::LEARNING_BYTES);
+    let most = if learning_bytes == 0 { 0 } else { MAX_ARENA_BYTES };
+    if u32_field(header::FINETUNE_ARENA_BYTES) > most {
+        return field("finetune_arena_bytes");
+    }
     let counts = Counts {
         inputs: u32_field(header::INPUT_COUNT),
         steps: u32_field(header::STEP_COUNT),
@@ -86,6 +92,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(&[u8], Sections), FormatError> {
         axes: u32_field(header::AXIS_COUNT),
         metadata_bytes: u32_field(header::METADATA_BYTES),
         weights_bytes,
+        learning_bytes,
     };
     let sections = counts.sections();
     if sections.end != bytes.len() {

@@ -22,6 +22,7 @@ pub(crate) const STEP_BYTES: usize = 64;
 pub(crate) const TENSOR_BYTES: usize = 16;
 pub(crate) const TAP_BYTES: usize = 4;
 pub(crate) const AXIS_BYTES: usize = 16;
+pub(crate) const LEARNING_RECORD_BYTES: usize = 48;
 pub(crate) const MAX_INPUTS: u32 = 16;
 pub(crate) const MAX_STEPS: u32 = 4096;
 pub(crate) const MAX_TENSORS: u32 = 8192;
@@ -55,7 +56,8 @@ pub(crate) mod header {
     pub(crate) const TAP_COUNT: usize = 104;
     pub(crate) const METADATA_BYTES: usize = 108;
     pub(crate) const WEIGHTS_BYTES: usize = 112;
-    pub(crate) const RESERVED: usize = 116;
+    pub(crate) const LEARNING_BYTES: usize = 116;
+    pub(crate) const RESERVED: usize = 120;
 }
 
 /// The bytes that the SHA-256 covers start here.
@@ -72,6 +74,7 @@ pub(crate) struct Counts {
     pub(crate) axes: u32,
     pub(crate) metadata_bytes: u32,
     pub(crate) weights_bytes: u32,
+    pub(crate) learning_bytes: u32,
 }
 
 /// Where each section lies, and the end of the file.
@@ -84,6 +87,7 @@ pub(crate) struct Sections {
     pub(crate) axes: Range<usize>,
     pub(crate) metadata: Range<usize>,
     pub(crate) weights: Range<usize>,
+    pub(crate) learning: Range<usize>,
     pub(crate) end: usize,
 }
 
@@ -105,6 +109,7 @@ impl Counts {
             axes: next(self.axes, AXIS_BYTES),
             metadata: next(self.metadata_bytes, 1),
             weights: next(self.weights_bytes, 1),
+            learning: next(self.learning_bytes, 1),
             end,
         }
     }

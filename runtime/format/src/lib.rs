@@ -17,6 +17,7 @@ mod file;
 mod header;
 mod input;
 mod layout;
+mod learning;
 mod nest;
 #[cfg(feature = "alloc")]
 mod rewrite;
@@ -29,6 +30,7 @@ pub use error::FormatError;
 pub use file::File;
 pub use input::{Input, Role};
 pub use layout::{ALIGNMENT, MAX_ARENA_BYTES, MAX_AXES, MAX_MACS, PANEL, VERSION};
+pub use learning::{Learning, Preset, Rule};
 pub use nest::{Axes, Axis, Combine, Function, NestStep, Operand};
 pub use step::{Activation, Buffer, Step, Tap, TapGemmStep, Tensor, ValueType};
 #[cfg(feature = "alloc")]

@@ -1,12 +1,12 @@
-//! The same program with other metadata.
+//! The same program with other metadata, or with another way to learn.
 
 use alloc::string::String;
 
 use sha2::{Digest, Sha256};
 
-use crate::layout::{DIGESTED, MAX_METADATA_BYTES, header, pad};
+use crate::layout::{DIGESTED, MAX_FILE_BYTES, MAX_METADATA_BYTES, header, pad};
 use crate::writer::put;
-use crate::{AlignedBytes, File, FormatError};
+use crate::{AlignedBytes, File, FormatError, Rule};
 
 impl File<'_> {
     /// The file with `value` under `key`, in place of what was there. Every other byte stays, lengths and checksums apart.
@@ -28,22 +28,55 @@ impl File<'_> {
         if metadata.len() > MAX_METADATA_BYTES as usize {
             return Err(FormatError::Header { field: "metadata_bytes" });
         }
-        let (before, weights) = self.around_metadata();
-        let weights_start = pad(before.len() + metadata.len());
-        let mut file = AlignedBytes::zeroed(weights_start + weights.len());
+        let (before, behind) = self.around_metadata();
+        let behind_start = pad(before.len() + metadata.len());
+        let mut file = AlignedBytes::zeroed(behind_start + behind.len());
         let bytes = file.as_mut_slice();
         put(bytes, 0, before);
         put(bytes, before.len(), metadata.as_bytes());
-        put(bytes, weights_start, weights);
-        // The parsed file was shorter than 2^31 bytes, and metadata is at most 2^16.
-        let len = bytes.len() as u32;
-        put(bytes, header::FILE_BYTES, &len.to_le_bytes());
+        put(bytes, behind_start, behind);
         put(bytes, header::METADATA_BYTES, &(metadata.len() as u32).to_le_bytes());
-        let digest = Sha256::digest(&bytes[DIGESTED..]);
-        put(bytes, header::SHA256, &digest);
-        let crc = crate::header::crc32(bytes);
-        put(bytes, header::CRC32, &crc.to_le_bytes());
-        File::parse(&file)?;
-        Ok(file)
+        seal(file)
     }
+
+    /// The file with a way to learn, in place of the one that it had.
+    ///
+    /// # Errors
+    /// What [`File::parse`] says of a discriminator or of steps that do not fit.
+    pub fn with_learning(
+        &self,
+        rule: &Rule,
+        discriminator: &File<'_>,
+        finetune_arena_bytes: u32,
+    ) -> Result<AlignedBytes, FormatError> {
+        let (program, record) = (self.without_learning(), rule.encode());
+        let discriminator = discriminator.bytes();
+        let mut file = AlignedBytes::zeroed(program.len() + record.len() + discriminator.len());
+        let bytes = file.as_mut_slice();
+        put(bytes, 0, program);
+        put(bytes, program.len(), &record);
+        put(bytes, program.len() + record.len(), discriminator);
+        let learning_bytes = length(record.len() + discriminator.len())?;
+        put(bytes, header::LEARNING_BYTES, &learning_bytes.to_le_bytes());
+        put(bytes, header::FINETUNE_ARENA_BYTES, &finetune_arena_bytes.to_le_bytes());
+        seal(file)
+    }
+}
+
+/// Enters length and checksums, and reads the file back.
+fn seal(mut file: AlignedBytes) -> Result<AlignedBytes, FormatError> {
+    let bytes = file.as_mut_slice();
+    let len = length(bytes.len())?;
+    put(bytes, header::FILE_BYTES, &len.to_le_bytes());
+    let digest = Sha256::digest(&bytes[DIGESTED..]);
+    put(bytes, header::SHA256, &digest);
+    let crc = crate::header::crc32(bytes);
+    put(bytes, header::CRC32, &crc.to_le_bytes());
+    File::parse(&file)?;
+    Ok(file)
+}
+
+fn length(bytes: usize) -> Result<u32, FormatError> {
+    let refuse = FormatError::Header { field: "file_bytes" };
+    u32::try_from(bytes).ok().filter(|&len| len <= MAX_FILE_BYTES).ok_or(refuse)
 }

@@ -76,6 +76,7 @@ impl Program {
             axes: count(self.axes.len(), "axis_count")?,
             metadata_bytes: count(metadata.len(), "metadata_bytes")?,
             weights_bytes: count(weights_bytes, "weights_bytes")?,
+            learning_bytes: 0,
         };
         let sections = counts.sections();
         let file_bytes = count(sections.end, "file_bytes")?;
