@@ -133,6 +133,17 @@ impl<'m, 'a> Generator<'m, 'a> {
         }
     }
 
+    /// Runs the first `steps` of the file's steps for the first picture: what lies before a part that learns.
+    ///
+    /// # Panics
+    /// When the model has fewer steps.
+    pub fn run_first(&mut self, steps: usize) {
+        assert!(steps <= self.model.file().step_count(), "the model has fewer steps");
+        for operation in self.model.operations().take(steps) {
+            operation.run(&self.kernels, &mut self.arenas[..self.arena_len], self.arena_len);
+        }
+    }
+
     /// Which way the kernels take for a step on `count` pictures, and why.
     ///
     /// # Panics

@@ -2,10 +2,11 @@
 
 use core::ops::Range;
 
-use pocketgan_format::{File, Function, Role, Step};
+use pocketgan_format::{File, Function, Role, Step, TapGemmStep};
+use pocketgan_kernels::TapGemm;
 
 use crate::LoadError;
-use crate::operation::Operation;
+use crate::operation::{self, Operation};
 
 /// A generator, ready to run. Borrows the file; copies nothing.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +106,12 @@ impl<'a> Model<'a> {
     pub(crate) fn output(&self) -> Range<usize> {
         let start = self.file.output_offset() / size_of::<f32>();
         start..start + self.output_shape().iter().product::<usize>()
+    }
+
+    /// The tap GEMM that one of the file's steps is, with what the file holds as weights and bias; `None` for a step
+    /// of another file.
+    pub fn tap_gemm(&self, step: &TapGemmStep) -> Option<TapGemm<'a>> {
+        operation::gemm(&self.file, step)
     }
 
     /// The operations in order.

@@ -109,12 +109,20 @@ fn borrow<T>(arena: &mut [T], input: usize, output: usize) -> Sample<'_, T> {
 const BATCH: usize = 16;
 
 fn tap_gemm<'a>(file: &File<'a>, step: &TapGemmStep) -> Option<Operation<'a>> {
+    let gemm = gemm(file, step)?;
+    let index = |buffer: &Buffer| (buffer.offset / step.values.bytes()) as usize;
+    let (input, output) = (index(&step.input), index(&step.output));
+    Some(Operation::TapGemm { gemm, input, output, values: step.values })
+}
+
+/// The operation of a step, without its place in the arena.
+pub(crate) fn gemm<'a>(file: &File<'a>, step: &TapGemmStep) -> Option<TapGemm<'a>> {
     let weights = match file.tensor(step.weights as usize)? {
         Tensor::F16(rows) => Panels::F16(rows),
         Tensor::F32(rows) => Panels::F32(rows),
     };
     let Tensor::F32(bias) = file.tensor(step.bias as usize)? else { return None };
-    let gemm = TapGemm {
+    Some(TapGemm {
         taps: file.taps(step),
         weights,
         bias: bias.as_flattened(),
@@ -126,10 +134,7 @@ fn tap_gemm<'a>(file: &File<'a>, step: &TapGemmStep) -> Option<Operation<'a>> {
         in_step: step.in_step.map(usize::from),
         out_step: step.out_step.map(usize::from),
         out_offset: step.out_offset.map(usize::from),
-    };
-    let index = |buffer: &Buffer| (buffer.offset / step.values.bytes()) as usize;
-    let (input, output) = (index(&step.input), index(&step.output));
-    Some(Operation::TapGemm { gemm, input, output, values: step.values })
+    })
 }
 
 fn nest<'a>(file: &File<'a>, step: &NestStep) -> Option<Operation<'a>> {
