@@ -171,8 +171,16 @@ impl<'m, 'a> Generator<'m, 'a> {
     /// # Panics
     /// When the model has other inputs, or the latent vector has not [`Model::latent_dim`] values.
     pub fn generate(&mut self, latent: Latent<'_>) -> Image<'_> {
+        self.set_latent(latent);
+        self.run()
+    }
+
+    /// Sets the latent vector of the first picture, for a model whose only input it is.
+    ///
+    /// # Panics
+    /// When the model has other inputs, or the latent vector has not [`Model::latent_dim`] values.
+    pub fn set_latent(&mut self, latent: Latent<'_>) {
         assert!(self.model.needs_latent_only(), "the model has inputs besides a latent vector");
         latent.fill(self.input(0));
-        self.run()
     }
 }

@@ -14,6 +14,12 @@ pub struct Model<'a> {
     file: File<'a>,
 }
 
+impl<'a> From<File<'a>> for Model<'a> {
+    fn from(file: File<'a>) -> Self {
+        Self { file }
+    }
+}
+
 /// What a model is given before every picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Input<'a> {

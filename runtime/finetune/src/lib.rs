@@ -1,3 +1,32 @@
-//! Fine-tuning.
+//! Learning on the device: the last layers of a generator follow a few pictures that the device has seen.
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+mod arena;
+pub mod augment;
+pub mod chain;
+mod draws;
+mod engine;
+mod error;
+mod guards;
+mod head;
+mod learner;
+mod objective;
+mod optimizer;
+mod pass;
+pub mod slots;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub use arena::Arena;
+pub use engine::{Bank, Batch, ByteImages, Engine, Examples, Images, Outcome, Values};
+pub use error::{StepError, TaskError};
+pub use guards::Guards;
+pub use learner::{Learner, Losses, Options};
+pub use objective::{MAX_BATCH, Objective, Part, Scores};
+pub use optimizer::Optimizer;
+pub use task::{Head, Network, Task};

@@ -1,0 +1,128 @@
+//! The part of a program that learns: layers in a row, each reading what the one before wrote.
+
+use core::ops::Range;
+
+use pocketgan_format::{Buffer, Step, TapGemmStep};
+use pocketgan_kernels::{Activation, TapGemm};
+use pocketgan_runtime::Model;
+
+use crate::TaskError;
+
+/// Layers in a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain<'m> {
+    model: Model<'m>,
+    layers: [Layer; MAX_LAYERS],
+    count: usize,
+}
+
+/// Dense, convolution, or the phases of a transposed convolution, with its activation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Layer {
+    first_step: u16,
+    end_step: u16,
+    /// Values that it reads.
+    pub input_len: usize,
+    /// Values that it writes.
+    pub output_len: usize,
+    /// Channels that it writes.
+    pub channels: usize,
+}
+
+impl Layer {
+    /// Its steps in the file.
+    pub fn steps(&self) -> Range<usize> {
+        self.first_step.into()..self.end_step.into()
+    }
+}
+
+impl<'m> Chain<'m> {
+    /// The layers that some consecutive steps make.
+    ///
+    /// # Errors
+    /// When a step is no tap GEMM of single precision, does not read the whole of what the layer before wrote, or there are more
+    /// than [`MAX_LAYERS`].
+    pub(crate) fn new(model: Model<'m>, steps: Range<usize>) -> Result<Self, TaskError> {
+        let mut chain = Self { model, layers: [Layer::default(); MAX_LAYERS], count: 0 };
+        let mut last: Option<TapGemmStep> = None;
+        for index in steps {
+            let step = chain.step(index).ok_or(TaskError::NotAChain { step: index })?;
+            let same = last.is_some_and(|last| last.layer == step.layer);
+            let follows = match &last {
+                None => true,
+                Some(last) if same => {
+                    (last.input, last.output) == (step.input, step.output)
+                        && last.activation == step.activation
+                }
+                Some(last) => {
+                    last.output.offset == step.input.offset
+                        && packed_len(&last.output) == packed_len(&step.input)
+                }
+            };
+            let lens = packed_len(&step.input).zip(packed_len(&step.output));
+            let (input_len, output_len) =
+                lens.filter(|_| follows).ok_or(TaskError::NotAChain { step: index })?;
+            if !same {
+                let first_step = index as u16;
+                let slot = chain.layers.get_mut(chain.count).ok_or(TaskError::TooManyLayers)?;
+                let channels = step.output.channels.into();
+                *slot = Layer { first_step, end_step: first_step, input_len, output_len, channels };
+                chain.count += 1;
+            }
+            if let Some(layer) = chain.layers[..chain.count].last_mut() {
+                layer.end_step = index as u16 + 1;
+            }
+            last = Some(step);
+        }
+        Ok(chain)
+    }
+
+    /// The layers in order.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers[..self.count]
+    }
+
+    /// The model whose steps these are.
+    pub fn model(&self) -> &Model<'m> {
+        &self.model
+    }
+
+    /// A step of the model, if it is a tap GEMM of single precision.
+    pub fn step(&self, index: usize) -> Option<TapGemmStep> {
+        match self.model.file().steps().nth(index)? {
+            Step::TapGemm(step) if step.values == pocketgan_format::ValueType::F32 => Some(step),
+            _ => None,
+        }
+    }
+
+    /// The steps of a layer, and the operations that they are.
+    pub fn operations(&self, layer: &Layer) -> impl Iterator<Item = (TapGemmStep, TapGemm<'m>)> {
+        layer.steps().filter_map(|index| {
+            let step = self.step(index)?;
+            Some((step, self.model.tap_gemm(&step)?))
+        })
+    }
+
+    /// The activation of a layer.
+    pub fn activation(&self, layer: &Layer) -> Activation {
+        self.operations(layer).next().map_or(Activation::Identity, |(_, gemm)| gemm.activation)
+    }
+
+    /// Values that the first layer reads; 0 without layers.
+    pub fn input_len(&self) -> usize {
+        self.layers().first().map_or(0, |layer| layer.input_len)
+    }
+
+    /// Values that all layers write.
+    pub(crate) fn written(&self) -> usize {
+        self.layers().iter().map(|layer| layer.output_len).sum()
+    }
+}
+
+/// Values of a buffer without gaps; none of one with gaps.
+fn packed_len(buffer: &Buffer) -> Option<usize> {
+    (buffer.pixel_stride == buffer.channels).then(|| buffer.len())
+}
+
+/// Most layers of a chain.
+pub const MAX_LAYERS: usize = 24;

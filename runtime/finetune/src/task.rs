@@ -1,0 +1,174 @@
+//! What a model has a device learn: the layers of both networks that take part, and the tensors that move.
+
+use pocketgan_format::{Preset, Rule};
+use pocketgan_kernels::TapGemm;
+use pocketgan_runtime::Model;
+
+use crate::TaskError;
+use crate::chain::Chain;
+use crate::slots::{Kind, Slots};
+
+/// What there is to learn. Borrows the model; plans, and holds no value that moves.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'m> {
+    model: Model<'m>,
+    rule: Rule,
+    generator: Network<'m>,
+    discriminator: Network<'m>,
+    head: Head<'m>,
+}
+
+/// The layers of a network through which gradients pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Network<'m> {
+    /// In order.
+    pub chain: Chain<'m>,
+    /// What moves.
+    pub slots: Slots,
+    /// The lowest layer with something that moves; the number of layers where none has.
+    pub lowest: usize,
+}
+
+/// The last layer of a discriminator: the sum of products with what the layers before found, and a bias.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'m> {
+    /// The layer, for what it holds while it does not move.
+    pub gemm: TapGemm<'m>,
+    /// Index of the tensor of weights.
+    pub weights: u32,
+    /// Index of the tensor of the bias.
+    pub bias: u32,
+}
+
+impl<'m> Task<'m> {
+    /// What `model` has a device learn.
+    ///
+    /// # Errors
+    /// When it has no learning section, or its trained part is not one that this engine can train.
+    pub fn new(model: &Model<'m>) -> Result<Self, TaskError> {
+        let learning = model.file().learning().ok_or(TaskError::CannotLearn)?;
+        let rule = learning.rule;
+        let trained = rule.generator_steps();
+        let layer_of = |index: usize| model.file().steps().nth(index).map(|step| step.layer());
+        if trained.start > 0 && layer_of(trained.start - 1) == layer_of(trained.start) {
+            return Err(TaskError::PartOfALayer { step: trained.start });
+        }
+        let chain = Chain::new(*model, trained.start..model.file().step_count())?;
+        check_ends(&chain, trained.start)?;
+        let factors = rule.preset == Preset::Affine;
+        let generator = Network::new(chain, |steps| trained.contains(&steps), factors)?;
+
+        let judge = Model::from(learning.discriminator);
+        let trained = rule.discriminator_steps();
+        let last = judge.file().step_count() - 1;
+        let chain = Chain::new(judge, 0..last)?;
+        let mut discriminator = Network::new(chain, |step| trained.contains(&step), false)?;
+        let step = chain.step(last).ok_or(TaskError::NotAChain { step: last })?;
+        let gemm = judge.tap_gemm(&step).ok_or(TaskError::NotAChain { step: last })?;
+        let features = chain.layers().last().map_or(0, |layer| layer.output_len);
+        // One tap at the one pixel: the sum of all products.
+        let dense = gemm.taps == [[0, 0]] && gemm.input.height * gemm.input.width == 1;
+        if !dense || gemm.input.channels != features || gemm.output.channels != 1 {
+            return Err(TaskError::NotAChain { step: last });
+        }
+        let head = Head { gemm, weights: step.weights, bias: step.bias };
+        if trained.contains(&last) {
+            discriminator.slots.push(step.weights, Kind::Column, features.div_ceil(8))?;
+            discriminator.slots.push(step.bias, Kind::Bias, 1)?;
+        }
+        Ok(Self { model: *model, rule, generator, discriminator, head })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model<'m> {
+        &self.model
+    }
+
+    /// How the file has it learn.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// The generator's part.
+    pub fn generator(&self) -> &Network<'m> {
+        &self.generator
+    }
+
+    /// The discriminator's part, its head apart.
+    pub fn discriminator(&self) -> &Network<'m> {
+        &self.discriminator
+    }
+
+    /// The discriminator's last layer.
+    pub fn head(&self) -> &Head<'m> {
+        &self.head
+    }
+
+    /// Values of what the part that learns reads: what the frozen steps before it make of a latent vector.
+    pub fn features_len(&self) -> usize {
+        self.generator.chain.input_len()
+    }
+
+    /// Values of a picture.
+    pub fn image_len(&self) -> usize {
+        self.model.output_shape().iter().product()
+    }
+
+    /// Number of values that move in the generator, and in the discriminator; padding included.
+    pub fn trained_len(&self) -> [usize; 2] {
+        [self.generator.slots.len(), self.discriminator.slots.len()]
+    }
+
+    /// Step of the generator before which everything is frozen.
+    pub fn first_step(&self) -> usize {
+        self.rule.generator_steps().start
+    }
+
+    /// Arena offset of what the part that learns reads, in values.
+    pub(crate) fn features_at(&self) -> usize {
+        let step = self.generator.chain.step(self.first_step());
+        step.map_or(0, |step| step.input.offset as usize / size_of::<f32>())
+    }
+}
+
+impl<'m> Network<'m> {
+    fn new(chain: Chain<'m>, moves: impl Fn(usize) -> bool, factors: bool) -> Result<Self, TaskError> {
+        let mut slots = Slots::EMPTY;
+        let mut lowest = chain.layers().len();
+        for (index, layer) in chain.layers().iter().enumerate().rev() {
+            let mut steps = layer.steps();
+            let first = steps.start;
+            match steps.clone().filter(|&step| moves(step)).count() {
+                0 => continue,
+                count if count < steps.len() => return Err(TaskError::PartOfALayer { step: first }),
+                _ => {}
+            }
+            if steps.next().is_some() {
+                slots.add(&chain, layer, factors)?;
+                lowest = index;
+            }
+        }
+        Ok(Self { chain, slots, lowest })
+    }
+}
+
+/// The chain reads the latent vector, if it starts with the first step, and writes the picture.
+fn check_ends(chain: &Chain<'_>, first: usize) -> Result<(), TaskError> {
+    let file = chain.model().file();
+    let last = file.step_count() - 1;
+    let picture: usize = file.output_shape().iter().product();
+    let writes_picture =
+        chain.step(last).is_some_and(|step| step.output.offset as usize == file.output_offset());
+    if !writes_picture || chain.layers().last().is_none_or(|layer| layer.output_len != picture) {
+        return Err(TaskError::NotAChain { step: last });
+    }
+    if !chain.model().needs_latent_only() {
+        return Err(TaskError::Inputs);
+    }
+    let latent = file.inputs().next().map(|input| (input.offset, input.len() as usize));
+    let read = chain.step(first).map(|step| (step.input.offset, chain.input_len()));
+    if first == 0 && latent != read {
+        return Err(TaskError::NotAChain { step: 0 });
+    }
+    Ok(())
+}

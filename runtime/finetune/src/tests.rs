@@ -1,0 +1,5 @@
+//! Small models that learn, and what every engine must do with them.
+
+mod gradients;
+mod models;
+mod steps;

@@ -1,0 +1,179 @@
+//! Whole steps.
+
+use std::vec;
+use std::vec::Vec;
+
+use pocketgan_format::{Activation, Preset};
+use pocketgan_kernels::{dispatch, reference};
+use pocketgan_runtime::{Generator, Latent, Model};
+
+use super::models::{Shape, model};
+use crate::augment::Policy;
+use crate::draws::{Stream, seed_of};
+use crate::engine::{Bank, Batch};
+use crate::{Arena, Guards, Images, Learner, Objective, Optimizer, Options, StepError, Task, TaskError};
+
+const TAIL: Shape = Shape {
+    preset: Preset::Tail,
+    generator: [1, 6],
+    discriminator: [0, 3],
+    activation: Activation::LeakyRelu(0.2),
+};
+
+fn images(len: usize, count: usize) -> Vec<f32> {
+    (0..count * len).map(|i| if i % 3 == 0 { 0.8 } else { -0.6 } + (i % 5) as f32 * 0.01).collect()
+}
+
+#[test]
+fn exact_learning_gives_the_same_bits_with_any_kernels() {
+    let bytes = model(&TAIL);
+    let model = Model::load(&bytes).unwrap();
+    let task = Task::new(&model).unwrap();
+    let values = images(task.image_len(), 5);
+    let examples = Images::new(&values, task.image_len());
+    let mut learned: Vec<Vec<u32>> = vec![];
+    for exact in [false, true] {
+        let mut work = vec![f32::NAN; Arena::work_len(&task)];
+        let engine = if exact {
+            Arena::exact(&task, &mut work)
+        } else {
+            Arena::with_kernels(&task, &mut work, reference::KERNELS, reference::GRADIENTS)
+        };
+        let options = Options { seed: 3, pull: 0.01, ..Options::default() };
+        let mut memory = vec![f32::NAN; Learner::<Arena<'_>>::memory_len(&task, &options)];
+        let mut learner = Learner::new(&task, engine.unwrap(), &mut memory, &options).unwrap();
+        for _ in 0..10 {
+            learner.step(&examples).unwrap();
+        }
+        learned.push(learner.learned().iter().map(|value| value.to_bits()).collect());
+    }
+    assert_eq!(learned[0], learned[1]);
+}
+
+#[test]
+fn a_bank_gives_what_the_frozen_steps_gave() {
+    let bytes = model(&TAIL);
+    let model = Model::load(&bytes).unwrap();
+    let task = Task::new(&model).unwrap();
+    let len = task.features_len();
+    let mut memory = vec![0.0; 2 * (len + 1) + 5];
+    let mut work = vec![0.0; model.arena_len()];
+    let mut features = |step: u32, pair: usize| {
+        let mut batch = Batch {
+            task: &task,
+            examples: &Images::new(&[], 1),
+            bank: Bank { memory: &mut memory, refresh: 10 },
+            kernels: dispatch::exact(),
+            objective: Objective::RelativisticAverage,
+            policy: Policy::NONE,
+            pairs: 64,
+            seed: 9,
+            step,
+        };
+        batch.features(pair, &mut work);
+        work[..len].to_vec()
+    };
+    let mut seen: Vec<Vec<f32>> = vec![];
+    for step in 0..20 {
+        for pair in 0..8 {
+            let features = features(step, pair);
+            if !seen.contains(&features) {
+                seen.push(features);
+            }
+        }
+    }
+    // Two places, filled twice.
+    assert_eq!(seen.len(), 4);
+    // What lies there is what a generator makes of the same latent vector.
+    let mut arena = vec![0.0; model.arena_len()];
+    let mut generator = Generator::exact(&model, &mut arena).unwrap();
+    generator.set_latent(Latent::from_seed(seed_of(9, Stream::Latents, u32::MAX - 1, 0)));
+    generator.run_first(1);
+    assert!(seen[..2].iter().any(|features| features[..] == arena[256..][..len]));
+}
+
+#[test]
+fn guards_stop_and_undo() {
+    let bytes = model(&TAIL);
+    let model = Model::load(&bytes).unwrap();
+    let task = Task::new(&model).unwrap();
+    let values = images(task.image_len(), 5);
+    let examples = Images::new(&values, task.image_len());
+    let run = |options: &Options| {
+        let mut work = vec![0.0; Arena::work_len(&task)];
+        let mut memory = vec![0.0; Learner::<Arena<'_>>::memory_len(&task, options)];
+        let engine = Arena::new(&task, &mut work).unwrap();
+        let mut learner = Learner::new(&task, engine, &mut memory, options).unwrap();
+        let factory = learner.learned().to_vec();
+        let error = (0..200).find_map(|_| learner.step(&examples).err());
+        (error, learner.learned() == factory)
+    };
+    let (error, undone) = run(&Options { rate: 1e30, guards: None, ..Options::default() });
+    assert!(matches!(error, Some(StepError::NotFinite { .. })), "{error:?}");
+    assert!(undone);
+    let guards = Guards { gap: 1e-3, ..Guards::default() };
+    let (error, undone) = run(&Options { guards: Some(guards), ..Options::default() });
+    assert!(matches!(error, Some(StepError::Gap { .. })), "{error:?}");
+    assert!(undone);
+    let guards = Guards { diversity: 1.5, ..Guards::default() };
+    let (error, undone) = run(&Options { guards: Some(guards), ..Options::default() });
+    assert!(matches!(error, Some(StepError::Diversity { .. })), "{error:?}");
+    assert!(undone);
+    let guards = Guards { step_cap: 7, ..Guards::default() };
+    let (error, undone) = run(&Options { guards: Some(guards), ..Options::default() });
+    assert_eq!(error, Some(StepError::StepCap));
+    assert!(undone);
+    let guards = Guards { diversity: 0.0, ..Guards::default() };
+    let (error, undone) = run(&Options { guards: Some(guards), ..Options::default() });
+    assert_eq!(error, None);
+    assert!(!undone);
+}
+
+#[test]
+fn a_strong_pull_leaves_nothing_to_learn() {
+    let bytes = model(&TAIL);
+    let model = Model::load(&bytes).unwrap();
+    let task = Task::new(&model).unwrap();
+    let values = images(task.image_len(), 5);
+    let examples = Images::new(&values, task.image_len());
+    let distance = |pull: f32| {
+        let optimizer = Optimizer::Momentum { momentum: 0.0 };
+        let options = Options { pull, optimizer, ..Options::default() };
+        let mut work = vec![0.0; Arena::work_len(&task)];
+        let mut memory = vec![0.0; Learner::<Arena<'_>>::memory_len(&task, &options)];
+        let mut learner =
+            Learner::new(&task, Arena::new(&task, &mut work).unwrap(), &mut memory, &options).unwrap();
+        let factory = learner.learned().to_vec();
+        (0..200).for_each(|_| drop(learner.step(&examples).unwrap()));
+        let pairs = learner.learned().iter().zip(&factory);
+        pairs.map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt()
+    };
+    // It ends where the pull is as strong as the gradient: 90 times closer than a gradient of one step's length leads in one.
+    let (free, held) = (distance(0.0), distance(90.0));
+    assert!(free > 10.0 * held, "{free} against {held}");
+}
+
+#[test]
+fn what_cannot_be_is_an_error() {
+    let bytes = model(&TAIL);
+    let model = Model::load(&bytes).unwrap();
+    let task = Task::new(&model).unwrap();
+    let mut work = vec![0.0; Arena::work_len(&task) - 1];
+    assert!(matches!(Arena::new(&task, &mut work), Err(TaskError::MemoryTooSmall { .. })));
+    for (options, name) in [
+        (Options { batch: 0, ..Options::default() }, "batch"),
+        (Options { batch: 65, ..Options::default() }, "batch"),
+        (Options { rate: f32::NAN, ..Options::default() }, "rate"),
+        (Options { ema_decay: 1.0, ..Options::default() }, "ema_decay"),
+        (Options { pull: -1.0, ..Options::default() }, "pull"),
+    ] {
+        let mut work = vec![0.0; Arena::work_len(&task)];
+        let engine = Arena::with_kernels(&task, &mut work, dispatch::best(), dispatch::gradients()).unwrap();
+        let mut memory = vec![0.0; 1 << 16];
+        let error = Learner::new(&task, engine, &mut memory, &options).err();
+        assert_eq!(error, Some(TaskError::Option { name }));
+    }
+    let part = self::model(&Shape { generator: [2, 6], ..TAIL });
+    let part = Model::load(&part).unwrap();
+    assert_eq!(Task::new(&part).err(), Some(TaskError::PartOfALayer { step: 2 }));
+}
