@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod dataset;
 pub mod export;
+pub mod finetune;
 pub mod graph;
 pub mod grid;
 pub mod metrics;

@@ -4,7 +4,7 @@
 //! random number from its seed and the number of the step, and reads no clock: the same configuration gives the
 //! same bits, also when it is cut into parts by checkpoints.
 
-mod adam;
+pub(crate) mod adam;
 mod average;
 pub mod noise;
 mod statistics;

@@ -4,7 +4,7 @@
 //! # Source
 //! Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training", arXiv:2006.10738, whose ranges these are.
 
-use crate::draws::Draws;
+use crate::draws::{Draws, Stream};
 
 /// Which changes are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,6 +42,11 @@ impl Policy {
 
     /// No change.
     pub const NONE: Self = Self { translation: 0.0, cutout: 0.0, color: false };
+
+    /// The change of a picture of `[height, width, channels]` with values in `range` that a seed stands for.
+    pub fn change(&self, seed: u64, shape: [usize; 3], range: [f32; 2]) -> Augmentation {
+        self.draw(&mut Draws::new(seed, Stream::Real, 0, 0), shape, range)
+    }
 
     /// A change of a picture of `[height, width, channels]` with values in `range`.
     pub(crate) fn draw(

@@ -232,6 +232,12 @@ impl<'a> File<'a> {
         (self.bytes.get(before).unwrap_or(&[]), self.bytes.get(behind).unwrap_or(&[]))
     }
 
+    /// Where the record of a step starts.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn step_at(&self, index: usize) -> usize {
+        self.steps.as_ptr().addr() - self.bytes.as_ptr().addr() + index * STEP_BYTES
+    }
+
     /// The part that runs, without the learning section.
     #[cfg(feature = "alloc")]
     pub(crate) fn without_learning(&self) -> &'a [u8] {

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::layout::{DIGESTED, MAX_FILE_BYTES, MAX_METADATA_BYTES, header, pad};
 use crate::writer::put;
-use crate::{AlignedBytes, File, FormatError, Rule};
+use crate::{AlignedBytes, File, FormatError, Rule, Step, Tensor};
 
 impl File<'_> {
     /// The file with `value` under `key`, in place of what was there. Every other byte stays, lengths and checksums apart.
@@ -59,6 +59,31 @@ impl File<'_> {
         let learning_bytes = length(record.len() + discriminator.len())?;
         put(bytes, header::LEARNING_BYTES, &learning_bytes.to_le_bytes());
         put(bytes, header::FINETUNE_ARENA_BYTES, &finetune_arena_bytes.to_le_bytes());
+        seal(file)
+    }
+}
+
+impl File<'_> {
+    /// The file with one bias for each layer whose phases have equal ones, so that they stay equal when a device trains them.
+    /// A bias that no step reads any more keeps its place.
+    ///
+    /// # Errors
+    /// Never for a file that was read.
+    pub fn with_tied_biases(&self) -> Result<AlignedBytes, FormatError> {
+        let mut file = AlignedBytes::copy(self.bytes());
+        let mut first: Option<(u16, u32)> = None;
+        for (index, step) in self.steps().enumerate() {
+            let Step::TapGemm(mut step) = step else { continue };
+            let equal = |bias: u32| match (self.tensor(bias as usize), self.tensor(step.bias as usize)) {
+                (Some(Tensor::F32(a)), Some(Tensor::F32(b))) => a == b,
+                _ => false,
+            };
+            match first {
+                Some((layer, bias)) if layer == step.layer && equal(bias) => step.bias = bias,
+                _ => first = Some((step.layer, step.bias)),
+            }
+            put(file.as_mut_slice(), self.step_at(index), &step.encode());
+        }
         seal(file)
     }
 }

@@ -8,6 +8,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::training::Trainer;
 
+/// A bar for something that is counted, with a message.
+pub fn bar(what: &'static str, len: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {msg} {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(len as u64).with_style(style).with_prefix(what)
+}
+
 /// Shows losses, images per second and the time left.
 pub struct Progress {
     bar: Option<ProgressBar>,

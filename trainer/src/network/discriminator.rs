@@ -1,5 +1,6 @@
 //! Images to scores.
 
+use anyhow::{Result, ensure};
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
@@ -8,7 +9,9 @@ use burn::tensor::module::{conv2d, linear};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
+use super::generator::tensor;
 use super::{DiscriminatorNorm, NetworkConfig, initialized};
+use crate::graph::{Conv2dGeometry, Graph, Input, Op, Role, Unary};
 use crate::regularizer::SpectralNorm;
 
 /// Convolutions k4 s2 p1 that halve the picture, each followed by `discriminator_depth - 1` convolutions k3 s1 p1, all
@@ -81,6 +84,42 @@ impl Discriminator {
         }
         let weight = normalized(spectra.next(), self.dense.weight.val());
         linear(x.flatten(1, 3), weight, self.dense.bias.as_ref().map(|bias| bias.val()))
+    }
+
+    /// The operations as they are for one image, normalized weights in place, for export.
+    ///
+    /// # Errors
+    /// When a batch normalization makes scores depend on other images.
+    pub fn graph(&self, [channels, height, width]: [usize; 3]) -> Result<Graph> {
+        let image =
+            Input { name: "image".into(), role: Role::Image, shape: vec![1, channels, height, width] };
+        let mut graph = Graph::new(vec![image]);
+        let mut value = graph.input(0);
+        let mut spectra = self.spectra.iter();
+        for (i, (conv, norm)) in self.convs.iter().zip(&self.norms).enumerate() {
+            ensure!(norm.is_none(), "a discriminator with batch normalization scores no image alone");
+            let op = Op::Conv2d {
+                weight: tensor(normalized(spectra.next(), conv.weight.val())),
+                bias: conv.bias.as_ref().map(|bias| tensor(bias.val())),
+                geometry: Conv2dGeometry::square(conv.kernel_size[0], conv.stride[0], PADDING),
+            };
+            value = graph.push(format!("convs.{i}"), op, vec![value])?;
+            value = graph.push(
+                format!("convs.{i}.leaky"),
+                Op::Unary(Unary::LeakyRelu(SLOPE as f32)),
+                vec![value],
+            )?;
+        }
+        let features = graph.shape(value).iter().product();
+        value = graph.push("flatten", Op::Reshape(vec![1, features]), vec![value])?;
+        // burn keeps the weight as [in, out].
+        let weight = normalized(spectra.next(), self.dense.weight.val()).transpose();
+        let op = Op::Dense {
+            weight: tensor(weight),
+            bias: self.dense.bias.as_ref().map(|bias| tensor(bias.val())),
+        };
+        graph.push("dense", op, vec![value])?;
+        Ok(graph)
     }
 
     /// Lets the spectral norms, if there are any, follow the weights by a step of power iteration.

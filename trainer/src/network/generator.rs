@@ -137,7 +137,7 @@ impl Generator {
     }
 }
 
-fn tensor<const D: usize>(tensor: Tensor<D>) -> graph::Tensor {
+pub(super) fn tensor<const D: usize>(tensor: Tensor<D>) -> graph::Tensor {
     let shape = tensor.dims().to_vec();
     graph::Tensor::new(shape, super::parameters::values(tensor))
 }

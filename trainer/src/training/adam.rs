@@ -33,7 +33,7 @@ impl Moments {
 ///
 /// # Source
 /// Kingma and Ba 2015, arXiv:1412.6980, algorithm 1 with epsilon added to the bias-corrected root.
-pub(super) struct Adam {
+pub(crate) struct Adam {
     moments: Moments,
     beta_1: f32,
     beta_2: f32,
@@ -42,16 +42,16 @@ pub(super) struct Adam {
 const EPSILON: f32 = 1e-8;
 
 impl Adam {
-    pub(super) fn new(moments: Moments, config: &TrainingConfig) -> Self {
+    pub(crate) fn new(moments: Moments, config: &TrainingConfig) -> Self {
         Self { moments, beta_1: config.beta_1 as f32, beta_2: config.beta_2 as f32 }
     }
 
-    pub(super) fn moments(&self) -> &Moments {
+    pub(crate) fn moments(&self) -> &Moments {
         &self.moments
     }
 
     /// Moves every parameter of `module` that has a gradient.
-    pub(super) fn step<M: Module>(&mut self, module: &mut M, grads: Gradients, lr: f64) {
+    pub(crate) fn step<M: Module>(&mut self, module: &mut M, grads: Gradients, lr: f64) {
         self.moments.time += 1;
         let time = self.moments.time as f64;
         let correction_1 = 1.0 - f64::from(self.beta_1).powf(time);

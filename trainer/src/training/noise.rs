@@ -18,6 +18,8 @@ pub enum Stream {
     Samples = 4,
     /// Latents over which standing statistics are averaged.
     Statistics = 5,
+    /// Images, latents and changes that a judge is trained on.
+    Judge = 6,
 }
 
 /// The seed of draw number `index` in a stream of the run with `seed`.
