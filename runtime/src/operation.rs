@@ -109,10 +109,7 @@ fn borrow<T>(arena: &mut [T], input: usize, output: usize) -> Sample<'_, T> {
 const BATCH: usize = 16;
 
 fn tap_gemm<'a>(file: &File<'a>, step: &TapGemmStep) -> Option<Operation<'a>> {
-    let weights = match file.tensor(step.weights as usize)? {
-        Tensor::F16(rows) => Panels::F16(rows),
-        Tensor::F32(rows) => Panels::F32(rows),
-    };
+    let weights = panels(file.tensor(step.weights as usize)?);
     let Tensor::F32(bias) = file.tensor(step.bias as usize)? else { return None };
     let gemm = TapGemm {
         taps: file.taps(step),
@@ -130,6 +127,14 @@ fn tap_gemm<'a>(file: &File<'a>, step: &TapGemmStep) -> Option<Operation<'a>> {
     let index = |buffer: &Buffer| (buffer.offset / step.values.bytes()) as usize;
     let (input, output) = (index(&step.input), index(&step.output));
     Some(Operation::TapGemm { gemm, input, output, values: step.values })
+}
+
+/// Weights as they lie in a file or a delta.
+pub(crate) fn panels(tensor: Tensor<'_>) -> Panels<'_> {
+    match tensor {
+        Tensor::F16(rows) => Panels::F16(rows),
+        Tensor::F32(rows) => Panels::F32(rows),
+    }
 }
 
 fn nest<'a>(file: &File<'a>, step: &NestStep) -> Option<Operation<'a>> {
