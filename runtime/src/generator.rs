@@ -116,8 +116,8 @@ impl<'m, 'a> Generator<'m, 'a> {
     #[cfg(feature = "rayon")]
     pub fn run_batch_in(&mut self, pool: &rayon::ThreadPool, count: usize) {
         let arenas = &mut self.arenas[..count * self.arena_len];
-        for operation in self.model.operations() {
-            operation.run_in(pool, &self.kernels, arenas, self.arena_len);
+        for step in self.model.file().steps() {
+            self.model.run_in(pool, &step, &self.kernels, arenas);
         }
     }
 
@@ -127,9 +127,9 @@ impl<'m, 'a> Generator<'m, 'a> {
     /// When `count` is more than [`capacity`](Self::capacity).
     pub fn run_steps(&mut self, count: usize, mut after: impl FnMut(usize)) {
         let arenas = &mut self.arenas[..count * self.arena_len];
-        for (step, operation) in self.model.operations().enumerate() {
-            operation.run(&self.kernels, arenas, self.arena_len);
-            after(step);
+        for (index, step) in self.model.file().steps().enumerate() {
+            self.model.run(&step, &self.kernels, arenas);
+            after(index);
         }
     }
 
@@ -139,8 +139,8 @@ impl<'m, 'a> Generator<'m, 'a> {
     /// When the model has fewer steps.
     pub fn run_first(&mut self, steps: usize) {
         assert!(steps <= self.model.file().step_count(), "the model has fewer steps");
-        for operation in self.model.operations().take(steps) {
-            operation.run(&self.kernels, &mut self.arenas[..self.arena_len], self.arena_len);
+        for step in self.model.file().steps().take(steps) {
+            self.model.run(&step, &self.kernels, &mut self.arenas[..self.arena_len]);
         }
     }
 
@@ -149,7 +149,9 @@ impl<'m, 'a> Generator<'m, 'a> {
     /// # Panics
     /// When there is no such step.
     pub fn path(&self, step: usize, count: usize) -> &'static str {
-        match self.model.operations().nth(step).expect("the step is one of the model's") {
+        let file = self.model.file();
+        let step = file.steps().nth(step).expect("the step is one of the model's");
+        match Operation::new(file, &step).expect("the step is one of the file's") {
             Operation::TapGemm { gemm, .. } => (self.kernels.path)(&gemm, count),
             Operation::Nest { .. } => "loop nest",
         }

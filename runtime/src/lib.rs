@@ -27,6 +27,7 @@ mod error;
 mod generator;
 mod image;
 pub mod latent;
+mod learned;
 mod model;
 mod operation;
 #[cfg(feature = "rayon")]
@@ -38,7 +39,7 @@ pub use generator::Generator;
 pub use image::Image;
 pub use latent::Latent;
 pub use model::{Input, Model};
-pub use pocketgan_format::{Function, Role};
+pub use pocketgan_format::{Delta, DeltaError, Function, Role};
 pub use pocketgan_kernels::{Kernels, dispatch};
 
 /// Bytes of a file, compiled into the program at an address that [`Model::load`] accepts.

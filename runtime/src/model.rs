@@ -1,22 +1,24 @@
-//! The verified view of a file in flash or RAM.
+//! The verified view of a file in flash or RAM, and of a delta beside it.
 
 use core::ops::Range;
 
-use pocketgan_format::{File, Function, Role, Step, TapGemmStep};
-use pocketgan_kernels::TapGemm;
+use pocketgan_format::{Delta, DeltaError, File, Function, Role, Step, TapGemmStep};
+use pocketgan_kernels::{Kernels, TapGemm};
 
 use crate::LoadError;
+use crate::learned::Learned;
 use crate::operation::{self, Operation};
 
-/// A generator, ready to run. Borrows the file; copies nothing.
+/// A generator, ready to run. Borrows the file and the delta; copies nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'a> {
     file: File<'a>,
+    learned: Option<Learned<'a>>,
 }
 
 impl<'a> From<File<'a>> for Model<'a> {
     fn from(file: File<'a>) -> Self {
-        Self { file }
+        Self { file, learned: None }
     }
 }
 
@@ -49,7 +51,25 @@ impl<'a> Model<'a> {
     /// # Errors
     /// Says what is wrong with the file. Nothing can fail because of it afterwards.
     pub fn load(bytes: &'a [u8]) -> Result<Self, LoadError> {
-        File::parse(bytes).map(|file| Self { file })
+        File::parse(bytes).map(|file| Self { file, learned: None })
+    }
+
+    /// The same model with what was learned, in place of what an earlier delta brought. The delta is used in place, as the
+    /// file is.
+    ///
+    /// `max_distance` bounds how far the delta may lead from the file, see [`Delta::distance`]: 0.5 is far, an infinite
+    /// bound allows everything.
+    ///
+    /// # Errors
+    /// What [`Delta::check`] says of a delta that does not belong to this file.
+    pub fn with_delta(self, delta: Delta<'a>, max_distance: f32) -> Result<Self, DeltaError> {
+        delta.check(&self.file, None, max_distance)?;
+        Ok(Self { learned: Some(Learned::new(delta)), ..self })
+    }
+
+    /// The delta in use.
+    pub fn delta(&self) -> Option<&Delta<'a>> {
+        self.learned.as_ref().map(Learned::delta)
     }
 
     /// The file behind the model, for its tables and metadata.
@@ -120,9 +140,29 @@ impl<'a> Model<'a> {
         operation::gemm(&self.file, step)
     }
 
-    /// The operations in order.
-    pub(crate) fn operations(&self) -> impl Iterator<Item = Operation<'a>> + use<'a> {
-        let file = self.file;
-        file.steps().filter_map(move |step| Operation::new(&file, &step))
+    /// Runs one of the file's steps for each of some samples, whose arenas of [`arena_len`](Self::arena_len) values follow
+    /// each other.
+    pub(crate) fn run(&self, step: &Step, kernels: &Kernels, arenas: &mut [f32]) {
+        if let Some(learned) = &self.learned {
+            learned.run(&self.file, step, kernels, arenas);
+        } else if let Some(operation) = Operation::new(&self.file, step) {
+            operation.run(kernels, arenas, self.arena_len());
+        }
+    }
+
+    /// [`run`](Self::run) on the threads of a pool.
+    #[cfg(feature = "rayon")]
+    pub(crate) fn run_in(
+        &self,
+        pool: &rayon::ThreadPool,
+        step: &Step,
+        kernels: &Kernels,
+        arenas: &mut [f32],
+    ) {
+        if let Some(learned) = &self.learned {
+            learned.run_in(pool, &self.file, step, kernels, arenas);
+        } else if let Some(operation) = Operation::new(&self.file, step) {
+            operation.run_in(pool, kernels, arenas, self.arena_len());
+        }
     }
 }

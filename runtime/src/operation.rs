@@ -117,10 +117,7 @@ fn tap_gemm<'a>(file: &File<'a>, step: &TapGemmStep) -> Option<Operation<'a>> {
 
 /// The operation of a step, without its place in the arena.
 pub(crate) fn gemm<'a>(file: &File<'a>, step: &TapGemmStep) -> Option<TapGemm<'a>> {
-    let weights = match file.tensor(step.weights as usize)? {
-        Tensor::F16(rows) => Panels::F16(rows),
-        Tensor::F32(rows) => Panels::F32(rows),
-    };
+    let weights = panels(file.tensor(step.weights as usize)?);
     let Tensor::F32(bias) = file.tensor(step.bias as usize)? else { return None };
     Some(TapGemm {
         taps: file.taps(step),
@@ -135,6 +132,14 @@ pub(crate) fn gemm<'a>(file: &File<'a>, step: &TapGemmStep) -> Option<TapGemm<'a
         out_step: step.out_step.map(usize::from),
         out_offset: step.out_offset.map(usize::from),
     })
+}
+
+/// Weights as they lie in a file or a delta.
+pub(crate) fn panels(tensor: Tensor<'_>) -> Panels<'_> {
+    match tensor {
+        Tensor::F16(rows) => Panels::F16(rows),
+        Tensor::F32(rows) => Panels::F32(rows),
+    }
 }
 
 fn nest<'a>(file: &File<'a>, step: &NestStep) -> Option<Operation<'a>> {

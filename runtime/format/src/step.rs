@@ -80,7 +80,7 @@ pub struct TapGemmStep {
     pub values: ValueType,
 }
 
-/// How activations are stored in the arena.
+/// How values are stored: activations in the arena, or a tensor's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ValueType {
@@ -261,6 +261,14 @@ impl Tensor<'_> {
         match self {
             Self::F16(rows) => rows.len(),
             Self::F32(rows) => rows.len(),
+        }
+    }
+
+    /// How its values are stored.
+    pub fn value_type(&self) -> ValueType {
+        match self {
+            Self::F16(_) => ValueType::F16,
+            Self::F32(_) => ValueType::F32,
         }
     }
 

@@ -185,7 +185,7 @@ impl TapGemm<'_> {
 
     /// First value of the pixel that output position `(row, col)` writes.
     #[inline(always)]
-    pub(crate) fn output_start(&self, row: usize, col: usize) -> usize {
+    pub fn output_start(&self, row: usize, col: usize) -> usize {
         let y = self.out_offset[0] + row * self.out_step[0];
         let x = self.out_offset[1] + col * self.out_step[1];
         (y * self.output.width + x) * self.output.pixel_stride
