@@ -59,6 +59,20 @@ impl<'a> Arena<'a> {
         Ok(Self { work, kernels, gradients })
     }
 
+    /// The picture that the generator draws of the features that `features` writes to the start of what it is given.
+    #[cfg(test)]
+    pub(crate) fn picture(
+        &mut self,
+        task: &Task<'_>,
+        values: Values<'_>,
+        features: impl FnOnce(&mut [f32]),
+    ) -> std::vec::Vec<f32> {
+        features(self.work);
+        let mut passes = self.passes(task, values);
+        passes.draw();
+        passes.picture().to_vec()
+    }
+
     fn passes<'p>(&'p mut self, task: &'p Task<'_>, values: Values<'p>) -> Passes<'p> {
         let (kernels, gradients) = (self.kernels, self.gradients);
         Passes {

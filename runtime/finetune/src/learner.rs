@@ -1,5 +1,7 @@
 //! A step of learning: draw a batch, let the discriminator follow its gradient, then the generator, and keep an average.
 
+use pocketgan_format::{Delta, DeltaError, DeltaSummary, Learned};
+
 use crate::augment::Policy;
 use crate::engine::{Bank, Batch, Engine, Examples, Outcome, Values};
 use crate::guards::{Guards, Watch};
@@ -345,6 +347,37 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
     /// What was learned: the averaged values of the generator, in the order of its [`Slots`](crate::slots::Slots).
     pub fn learned(&self) -> &[f32] {
         self.state.average
+    }
+
+    /// Size of [`write_delta`](Self::write_delta)'s bytes.
+    pub fn delta_bytes(&self) -> usize {
+        Delta::encoded_bytes(self.changes())
+    }
+
+    /// Writes what was learned from so many examples to the start of `out`; returns its length in bytes.
+    ///
+    /// # Errors
+    /// When `out` has fewer than [`delta_bytes`](Self::delta_bytes) bytes, or a value exceeds what its type holds.
+    pub fn write_delta(&self, examples: u32, out: &mut [u8]) -> Result<usize, DeltaError> {
+        let losses = |losses: Losses| pocketgan_format::Losses {
+            discriminator: losses.discriminator,
+            generator: losses.generator,
+        };
+        let summary = DeltaSummary {
+            base: self.task.model().file().sha256(),
+            seed: self.options.seed,
+            steps: self.step,
+            examples,
+            first: losses(self.first),
+            last: losses(self.last),
+            merged: 1,
+            preset: self.task.rule().preset,
+        };
+        Delta::encode(&summary, self.changes(), out)
+    }
+
+    fn changes(&self) -> impl Iterator<Item = Learned<'_>> + Clone {
+        self.task.generator().slots.learned(self.task.model(), self.state.average)
     }
 
     /// What both networks hold now, without averaging.

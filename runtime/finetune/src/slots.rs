@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use pocketgan_format::{PANEL, Tensor};
+use pocketgan_format::{Change, Delta, Learned, PANEL, Target, Tensor, ValueType};
 use pocketgan_kernels::f16_to_f32;
 use pocketgan_runtime::Model;
 
@@ -48,6 +48,16 @@ impl Slot {
     /// Where it lies in the vector.
     pub fn range(&self) -> Range<usize> {
         self.start..self.start + self.rows * PANEL
+    }
+
+    /// What a delta of the generator changes, if it holds this slot.
+    pub(crate) fn target(&self) -> Target {
+        let change = if self.kind == Kind::Factor { Change::Factor } else { Change::Replace };
+        Target { network: pocketgan_format::Network::Generator, tensor: self.tensor, change }
+    }
+
+    fn learned<'a>(&self, delta: &Delta<'a>) -> Option<Tensor<'a>> {
+        delta.changes().find(|(target, _)| *target == self.target()).map(|(_, values)| values)
     }
 }
 
@@ -95,6 +105,26 @@ impl Slots {
         self.slots[..self.count].iter()
     }
 
+    /// Each slot with its values, in the order of a delta.
+    pub(crate) fn learned<'v>(
+        &self,
+        model: &Model<'v>,
+        values: &'v [f32],
+    ) -> impl Iterator<Item = Learned<'v>> + Clone {
+        let (slots, file) = (*self, *model.file());
+        let mut last: Option<Target> = None;
+        core::iter::from_fn(move || {
+            let next = slots.iter().filter(|slot| last.is_none_or(|last| slot.target() > last));
+            let next = next.min_by_key(|slot| slot.target())?;
+            last = Some(next.target());
+            let stored = match file.tensor(next.tensor as usize) {
+                Some(Tensor::F16(_)) => ValueType::F16,
+                _ => ValueType::F32,
+            };
+            Some(Learned { target: next.target(), stored, values: &values[next.range()] })
+        })
+    }
+
     /// Length of the vector, padding included.
     pub fn len(&self) -> usize {
         self.len
@@ -105,12 +135,14 @@ impl Slots {
         self.len == 0
     }
 
-    /// The values that the model has, at their places in the vector.
+    /// The values that the model has, at their places in the vector: the file's, or its delta's.
     pub(crate) fn read(&self, model: &Model<'_>, mut each: impl FnMut(usize, f32)) {
         for slot in self.iter() {
             let mut put = |i: usize, value: f32| each(slot.start + i, value);
-            match (slot.kind, model.file().tensor(slot.tensor as usize)) {
-                (Kind::Factor, _) => slot.range().for_each(|i| put(i - slot.start, 1.0)),
+            let learned = model.delta().and_then(|delta| slot.learned(delta));
+            let stored = || model.file().tensor(slot.tensor as usize);
+            match (slot.kind, learned.or_else(stored)) {
+                (Kind::Factor, _) if learned.is_none() => slot.range().for_each(|i| put(i - slot.start, 1.0)),
                 (Kind::Column, Some(Tensor::F16(rows))) => {
                     rows.iter().enumerate().for_each(|(i, row)| put(i, f16_to_f32(row[0])));
                 }

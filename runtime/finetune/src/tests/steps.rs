@@ -3,14 +3,14 @@
 use std::vec;
 use std::vec::Vec;
 
-use pocketgan_format::{Activation, Preset};
+use pocketgan_format::{Activation, AlignedBytes, Delta, Preset};
 use pocketgan_kernels::{dispatch, reference};
 use pocketgan_runtime::{Generator, Latent, Model};
 
 use super::models::{Shape, model};
 use crate::augment::Policy;
 use crate::draws::{Stream, seed_of};
-use crate::engine::{Bank, Batch};
+use crate::engine::{Bank, Batch, Values};
 use crate::{Arena, Guards, Images, Learner, Objective, Optimizer, Options, StepError, Task, TaskError};
 
 const TAIL: Shape = Shape {
@@ -144,7 +144,9 @@ fn a_strong_pull_leaves_nothing_to_learn() {
         let mut learner =
             Learner::new(&task, Arena::new(&task, &mut work).unwrap(), &mut memory, &options).unwrap();
         let factory = learner.learned().to_vec();
-        (0..200).for_each(|_| drop(learner.step(&examples).unwrap()));
+        for _ in 0..200 {
+            learner.step(&examples).unwrap();
+        }
         let pairs = learner.learned().iter().zip(&factory);
         pairs.map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt()
     };
@@ -176,4 +178,64 @@ fn what_cannot_be_is_an_error() {
     let part = self::model(&Shape { generator: [2, 6], ..TAIL });
     let part = Model::load(&part).unwrap();
     assert_eq!(Task::new(&part).err(), Some(TaskError::PartOfALayer { step: 2 }));
+}
+
+/// What a device draws with its delta is what the learner drew: the averaged values, rounded as the delta stores them.
+#[test]
+fn a_delta_draws_what_was_learned() {
+    for preset in [(Preset::Tail, [1, 6]), (Preset::Affine, [0, 6]), (Preset::Head, [0, 1])] {
+        let bytes = model(&Shape { preset: preset.0, generator: preset.1, ..TAIL });
+        let model = Model::load(&bytes).unwrap();
+        let task = Task::new(&model).unwrap();
+        let values = images(task.image_len(), 5);
+        let examples = Images::new(&values, task.image_len());
+        let options = Options { rate: 0.3, ..Options::default() };
+        let mut work = vec![0.0; Arena::work_len(&task)];
+        let mut memory = vec![0.0; Learner::<Arena<'_>>::memory_len(&task, &options)];
+        let engine = Arena::new(&task, &mut work).unwrap();
+        let mut learner = Learner::new(&task, engine, &mut memory, &options).unwrap();
+        for _ in 0..20 {
+            learner.step(&examples).unwrap();
+        }
+        let mut delta = AlignedBytes::copy(&vec![0; learner.delta_bytes()]);
+        let len = learner.write_delta(5, delta.as_mut_slice()).unwrap();
+        assert_eq!(len, delta.len());
+        let delta = Delta::parse(&delta).unwrap();
+        assert_eq!(delta.summary().steps, 20);
+        let adapted = model.with_delta(delta, 1.0).unwrap();
+
+        // A learner that starts from the delta holds its values.
+        let task = Task::new(&adapted).unwrap();
+        let mut again = vec![0.0; learner.learned().len()];
+        task.generator().slots.read(&adapted, |at, value| again[at] = value);
+        for (&exact, &stored) in learner.learned().iter().zip(&again) {
+            assert!((exact - stored).abs() <= 2f32.powi(-11) * exact.abs() + 2f32.powi(-25));
+        }
+        let mut arena = vec![0.0; model.arena_len()];
+        let mut factory = Generator::new(&model, &mut arena).unwrap();
+        let factory: Vec<f32> = factory.generate(Latent::from_seed(4)).values.to_vec();
+        let mut arena = vec![0.0; model.arena_len()];
+        let mut generator = Generator::new(&adapted, &mut arena).unwrap();
+        let drawn: Vec<f32> = generator.generate(Latent::from_seed(4)).values.to_vec();
+
+        // The same by the engine, whose pictures the examples have no part in.
+        let mut work = vec![0.0; Arena::work_len(&task)];
+        let mut engine = Arena::new(&task, &mut work).unwrap();
+        let mut judge = vec![0.0; task.trained_len()[1]];
+        let network = task.discriminator();
+        network.slots.read(network.chain.model(), |at, value| judge[at] = value);
+        let values = Values { generator: &again, discriminator: &judge };
+        let mut arena = vec![0.0; model.arena_len().max(task.features_len())];
+        let picture = engine.picture(&task, values, |work| {
+            let mut generator = Generator::new(&adapted, &mut arena).unwrap();
+            generator.set_latent(Latent::from_seed(4));
+            generator.run_first(task.first_step());
+            let start = task.features_at();
+            work[..task.features_len()].copy_from_slice(&arena[start..start + task.features_len()]);
+        });
+        let largest = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        // Sums of at most 45 products, in another order, through three layers.
+        assert!(largest(&picture, &drawn) < 3.0 * 45.0 * f32::EPSILON * 4.0, "{preset:?}");
+        assert!(largest(&drawn, &factory) > 0.01, "{preset:?}: nothing was learned");
+    }
 }
