@@ -1,9 +1,11 @@
 //! The command line: one file per sub-command.
 
 pub mod bench;
+pub mod delta;
 pub mod demo;
 pub mod eval;
 pub mod export;
+pub mod finetune;
 pub mod import;
 pub mod inputs;
 pub mod inspect;
@@ -16,7 +18,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use pocketgan_format::AlignedBytes;
+use pocketgan_format::{AlignedBytes, Delta};
+use pocketgan_runtime::Model;
 
 /// Trains small image generators and makes files of them that run anywhere.
 #[derive(Debug, Parser)]
@@ -40,6 +43,10 @@ enum Command {
     Export(export::Args),
     /// Make a .pgan file of a generator in ONNX, and compare the two
     Import(import::Args),
+    /// Let a generator learn from some images, as a device would
+    Finetune(Box<finetune::Args>),
+    /// Look at what devices learned, and use it
+    Delta(delta::Args),
     /// Show every step of a .pgan file, and what it takes
     Inspect(inspect::Args),
     /// State in a .pgan file what one seed draws, as export and import do
@@ -61,6 +68,8 @@ impl Cli {
             Command::Eval(args) => eval::run(args),
             Command::Export(args) => export::run(args),
             Command::Import(args) => import::run(args),
+            Command::Finetune(args) => finetune::run(*args),
+            Command::Delta(args) => delta::run(args),
             Command::Inspect(args) => inspect::run(args),
             Command::Stamp(args) => stamp::run(args),
             Command::Bench(args) => bench::run(args),
@@ -68,7 +77,13 @@ impl Cli {
     }
 }
 
-/// The bytes of a `.pgan` file, aligned for the runtime.
+/// The model with a delta, as far as its file lets it move.
+pub(crate) fn with_delta<'a>(model: Model<'a>, delta: &'a [u8]) -> Result<Model<'a>> {
+    let bound = model.file().learning().map_or(f32::INFINITY, |learning| learning.rule.bound);
+    Ok(model.with_delta(Delta::parse(delta)?, bound)?)
+}
+
+/// The bytes of a `.pgan` file or a delta, aligned for the runtime.
 pub(crate) fn open(path: &Path) -> Result<AlignedBytes> {
     let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     Ok(AlignedBytes::copy(&bytes))

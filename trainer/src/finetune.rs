@@ -4,6 +4,7 @@
 //! which rule, and a small discriminator that was trained against the finished generator.
 
 mod judge;
+mod learn;
 
 use anyhow::{Context, Result, bail, ensure};
 use pocketgan_finetune::{Arena, Learner, Options as LearnerOptions, Task};
@@ -14,6 +15,8 @@ use crate::dataset::Dataset;
 use crate::export::{self, WeightType};
 
 pub use judge::JudgeOptions;
+pub use judge::channels_last;
+pub use learn::{EngineName, LearnOptions, Learned, Stopped, learn};
 
 /// How a file is to learn.
 #[derive(Clone, Debug)]
@@ -63,7 +66,7 @@ pub fn prepare(
     let tied = model.file().with_tied_biases()?;
     let tied = export::stamp(&tied)?;
     let base = File::parse(&tied)?;
-    let generator = trained_steps(&base, options)?;
+    let generator = trained_steps(&base, options.preset, options.layers)?;
     let judge = judge::train(&model, dataset, options.codes, &options.judge, progress)?;
     let judge_options =
         export::Options { weights: WeightType::F16, range: model.range(), ..export::Options::default() };
@@ -100,15 +103,15 @@ pub fn arena_bytes(file: &[u8], options: &LearnerOptions) -> Result<usize> {
 }
 
 /// First step that is trained, and one past the last.
-fn trained_steps(file: &File<'_>, options: &Options) -> Result<[u16; 2]> {
+fn trained_steps(file: &File<'_>, preset: Preset, tail: usize) -> Result<[u16; 2]> {
     let layers: Vec<u16> = file.steps().map(|step| step.layer()).collect();
     let last = *layers.last().context("the file has no step")?;
     let end = layers.len();
     let first_of = |layer: u16| layers.iter().position(|&l| l >= layer).unwrap_or(0);
-    let (first, end) = match options.preset {
+    let (first, end) = match preset {
         Preset::Tail => {
-            ensure!(options.layers > 0, "a tail has at least one layer");
-            (first_of((last + 1).saturating_sub(u16::try_from(options.layers)?)), end)
+            ensure!(tail > 0, "a tail has at least one layer");
+            (first_of((last + 1).saturating_sub(u16::try_from(tail)?)), end)
         }
         Preset::Head => (0, layers.iter().position(|&layer| layer > 0).unwrap_or(end)),
         Preset::Affine | Preset::All => (0, end),

@@ -56,6 +56,50 @@ pub trait Engine {
     fn score(&mut self, task: &Task<'_>, values: Values<'_>, image: &[f32]) -> f32;
 }
 
+impl<E: Engine + ?Sized> Engine for &mut E {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn kernels(&self) -> Kernels {
+        (**self).kernels()
+    }
+
+    fn discriminator(
+        &mut self,
+        task: &Task<'_>,
+        values: Values<'_>,
+        batch: &mut Batch<'_>,
+        gradients: &mut [f32],
+    ) -> Outcome {
+        (**self).discriminator(task, values, batch, gradients)
+    }
+
+    fn generator(
+        &mut self,
+        task: &Task<'_>,
+        values: Values<'_>,
+        batch: &mut Batch<'_>,
+        gradients: &mut [f32],
+    ) -> Outcome {
+        (**self).generator(task, values, batch, gradients)
+    }
+
+    fn draw(
+        &mut self,
+        task: &Task<'_>,
+        values: Values<'_>,
+        batch: &mut Batch<'_>,
+        each: &mut dyn FnMut(&[f32], f32),
+    ) {
+        (**self).draw(task, values, batch, each);
+    }
+
+    fn score(&mut self, task: &Task<'_>, values: Values<'_>, image: &[f32]) -> f32 {
+        (**self).score(task, values, image)
+    }
+}
+
 /// What half a step gives besides its gradient.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Outcome {

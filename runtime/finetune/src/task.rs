@@ -1,6 +1,6 @@
 //! What a model has a device learn: the layers of both networks that take part, and the tensors that move.
 
-use pocketgan_format::{Preset, Rule};
+use pocketgan_format::{Learning, Preset, Rule};
 use pocketgan_kernels::TapGemm;
 use pocketgan_runtime::Model;
 
@@ -47,7 +47,18 @@ impl<'m> Task<'m> {
     /// When it has no learning section, or its trained part is not one that this engine can train.
     pub fn new(model: &Model<'m>) -> Result<Self, TaskError> {
         let learning = model.file().learning().ok_or(TaskError::CannotLearn)?;
-        let rule = learning.rule;
+        Self::with_rule(model, &learning, learning.rule)
+    }
+
+    /// What a device would learn by another rule, with the discriminator of the file.
+    ///
+    /// # Errors
+    /// When the part that is trained by that rule is not one that this engine can train.
+    pub fn with_rule(model: &Model<'m>, learning: &Learning<'m>, rule: Rule) -> Result<Self, TaskError> {
+        let steps = model.file().step_count();
+        if rule.generator_steps().is_empty() || rule.generator_steps().end > steps {
+            return Err(TaskError::NotAChain { step: steps });
+        }
         let trained = rule.generator_steps();
         let layer_of = |index: usize| model.file().steps().nth(index).map(|step| step.layer());
         if trained.start > 0 && layer_of(trained.start - 1) == layer_of(trained.start) {

@@ -4,6 +4,8 @@
 //! In: bytes. Out: a verified view of them ([`Delta`]), or, the other way, bytes from values in single precision. Nothing here
 //! allocates, because devices write deltas too.
 
+#[cfg(feature = "alloc")]
+mod apply;
 mod check;
 mod error;
 mod merge;

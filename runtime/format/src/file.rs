@@ -232,6 +232,14 @@ impl<'a> File<'a> {
         (self.bytes.get(before).unwrap_or(&[]), self.bytes.get(behind).unwrap_or(&[]))
     }
 
+    /// Where the values of a tensor start.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn tensor_at(&self, index: usize) -> usize {
+        let weights = self.weights.as_ptr().addr() - self.bytes.as_ptr().addr();
+        let record = self.tensors.chunks_exact(TENSOR_BYTES).nth(index);
+        weights + record.map_or(0, |record| u32_at(record, 0) as usize)
+    }
+
     /// Where the record of a step starts.
     #[cfg(feature = "alloc")]
     pub(crate) fn step_at(&self, index: usize) -> usize {

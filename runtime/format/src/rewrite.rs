@@ -89,7 +89,7 @@ impl File<'_> {
 }
 
 /// Enters length and checksums, and reads the file back.
-fn seal(mut file: AlignedBytes) -> Result<AlignedBytes, FormatError> {
+pub(crate) fn seal(mut file: AlignedBytes) -> Result<AlignedBytes, FormatError> {
     let bytes = file.as_mut_slice();
     let len = length(bytes.len())?;
     put(bytes, header::FILE_BYTES, &len.to_le_bytes());

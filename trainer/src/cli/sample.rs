@@ -29,6 +29,9 @@ pub struct Args {
     /// Images in a row
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4096))]
     columns: u32,
+    /// Draw with what a device learned
+    #[arg(long, value_name = "FILE")]
+    delta: Option<PathBuf>,
     #[command(flatten)]
     inputs: InputArgs,
 }
@@ -56,7 +59,11 @@ pub fn run(args: Args) -> Result<()> {
 
 fn from_file(args: &Args) -> Result<(Vec<f32>, [usize; 3])> {
     let bytes = super::open(&args.model)?;
-    let model = Model::load(&bytes).with_context(|| format!("loading {}", args.model.display()))?;
+    let mut model = Model::load(&bytes).with_context(|| format!("loading {}", args.model.display()))?;
+    let delta = args.delta.as_deref().map(super::open).transpose()?;
+    if let (Some(delta), Some(path)) = (&delta, &args.delta) {
+        model = super::with_delta(model, delta).with_context(|| format!("loading {}", path.display()))?;
+    }
     let [height, width, channels] = model.output_shape();
     ensure!([1, 3].contains(&channels), "the model computes {height}x{width}x{channels} values, no picture");
     let inputs = args.inputs.prepare(&model)?;
@@ -81,6 +88,7 @@ fn from_file(args: &Args) -> Result<(Vec<f32>, [usize; 3])> {
 }
 
 fn from_checkpoint(args: &Args) -> Result<(Vec<f32>, [usize; 3])> {
+    ensure!(args.delta.is_none(), "a delta belongs to a .pgan file, not to a checkpoint");
     let checkpoint = checkpoint::load(&args.model)?;
     let graph = checkpoint.ema_generator(&Device::flex())?.graph();
     let network = &checkpoint.config.network;

@@ -110,7 +110,7 @@ pub(super) fn train(
 }
 
 /// `[C, H, W]` in [-1, 1] to `[H, W, C]` in a model's range.
-pub(crate) fn channels_last(
+pub fn channels_last(
     image: &[f32],
     [height, width, channels]: [usize; 3],
     [low, high]: [f32; 2],
@@ -121,7 +121,7 @@ pub(crate) fn channels_last(
 }
 
 /// `[H, W, C]` to `[C, H, W]`.
-pub(crate) fn channels_first(
+fn channels_first(
     image: &[f32],
     [height, width, channels]: [usize; 3],
 ) -> impl Iterator<Item = f32> {
