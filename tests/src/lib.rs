@@ -2,6 +2,7 @@
 
 pub mod burn;
 pub mod npy;
+pub mod shifts;
 
 use std::path::PathBuf;
 

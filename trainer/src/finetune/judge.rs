@@ -121,10 +121,7 @@ pub fn channels_last(
 }
 
 /// `[H, W, C]` to `[C, H, W]`.
-fn channels_first(
-    image: &[f32],
-    [height, width, channels]: [usize; 3],
-) -> impl Iterator<Item = f32> {
+fn channels_first(image: &[f32], [height, width, channels]: [usize; 3]) -> impl Iterator<Item = f32> {
     let pixels = height * width;
     (0..image.len()).map(move |i| image[i % pixels * channels + i / pixels])
 }
