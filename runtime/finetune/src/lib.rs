@@ -1,3 +1,5 @@
 //! Fine-tuning.
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod store;
