@@ -318,6 +318,7 @@ fn distance_is_that_of_norms() {
     assert!(near(distance(&both[4..]), 0.5) && near(distance(&both), 0.5));
     // What overflows is infinitely far.
     assert_eq!(distance(&[(replace(3), ValueType::F32, vec![3e38; 8])]), f32::INFINITY);
+    assert_eq!(distance(&[(factor(1), ValueType::F32, vec![3e38; 32])]), f32::INFINITY);
 
     let bytes = delta(&file, &[(factor(3), ValueType::F32, vec![1.5; 8])]);
     let delta = Delta::parse(&bytes).expect("sound");
