@@ -15,6 +15,23 @@ use embedded_storage::nor_flash::NorFlash;
 use pocketgan_format::crc32;
 
 /// Two slots for a delta, in a range of flash.
+///
+/// Whoever uses the active delta in place takes up the new one after [`save`](Self::save), before the next, which erases
+/// the old; and drops it before [`revert`](Self::revert) and [`factory`](Self::factory).
+///
+/// ```
+/// use embedded_storage::nor_flash::NorFlash;
+/// use pocketgan_finetune::store::Store;
+/// use pocketgan_runtime::{Delta, Model};
+///
+/// /// The model with what it learned, from flash that is mapped into memory.
+/// fn learned<'a>(flash: impl NorFlash, mapped: &'a [u8], model: Model<'a>) -> Model<'a> {
+///     let mut store = Store::new(flash, 0x000c_0000..0x0010_0000);
+///     let delta = store.active().and_then(|place| mapped.get(place.start as usize..place.end as usize));
+///     let delta = delta.and_then(|bytes| Delta::parse(bytes).ok());
+///     delta.and_then(|delta| model.with_delta(delta, 0.5).ok()).unwrap_or(model)
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Store<F> {
     flash: F,
@@ -23,7 +40,7 @@ pub struct Store<F> {
     slot_bytes: u32,
 }
 
-/// Why a delta could not be saved or loaded. What was active before still is.
+/// Why a store does not do what it was asked to. After an error of [`Store::save`] what was active before still is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError<E> {
