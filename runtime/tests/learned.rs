@@ -324,6 +324,18 @@ fn threads_draw_what_one_draws() {
 }
 
 #[test]
+fn a_file_says_nothing_of_what_was_learned() {
+    let mut program = programs::tap_gemms();
+    program.metadata.push(("exact".into(), "7 0000beef".into()));
+    let base = bytes(&program);
+    let model = Model::load(&base).expect("sound");
+    let delta = delta(model.file(), &[(factor(3), ValueType::F32, vec![1.5; 8])]);
+    let learned = model.with_delta(Delta::parse(&delta).expect("sound"), 1.0).expect("it fits");
+    assert!(model.conformance().is_some());
+    assert_eq!(learned.conformance(), None);
+}
+
+#[test]
 fn only_what_is_named_is_replaced() {
     // Tensors of the discriminator have indices of their own.
     let program = programs::tap_gemms();
