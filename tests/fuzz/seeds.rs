@@ -6,9 +6,9 @@ use std::path::Path;
 
 use half::f16;
 use pocketgan_format::{
-    Activation, Axis, Buffer, Change, Combine, Delta, DeltaSummary, File, Function, Input, Learned, Losses,
-    NestStep, Network, Operand, PANEL, Preset, Program, Role, Step, Tap, TapGemmStep, Target, TensorData,
-    ValueType,
+    Activation, Axis, Buffer, Change, Combine, Delta, DeltaSummary, File, Function, Input, LearnedTensor,
+    Losses, NestStep, Network, Operand, PANEL, Preset, Program, Role, Step, Tap, TapGemmStep, Target,
+    TensorData, ValueType,
 };
 use pocketgan_runtime::latent::Normal;
 
@@ -60,7 +60,7 @@ fn delta(network: Network, change: Change) -> Result<Vec<u8>, Box<dyn Error>> {
     let learned = |tensor: u32| {
         let old = base.tensor(tensor as usize)?;
         let target = Target { network, tensor, change };
-        Some(Learned { target, stored: old.value_type(), values: values.get(..old.rows() * PANEL)? })
+        Some(LearnedTensor { target, stored: old.value_type(), values: values.get(..old.rows() * PANEL)? })
     };
     let first = if change == Change::Factor { count - 1 } else { count - 2 };
     let learned = (first..count).filter_map(learned);
