@@ -57,7 +57,7 @@ const BOARD_TESTS_LAYER: [&str; 1] = ["pocketgan-kernels"];
 /// All that the packages inside firmware may take from others; development dependencies are free.
 const FIRMWARE_CRATES: [(&str, &[&str]); 3] = [
     ("runtime/kernels", &["half", "libm"]),
-    ("runtime/format", &["bytemuck", "crc", "half", "sha2"]),
+    ("runtime/format", &["bytemuck", "crc", "half", "libm", "salty", "sha2"]),
     (
         "runtime",
         &["bytemuck", "embedded-graphics-core", "half", "libm", "rand_core", "rand_xoshiro", "rayon"],

@@ -5,7 +5,7 @@
 #   cross   what firmware and pages depend on, checked for every target and linked for two; kernels on 64-bit ARM
 #   boards  firmware in QEMU
 #   web     the WebAssembly modules in node, and the kernels' tests in WebAssembly
-#   fuzz    hostile models and ONNX files, for FUZZ_SECONDS (60) each
+#   fuzz    hostile models, deltas and ONNX files, for FUZZ_SECONDS (60) each
 #
 # Installs what is missing with apt-get or cargo where it may, and says so where it may not. Builds in CARGO_TARGET_DIR,
 # or in target/.
@@ -210,6 +210,7 @@ part_fuzz() {
     fi
     step cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml -- -D warnings
     fuzz load address tests/fuzz/corpus/load
+    fuzz delta address tests/fuzz/corpus/delta
     onnx_cases
     # Without a sanitizer: the importer has no unsafe code, and tract would take twice as long to compile.
     fuzz import none tests/fuzz/corpus/import "$(small_onnx_cases)" --features import

@@ -50,9 +50,10 @@ impl Verdict {
 }
 
 impl Model<'_> {
-    /// What a seed draws in exact arithmetic, if the file says so.
+    /// What a seed draws in exact arithmetic, if the file says so; of a delta it says nothing.
     pub fn conformance(&self) -> Option<Conformance> {
-        self.file().get(Conformance::KEY).and_then(Conformance::parse)
+        let stated = self.file().get(Conformance::KEY).and_then(Conformance::parse);
+        stated.filter(|_| self.delta().is_none())
     }
 }
 

@@ -57,8 +57,8 @@ impl<'a> Model<'a> {
     /// The same model with what was learned, in place of what an earlier delta brought. The delta is used in place, as the
     /// file is.
     ///
-    /// `max_distance` bounds how far the delta may lead from the file, see [`Delta::distance`]: 0.5 is far, an infinite
-    /// bound allows everything.
+    /// `max_distance` bounds how far the delta may lead from the file, see [`Delta::distance`]; an infinite bound allows
+    /// everything.
     ///
     /// # Errors
     /// What [`Delta::check`] says of a delta that does not belong to this file.

@@ -12,8 +12,8 @@ use core::cell::Cell;
 use deltas::{Part, delta, encode, factor, learned, parts, replace, summary, values};
 use half::f16;
 use pocketgan_format::{
-    AlignedBytes, Change, Delta, DeltaError, DeltaSummary, File, Learned, Losses, Network, Target, ValueType,
-    signature,
+    AlignedBytes, Change, Delta, DeltaError, DeltaSummary, File, LearnedTensor, Losses, Network, Target,
+    ValueType, signature,
 };
 use pocketgan_runtime::{Generator, Latent, Model};
 use proptest::prelude::*;
@@ -318,6 +318,7 @@ fn distance_is_that_of_norms() {
     assert!(near(distance(&both[4..]), 0.5) && near(distance(&both), 0.5));
     // What overflows is infinitely far.
     assert_eq!(distance(&[(replace(3), ValueType::F32, vec![3e38; 8])]), f32::INFINITY);
+    assert_eq!(distance(&[(factor(1), ValueType::F32, vec![3e38; 32])]), f32::INFINITY);
 
     let bytes = delta(&file, &[(factor(3), ValueType::F32, vec![1.5; 8])]);
     let delta = Delta::parse(&bytes).expect("sound");
@@ -465,6 +466,6 @@ fn signing_again_replaces_a_signature() {
 fn values_come_in_rows() {
     let base = base();
     let summary = summary(&File::parse(&base).expect("sound"));
-    let part = Learned { target: replace(0), stored: ValueType::F32, values: &[0.0; 9] };
+    let part = LearnedTensor { target: replace(0), stored: ValueType::F32, values: &[0.0; 9] };
     let _ = Delta::encode(&summary, core::iter::once(part), &mut [0; 1024]);
 }

@@ -10,7 +10,7 @@ mod programs;
 use deltas::{Part, delta, factor, parts, replace, rewritten};
 use half::f16;
 use pocketgan_format::{
-    Activation, AlignedBytes, Buffer, Combine, Delta, Function, Operand, Program, Role, Step, TapGemmStep,
+    Activation, AlignedBytes, Buffer, Combine, Delta, Function, Operand, Program, Step,
     TensorData, ValueType,
 };
 use pocketgan_runtime::latent::fill_normal;
@@ -321,6 +321,18 @@ fn threads_draw_what_one_draws() {
             }
         }
     }
+}
+
+#[test]
+fn a_file_says_nothing_of_what_was_learned() {
+    let mut program = programs::tap_gemms();
+    program.metadata.push(("exact".into(), "7 0000beef".into()));
+    let base = bytes(&program);
+    let model = Model::load(&base).expect("sound");
+    let delta = delta(model.file(), &[(factor(3), ValueType::F32, vec![1.5; 8])]);
+    let learned = model.with_delta(Delta::parse(&delta).expect("sound"), 1.0).expect("it fits");
+    assert!(model.conformance().is_some());
+    assert_eq!(learned.conformance(), None);
 }
 
 #[test]

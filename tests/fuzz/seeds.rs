@@ -1,4 +1,4 @@
-//! Writes the seed corpus: one small file for each shape of step.
+//! Writes the seed corpora: one small file for each shape of step, and a delta for each kind of change.
 
 use std::error::Error;
 use std::fs;
@@ -6,14 +6,17 @@ use std::path::Path;
 
 use half::f16;
 use pocketgan_format::{
-    Activation, Axis, Buffer, Combine, Function, Input, NestStep, Operand, PANEL, Program, Role, Step, Tap,
-    TapGemmStep, TensorData, ValueType,
+    Activation, Axis, Buffer, Change, Combine, Delta, DeltaSummary, File, Function, Input, LearnedTensor,
+    Losses, NestStep, Network, Operand, PANEL, Preset, Program, Role, Step, Tap, TapGemmStep, Target,
+    TensorData, ValueType,
 };
 use pocketgan_runtime::latent::Normal;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/load");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let [folder, deltas] = ["load", "delta"].map(|target| corpus.join(target));
     fs::create_dir_all(&folder)?;
+    fs::create_dir_all(&deltas)?;
     let seeds = [
         ("dense", dense()),
         ("convolution", convolution()),
@@ -26,7 +29,44 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(folder.join(name).with_extension("pgan"), &bytes[..])?;
         println!("{name}: {} bytes", bytes.len());
     }
+    for (name, network, change) in [
+        ("replace", Network::Generator, Change::Replace),
+        ("factor", Network::Generator, Change::Factor),
+        ("discriminator", Network::Discriminator, Change::Replace),
+    ] {
+        let bytes = delta(network, change)?;
+        fs::write(deltas.join(name).with_extension("pgdl"), &bytes)?;
+        println!("{name}: {} bytes", bytes.len());
+    }
     Ok(())
+}
+
+/// A delta of `dcgan28` that changes its last layer, weights and bias or the latter only.
+fn delta(network: Network, change: Change) -> Result<Vec<u8>, Box<dyn Error>> {
+    let base = dcgan28().finish().to_bytes()?;
+    let base = File::parse(&base)?;
+    let summary = DeltaSummary {
+        base: base.sha256(),
+        seed: 1,
+        steps: 100,
+        examples: 10,
+        first: Losses { discriminator: 0.5, generator: 0.5 },
+        last: Losses { discriminator: 0.25, generator: 0.75 },
+        merged: 1,
+        preset: Preset::Tail,
+    };
+    let count = base.tensor_count() as u32;
+    let values = vec![0.125; 8 * 1024];
+    let learned = |tensor: u32| {
+        let old = base.tensor(tensor as usize)?;
+        let target = Target { network, tensor, change };
+        Some(LearnedTensor { target, stored: old.value_type(), values: values.get(..old.rows() * PANEL)? })
+    };
+    let first = if change == Change::Factor { count - 1 } else { count - 2 };
+    let learned = (first..count).filter_map(learned);
+    let mut bytes = vec![0; Delta::encoded_bytes(learned.clone())];
+    Delta::encode(&summary, learned, &mut bytes)?;
+    Ok(bytes)
 }
 
 /// Latent vector to picture at once.

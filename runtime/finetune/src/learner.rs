@@ -1,6 +1,6 @@
 //! A step of learning: draw a batch, let the discriminator follow its gradient, then the generator, and keep an average.
 
-use pocketgan_format::{Delta, DeltaError, DeltaSummary, Learned};
+use pocketgan_format::{Delta, DeltaError, DeltaSummary, LearnedTensor};
 
 use crate::augment::Policy;
 use crate::engine::{Bank, Batch, Engine, Examples, Outcome, Values};
@@ -376,7 +376,7 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
         Delta::encode(&summary, self.changes(), out)
     }
 
-    fn changes(&self) -> impl Iterator<Item = Learned<'_>> + Clone {
+    fn changes(&self) -> impl Iterator<Item = LearnedTensor<'_>> + Clone {
         self.task.generator().slots.learned(self.task.model(), self.state.average)
     }
 

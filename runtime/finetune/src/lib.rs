@@ -18,6 +18,7 @@ mod objective;
 mod optimizer;
 mod pass;
 pub mod slots;
+pub mod store;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use pocketgan_format::{Change, Delta, Learned, PANEL, Target, Tensor, ValueType};
+use pocketgan_format::{Change, Delta, LearnedTensor, PANEL, Target, Tensor, ValueType};
 use pocketgan_kernels::f16_to_f32;
 use pocketgan_runtime::Model;
 
@@ -110,7 +110,7 @@ impl Slots {
         &self,
         model: &Model<'v>,
         values: &'v [f32],
-    ) -> impl Iterator<Item = Learned<'v>> + Clone {
+    ) -> impl Iterator<Item = LearnedTensor<'v>> + Clone {
         let (slots, file) = (*self, *model.file());
         let mut last: Option<Target> = None;
         core::iter::from_fn(move || {
@@ -121,7 +121,7 @@ impl Slots {
                 Some(Tensor::F16(_)) => ValueType::F16,
                 _ => ValueType::F32,
             };
-            Some(Learned { target: next.target(), stored, values: &values[next.range()] })
+            Some(LearnedTensor { target: next.target(), stored, values: &values[next.range()] })
         })
     }
 

@@ -16,7 +16,7 @@ mod write;
 use core::fmt;
 
 pub use error::DeltaError;
-pub use write::Learned;
+pub use write::LearnedTensor;
 
 use crate::layout::{ALIGNMENT, MAX_FILE_BYTES, PANEL, bytes_at, f32_at, u16_at, u32_at, u64_at};
 use crate::{Preset, Tensor, ValueType, checksum};

@@ -1,7 +1,7 @@
 //! Reads and writes `.pgan` files and deltas of them; `FORMAT.md` and `DELTA.md` beside this crate define every byte.
 //!
-//! In: bytes. Out: a verified view of them ([`File`], [`Delta`]), or, the other way, bytes from a `Program` or from what was
-//! [`Learned`]. This crate knows no tensor library and computes nothing but checksums and how far a delta leads.
+//! In: bytes. Out: a verified view of them ([`File`], [`Delta`]), or, the other way, bytes from a `Program` or from
+//! each [`LearnedTensor`]. This crate knows no tensor library and computes nothing but checksums and how far a delta leads.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -29,7 +29,7 @@ mod writer;
 pub use checksum::crc32;
 #[cfg(feature = "ed25519")]
 pub use delta::signature;
-pub use delta::{Change, Delta, DeltaError, DeltaSummary, Learned, Losses, Network, Target};
+pub use delta::{Change, Delta, DeltaError, DeltaSummary, LearnedTensor, Losses, Network, Target};
 pub use error::FormatError;
 pub use file::File;
 pub use input::{Input, Role};

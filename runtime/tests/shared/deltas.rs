@@ -2,8 +2,8 @@
 
 use half::f16;
 use pocketgan_format::{
-    AlignedBytes, Change, Delta, DeltaError, DeltaSummary, File, Learned, Losses, Network, Preset, Program,
-    Target, Tensor, TensorData, ValueType,
+    AlignedBytes, Change, Delta, DeltaError, DeltaSummary, File, LearnedTensor, Losses, Network, Preset,
+    Program, Target, Tensor, TensorData, ValueType,
 };
 
 /// One change, with values of its own.
@@ -24,8 +24,8 @@ pub(crate) fn summary(base: &File<'_>) -> DeltaSummary {
 }
 
 /// What the parts say, in the engine's words.
-pub(crate) fn learned(parts: &[Part]) -> impl Iterator<Item = Learned<'_>> + Clone {
-    parts.iter().map(|(target, stored, values)| Learned { target: *target, stored: *stored, values })
+pub(crate) fn learned(parts: &[Part]) -> impl Iterator<Item = LearnedTensor<'_>> + Clone {
+    parts.iter().map(|(target, stored, values)| LearnedTensor { target: *target, stored: *stored, values })
 }
 
 /// A delta of these parts, in a buffer that fits.

@@ -11,7 +11,7 @@ use crate::{Change, ValueType};
 
 /// A tensor that learning moved.
 #[derive(Clone, Copy, Debug)]
-pub struct Learned<'v> {
+pub struct LearnedTensor<'v> {
     /// What it changes.
     pub target: Target,
     /// The type of the network's tensor: how the values are stored, rounded to nearest even. Factors are stored as `f32`.
@@ -20,7 +20,7 @@ pub struct Learned<'v> {
     pub values: &'v [f32],
 }
 
-impl Learned<'_> {
+impl LearnedTensor<'_> {
     fn record(&self) -> Record {
         let stored = if self.target.change == Change::Factor { ValueType::F32 } else { self.stored };
         // A slice of 2^35 values exceeds the limit of a file, which is checked before this number is used.
@@ -32,7 +32,7 @@ impl Learned<'_> {
 impl Delta<'_> {
     /// The size of what [`encode`](Self::encode) writes, in bytes; more than any buffer has where that is too much for a
     /// delta.
-    pub fn encoded_bytes<'v>(learned: impl IntoIterator<Item = Learned<'v>>) -> usize {
+    pub fn encoded_bytes<'v>(learned: impl IntoIterator<Item = LearnedTensor<'v>>) -> usize {
         let each = learned.into_iter().map(|learned| RECORD_BYTES as u64 + learned.record().byte_len());
         let bytes = each.fold(HEADER_BYTES as u64, u64::saturating_add);
         usize::try_from(bytes).unwrap_or(usize::MAX)
@@ -43,13 +43,13 @@ impl Delta<'_> {
     ///
     /// # Errors
     /// When `out` is too short, when targets are not strictly increasing or too many, and when a value or a loss is not
-    /// finite. What stands in `out` then is no delta.
+    /// finite. What stands in `out` then is of no use.
     ///
     /// # Panics
     /// When values are not whole rows of 8.
     pub fn encode<'v>(
         summary: &DeltaSummary,
-        learned: impl Iterator<Item = Learned<'v>> + Clone,
+        learned: impl Iterator<Item = LearnedTensor<'v>> + Clone,
         out: &mut [u8],
     ) -> Result<usize, DeltaError> {
         let (need, have) = (Self::encoded_bytes(learned.clone()), out.len());
