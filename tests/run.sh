@@ -70,8 +70,8 @@ part_host() {
 
     # The crates that firmware depends on with all checks of a debug build; the others as released, since building their
     # dependencies a second time would take longer than all tests.
-    step cargo test --locked -p pocketgan-format -p pocketgan-kernels -p pocketgan-runtime -p pocketgan-finetune \
-        --all-features
+    step cargo test --locked -p pocketgan-format -p pocketgan-kernels -p pocketgan-runtime --all-features
+    step cargo test --locked -p pocketgan-finetune --features std
     onnx_cases
     step cargo test --locked --release -p pocketgan-trainer -p pocketgan-tests
     step cargo test --locked --manifest-path boards/Cargo.toml -p boards-common

@@ -2,11 +2,17 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
 mod arena;
 pub mod augment;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod autodiff;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+mod backend;
 pub mod chain;
 mod draws;
 mod engine;
@@ -24,6 +30,8 @@ mod task;
 mod tests;
 
 pub use arena::Arena;
+#[cfg(any(feature = "flex", feature = "ndarray"))]
+pub use autodiff::Autodiff;
 pub use engine::{Bank, Batch, ByteImages, Engine, Examples, Images, Outcome, Values};
 pub use error::{StepError, TaskError};
 pub use guards::Guards;

@@ -96,10 +96,7 @@ impl<'p> Pass<'p> {
     fn parameters(&self, layer: &Layer, [below, output]: [&[f32]; 2], above: &[f32], gradients: &mut [f32]) {
         let slots = &self.network.slots;
         for Operation { gemm, weights, bias, factors } in self.operations(layer) {
-            let Some(bias) = slots.find(bias, Kind::Bias).map(|bias_range| (bias, bias_range)) else {
-                continue;
-            };
-            let (bias, bias_range) = bias;
+            let Some(bias_range) = slots.find(bias, Kind::Bias) else { continue };
             if let (Some(factors), Some(range)) = (factors, slots.find(bias, Kind::Factor)) {
                 let n = gemm.output.channels;
                 for_each_pixel(&gemm, |start| {
@@ -153,11 +150,7 @@ impl Operation<'_> {
 /// Passes on where each pixel that an operation writes starts.
 fn for_each_pixel(gemm: &TapGemm<'_>, mut each: impl FnMut(usize)) {
     for row in 0..gemm.rows {
-        let y = gemm.out_offset[0] + row * gemm.out_step[0];
-        for col in 0..gemm.cols {
-            let x = gemm.out_offset[1] + col * gemm.out_step[1];
-            each((y * gemm.output.width + x) * gemm.output.pixel_stride);
-        }
+        (0..gemm.cols).for_each(|col| each(gemm.output_start(row, col)));
     }
 }
 

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use pocketgan_format::{Activation, Axis, Buffer, File, NestStep, Operand, Step, TapGemmStep, ValueType};
+use pocketgan_format::{
+    Activation, Axis, Buffer, File, Learning, NestStep, Operand, Step, TapGemmStep, ValueType,
+};
 use pocketgan_runtime::Model;
 use serde_json::json;
 
@@ -88,7 +90,36 @@ pub fn run(args: Args) -> Result<()> {
     println!("\nMACs         {:>14}", grouped(file.macs()));
     println!("flash bytes  {:>14}", grouped(file.flash_bytes() as u64));
     println!("arena bytes  {:>14}  (peak in {})", grouped(file.arena_bytes() as u64), peak.unwrap_or(&""));
+    if let Some(learning) = file.learning() {
+        print_learning(file, &learning, &layers);
+    }
     Ok(())
+}
+
+/// What a device may train, and what that takes.
+fn print_learning(file: &File<'_>, learning: &Learning<'_>, layers: &[&str]) {
+    let Learning { rule, discriminator } = learning;
+    println!("\nlearns       {:>14}", rule.preset.name());
+    let mut trained: Vec<&str> = vec![];
+    for step in file.steps().skip(rule.generator_steps().start).take(rule.generator_steps().len()) {
+        let name = layers.get(usize::from(step.layer())).unwrap_or(&"");
+        if trained.last() != Some(name) {
+            trained.push(name);
+        }
+    }
+    println!("  layers: {}", trained.join(", "));
+    println!("  least squares: a = {}, b = {}, c = {}", rule.a, rule.b, rule.c);
+    println!("  learning rates: generator {}, discriminator {}", rule.lr_g, rule.lr_d);
+    println!("  bound: {} times the norm of what moves", rule.bound);
+    let trained = rule.discriminator_steps();
+    println!(
+        "  discriminator: {} layers, of which {} learn, {} MACs, {} bytes",
+        discriminator.step_count(),
+        trained.len(),
+        grouped(discriminator.macs()),
+        grouped(discriminator.flash_bytes() as u64)
+    );
+    println!("finetune arena bytes  {:>5}", grouped(file.finetune_arena_bytes() as u64));
 }
 
 fn to_json(file: &File<'_>, layers: &[&str]) -> serde_json::Value {
@@ -129,7 +160,17 @@ fn to_json(file: &File<'_>, layers: &[&str]) -> serde_json::Value {
         "sha256": hex(&file.sha256()), "latent_dim": file.latent_dim(), "inputs": inputs,
         "output_shape": file.output_shape(), "range": file.range(), "macs": file.macs(),
         "flash_bytes": file.flash_bytes(), "arena_bytes": file.arena_bytes(), "metadata": file.metadata(),
+        "finetune_arena_bytes": file.finetune_arena_bytes(), "learning": file.learning().map(learning_json),
         "steps": steps,
+    })
+}
+
+fn learning_json(learning: Learning<'_>) -> serde_json::Value {
+    let Learning { rule, discriminator } = learning;
+    json!({
+        "preset": rule.preset.name(), "codes": [rule.a, rule.b, rule.c], "lr_g": rule.lr_g, "lr_d": rule.lr_d,
+        "bound": rule.bound, "generator_steps": rule.generator, "discriminator_steps": rule.discriminator,
+        "discriminator_macs": discriminator.macs(), "discriminator_bytes": discriminator.flash_bytes(),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use pocketgan_finetune::{Arena, Engine, Images, Learner, Losses, Options, StepError, Task};
+use pocketgan_finetune::{Arena, Autodiff, Engine, Images, Learner, Losses, Options, StepError, Task};
 use pocketgan_format::{AlignedBytes, Preset, Rule};
 use pocketgan_runtime::Model;
 
@@ -30,6 +30,10 @@ pub struct LearnOptions {
 pub enum EngineName {
     /// The engine for microcontrollers
     Arena,
+    /// burn's gradients on burn-flex
+    Flex,
+    /// burn's gradients on burn-ndarray, which is slow
+    Ndarray,
 }
 
 /// What was learned.
@@ -41,7 +45,7 @@ pub struct Learned {
     pub losses: Vec<Losses>,
     /// Why learning ended before the last step.
     pub stopped: Option<Stopped>,
-    /// Memory of the engine and the learner.
+    /// Memory of the engine and the learner; of burn's engines that of the learner alone.
     pub arena_bytes: usize,
     /// Time of the steps alone.
     pub seconds: f64,
@@ -105,6 +109,8 @@ pub fn learn(
             let mut engine = Arena::new(&task, &mut work)?;
             learn_with(&task, &mut engine, work_bytes, examples, options, progress)
         }
+        EngineName::Flex => learn_with(&task, &mut Autodiff::flex(), 0, examples, options, progress),
+        EngineName::Ndarray => learn_with(&task, &mut Autodiff::ndarray(), 0, examples, options, progress),
     }
 }
 
