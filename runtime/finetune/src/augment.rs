@@ -158,3 +158,80 @@ impl Augmentation {
 fn mean(values: &[f32]) -> f32 {
     values.iter().sum::<f32>() / values.len().max(1) as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use pocketgan_runtime::latent::fill_normal;
+
+    const POLICY: Policy = Policy { translation: 0.25, cutout: 0.5, color: true };
+
+    /// `<A x - A 0, g> = <x, A' g>` for any x and g: the gradient is the transposed change.
+    #[test]
+    fn the_gradient_is_the_transposed_change() {
+        for (seed, shape) in (0..40).zip([[6, 5, 1], [5, 8, 3], [1, 4, 3], [7, 7, 2]].into_iter().cycle()) {
+            let change = POLICY.change(seed, shape, [-1.0, 1.0]);
+            let len = shape.iter().product();
+            let mut random = vec![0.0; 2 * len];
+            fill_normal(100 + seed, &mut random);
+            let (x, g) = random.split_at(len);
+            let apply = |x: &[f32]| {
+                let mut out = vec![0.0; len];
+                change.apply(shape, [-1.0, 1.0], x, &mut out);
+                out
+            };
+            let (at_x, at_zero) = (apply(x), apply(&vec![0.0; len]));
+            let mut back = vec![0.0; len];
+            change.gradient(shape, g, &mut back);
+            let dot = |a: &[f32], b: &[f32]| -> f64 {
+                a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+            };
+            let difference: Vec<f32> = at_x.iter().zip(&at_zero).map(|(a, b)| a - b).collect();
+            // Some ten roundings of values below 20, against gradients of a total below 4 len.
+            let atol = 10.0 * 20.0 * f64::from(f32::EPSILON) * 4.0 * len as f64;
+            assert!((dot(&difference, g) - dot(x, &back)).abs() < atol, "{change:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_changes_without_a_policy() {
+        let change = Policy::NONE.change(3, [4, 4, 3], [0.0, 1.0]);
+        assert_eq!(change, Augmentation::NONE);
+        let image: Vec<f32> = (0..48).map(|i| i as f32).collect();
+        let mut out = vec![0.0; 48];
+        change.apply([4, 4, 3], [0.0, 1.0], &image, &mut out);
+        assert_eq!(out, image);
+    }
+
+    #[test]
+    fn moves_and_cuts_by_hand() {
+        let change = Augmentation { shift: [1, -1], cutout: [0, 0, 1, 3], ..Augmentation::NONE };
+        let image = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let mut out = [0.0; 6];
+        // The first row is cut out, the second holds the first moved to the left; what is empty is grey.
+        change.apply([2, 3, 1], [-1.0, 0.0], &image, &mut out);
+        assert_eq!(out, [-0.5, -0.5, -0.5, 2.0, 3.0, -0.5]);
+    }
+
+    #[test]
+    fn changes_stay_in_their_ranges() {
+        let shape = [28, 28, 3];
+        let mut shifts = [[0; 2]; 2];
+        for seed in 0..2000 {
+            let change = Policy { color: true, ..Policy::GEOMETRY }.change(seed, shape, [-1.0, 1.0]);
+            for (axis, shift) in change.shift.into_iter().enumerate() {
+                shifts[axis][0] = shifts[axis][0].min(shift);
+                shifts[axis][1] = shifts[axis][1].max(shift);
+            }
+            let [top, left, bottom, right] = change.cutout;
+            assert!(bottom - top <= 14 && right - left <= 14 && bottom <= 28 && right <= 28);
+            assert!(change.brightness.abs() <= 0.5 && (0.0..=2.0).contains(&change.saturation));
+            assert!((0.5..=1.5).contains(&change.contrast));
+        }
+        // An eighth of 28, rounded; every value of nine comes up in 2,000 draws.
+        assert_eq!(shifts, [[-4, 4]; 2]);
+    }
+}

@@ -1,5 +1,5 @@
-//! The engine for computers: burn derives the gradients of a whole batch, over whichever backend. It shares no formula with the
-//! engine for microcontrollers, and is what that is tested against.
+//! The engine for computers, and the only file that names burn and its backends: burn derives the gradients of a whole batch.
+//! It shares no formula with the engine for microcontrollers, and is what that is tested against.
 //!
 //! A tap GEMM is written as what its definition says: the pixels that the taps read, side by side, times a matrix.
 
@@ -33,8 +33,24 @@ struct Trained<'p> {
 }
 
 impl Autodiff {
-    /// An engine on a device of burn, under the name of its backend.
-    pub(crate) fn on(name: &'static str, device: Device) -> Self {
+    /// On burn-flex.
+    #[cfg(feature = "flex")]
+    pub fn flex() -> Self {
+        Self::on("flex", Device::flex())
+    }
+
+    /// On burn-ndarray.
+    #[cfg(feature = "ndarray")]
+    #[allow(
+        deprecated,
+        reason = "burn prefers flex; ndarray builds without std, and is here to compare with"
+    )]
+    pub fn ndarray() -> Self {
+        Self::on("ndarray", Device::ndarray())
+    }
+
+    /// On a device of burn, under the name of its backend.
+    fn on(name: &'static str, device: Device) -> Self {
         Self { name, device: device.autodiff() }
     }
 

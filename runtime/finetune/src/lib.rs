@@ -11,8 +11,6 @@ mod arena;
 pub mod augment;
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 mod autodiff;
-#[cfg(any(feature = "flex", feature = "ndarray"))]
-mod backend;
 pub mod chain;
 mod draws;
 mod engine;

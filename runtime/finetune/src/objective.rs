@@ -161,3 +161,73 @@ pub const MAX_BATCH: usize = u64::BITS as usize;
 fn half_square(difference: f32, n: f32) -> Part {
     Part { loss: 0.5 * difference * difference / n, slope: difference / n }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Losses and slopes of two pairs by hand.
+    #[test]
+    fn least_squares_by_hand() {
+        let objective = Objective::LeastSquares { a: -1.0, b: 1.0, c: 0.5 };
+        let scores = Scores::of(2);
+        assert_eq!(objective.real(&scores, 0, 3.0), Part { loss: 1.0, slope: 1.0 });
+        assert_eq!(objective.fake(&scores, 1, 1.0), Part { loss: 1.0, slope: 1.0 });
+        assert_eq!(objective.generator(&scores, -0.5), Part { loss: 0.25, slope: -0.5 });
+        assert!(!objective.compares());
+    }
+
+    /// The sum of the parts against the formulas, and slopes against central differences: squares have no third derivative.
+    #[test]
+    fn comparing_losses_match_their_formulas() {
+        let (real, fake, distance) = ([0.3_f32, -0.7, 1.2], [0.9_f32, -0.2, 0.1], [0.5_f32, 0.4, 0.9]);
+        let mean = |values: [f32; 3]| values.iter().sum::<f32>() / 3.0;
+        let ra = |real: [f32; 3], fake: [f32; 3]| {
+            let above = real.map(|score| (score - mean(fake) - 1.0).powi(2));
+            mean(above) + mean(fake.map(|score| (score - mean(real) + 1.0).powi(2)))
+        };
+        let ls = |real: [f32; 3], fake: [f32; 3]| {
+            let hinges = core::array::from_fn(|i| (0.8 * distance[i] - real[i] + fake[i]).max(0.0));
+            0.5 * mean(hinges) - mean(real)
+        };
+        let ra_g = |real: [f32; 3], fake: [f32; 3]| ra(fake, real);
+        let ls_g = |_: [f32; 3], fake: [f32; 3]| -mean(fake);
+        type Loss<'a> = &'a dyn Fn([f32; 3], [f32; 3]) -> f32;
+        let cases: [(Objective, Loss<'_>, Loss<'_>); 2] = [
+            (Objective::RelativisticAverage, &ra, &ra_g),
+            (Objective::LossSensitive { margin: 0.8, weight: 0.5 }, &ls, &ls_g),
+        ];
+        for (objective, loss_d, loss_g) in cases {
+            let mut scores = Scores::of(3);
+            for i in 0..3 {
+                objective.note(&mut scores, i, [real[i], fake[i]], distance[i]);
+            }
+            let on_real = core::array::from_fn::<_, 3, _>(|i| objective.real(&scores, i, real[i]));
+            let on_fake = core::array::from_fn::<_, 3, _>(|i| objective.fake(&scores, i, fake[i]));
+            let for_g = core::array::from_fn::<_, 3, _>(|i| objective.generator(&scores, fake[i]));
+            let sum = |parts: &[Part]| parts.iter().map(|part| part.loss).sum::<f32>();
+            // A dozen operations on numbers below 10.
+            let atol = 12.0 * 10.0 * f32::EPSILON;
+            assert!((sum(&on_real) + sum(&on_fake) - loss_d(real, fake)).abs() < atol, "{objective:?}");
+            assert!((sum(&for_g) - loss_g(real, fake)).abs() < atol, "{objective:?}");
+            let h = 1.0 / 64.0;
+            for i in 0..3 {
+                let moved = |values: [f32; 3], by: f32| -> [f32; 3] {
+                    core::array::from_fn(|at| values[at] + if at == i { by } else { 0.0 })
+                };
+                let differences = [
+                    (loss_d(moved(real, h), fake) - loss_d(moved(real, -h), fake), on_real[i]),
+                    (loss_d(real, moved(fake, h)) - loss_d(real, moved(fake, -h)), on_fake[i]),
+                    (loss_g(real, moved(fake, h)) - loss_g(real, moved(fake, -h)), for_g[i]),
+                ];
+                for (difference, part) in differences {
+                    assert!(
+                        (difference / (2.0 * h) - part.slope).abs() < 2.0 * atol / h,
+                        "{objective:?} {i}: {} for {part:?}",
+                        difference / (2.0 * h)
+                    );
+                }
+            }
+        }
+    }
+}

@@ -73,3 +73,43 @@ fn power(mut base: f32, mut exponent: u32) -> f32 {
 }
 
 const EPSILON: f32 = 1e-8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Adam in double precision, straight from the paper.
+    fn adam(mut w: f64, gradients: &[f64], rate: f64, beta_1: f64, beta_2: f64) -> f64 {
+        let (mut m, mut v) = (0.0, 0.0);
+        for (t, g) in (1..).zip(gradients) {
+            m = beta_1 * m + (1.0 - beta_1) * g;
+            v = beta_2 * v + (1.0 - beta_2) * g * g;
+            w -= rate * (m / (1.0 - beta_1.powi(t))) / ((v / (1.0 - beta_2.powi(t))).sqrt() + 1e-8);
+        }
+        w
+    }
+
+    #[test]
+    fn adam_follows_the_paper() {
+        let gradients = [3.0, -0.5, 0.25, 1e-3, -2.0];
+        let optimizer = Optimizer::Adam { beta_1: 0.5, beta_2: 0.75 };
+        let (mut value, mut state) = ([0.5_f32], [0.0; 2]);
+        for (step, &gradient) in (1..).zip(&gradients) {
+            optimizer.step(0.01, step, &[gradient as f32], &mut value, &mut state);
+        }
+        let expected = adam(0.5, &gradients, 0.01, 0.5, 0.75);
+        // A dozen roundings of each step, which moves by at most twice the rate, and one of the value.
+        let atol = 5.0 * f64::from(f32::EPSILON) * (12.0 * 0.02 + 0.5);
+        assert!((f64::from(value[0]) - expected).abs() < atol, "{} {expected}", value[0]);
+    }
+
+    #[test]
+    fn momentum_adds_up() {
+        let (mut value, mut state) = ([1.0, 1.0], [0.0; 2]);
+        for step in 1..=3 {
+            Optimizer::Momentum { momentum: 0.5 }.step(0.25, step, &[1.0, 0.0], &mut value, &mut state);
+        }
+        // Velocities 1, 1.5 and 1.75.
+        assert_eq!(value, [1.0 - 0.25 * 4.25, 1.0]);
+    }
+}
