@@ -52,7 +52,7 @@ impl<'a> Learned<'a> {
 
 fn run(delta: &Delta<'_>, file: &File<'_>, step: &Step, kernels: &Kernels, arenas: &mut [f32]) {
     let arena_len = file.arena_bytes() / size_of::<f32>();
-    changed(delta, file, step, arenas, |operation, arenas| operation.run(kernels, arenas, arena_len));
+    changed(delta, file, step, arenas, |operation, arenas| operation.run(kernels, None, arenas, arena_len));
 }
 
 #[cfg(feature = "rayon")]
@@ -67,7 +67,7 @@ fn run_in(
     let arena_len = file.arena_bytes() / size_of::<f32>();
     // Factors are one product for each sum of many: they stay on this thread.
     changed(delta, file, step, arenas, |operation, arenas| {
-        operation.run_in(pool, kernels, arenas, arena_len)
+        operation.run_in(pool, kernels, None, arenas, arena_len)
     });
 }
 

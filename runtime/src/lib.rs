@@ -24,6 +24,7 @@ mod conformance;
 #[cfg(feature = "graphics")]
 pub mod display;
 mod error;
+mod expansion;
 mod generator;
 mod image;
 pub mod latent;

@@ -6,6 +6,7 @@ use pocketgan_format::{Delta, DeltaError, File, Function, Role, Step, TapGemmSte
 use pocketgan_kernels::{Kernels, TapGemm};
 
 use crate::LoadError;
+use crate::expansion::Expansion;
 use crate::learned::Learned;
 use crate::operation::{self, Operation};
 
@@ -142,11 +143,18 @@ impl<'a> Model<'a> {
 
     /// Runs one of the file's steps for each of some samples, whose arenas of [`arena_len`](Self::arena_len) values follow
     /// each other.
-    pub(crate) fn run(&self, step: &Step, kernels: &Kernels, arenas: &mut [f32]) {
+    pub(crate) fn run(
+        &self,
+        step: &Step,
+        kernels: &Kernels,
+        expansion: &mut Option<Expansion<'_>>,
+        arenas: &mut [f32],
+    ) {
         if let Some(learned) = &self.learned {
             learned.run(&self.file, step, kernels, arenas);
         } else if let Some(operation) = Operation::new(&self.file, step) {
-            operation.run(kernels, arenas, self.arena_len());
+            let expanded = expansion.as_mut().and_then(|expansion| expansion.next(&operation));
+            operation.run(kernels, expanded, arenas, self.arena_len());
         }
     }
 
@@ -157,12 +165,20 @@ impl<'a> Model<'a> {
         pool: &rayon::ThreadPool,
         step: &Step,
         kernels: &Kernels,
+        expansion: &mut Option<Expansion<'_>>,
         arenas: &mut [f32],
     ) {
         if let Some(learned) = &self.learned {
             learned.run_in(pool, &self.file, step, kernels, arenas);
         } else if let Some(operation) = Operation::new(&self.file, step) {
-            operation.run_in(pool, kernels, arenas, self.arena_len());
+            let expanded = expansion.as_mut().and_then(|expansion| expansion.next(&operation));
+            operation.run_in(pool, kernels, expanded, arenas, self.arena_len());
         }
+    }
+
+    /// The operations of the file in order.
+    pub(crate) fn operations(&self) -> impl Iterator<Item = Operation<'a>> + use<'a> {
+        let file = self.file;
+        file.steps().filter_map(move |step| Operation::new(&file, &step))
     }
 }

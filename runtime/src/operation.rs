@@ -4,6 +4,8 @@ use half::f16;
 use pocketgan_format::{self as format, Buffer, File, NestStep, Step, TapGemmStep, Tensor, ValueType};
 use pocketgan_kernels::{self as kernels, Axis, Kernels, MAX_AXES, Nest, Panels, Pixels, Sample, TapGemm};
 
+use crate::expansion::Expanded;
+
 /// One step, with what it refers to.
 pub(crate) enum Operation<'a> {
     /// With where in the arena it reads and writes, counted in values, and how these are stored.
@@ -22,15 +24,30 @@ impl<'a> Operation<'a> {
     }
 
     /// Runs it for each of some samples, whose arenas of `arena_len` values follow each other.
-    pub(crate) fn run(&self, kernels: &Kernels, arenas: &mut [f32], arena_len: usize) {
+    pub(crate) fn run(
+        &self,
+        kernels: &Kernels,
+        expanded: Option<Expanded<'_>>,
+        arenas: &mut [f32],
+        arena_len: usize,
+    ) {
         match self {
             &Self::TapGemm { ref gemm, input, output, values: ValueType::F32 } => {
-                in_batches(arenas, arena_len, [input, output], |samples| (kernels.tap_gemm)(gemm, samples));
+                in_batches(arenas, arena_len, [input, output], |samples| match expanded {
+                    Some(Expanded { kernels, form, weights }) => {
+                        (kernels.tap_gemm)(&form, gemm, weights, samples);
+                    }
+                    None => (kernels.tap_gemm)(gemm, samples),
+                });
             }
             &Self::TapGemm { ref gemm, input, output, values: ValueType::F16 } => {
                 let halves: &mut [f16] = bytemuck::cast_slice_mut(arenas);
-                let run = |samples: &mut [Sample<'_, f16>]| (kernels.tap_gemm_f16)(gemm, samples);
-                in_batches(halves, 2 * arena_len, [input, output], run);
+                in_batches(halves, 2 * arena_len, [input, output], |samples| match expanded {
+                    Some(Expanded { kernels, form, weights }) => {
+                        (kernels.tap_gemm_f16)(&form, gemm, weights, samples);
+                    }
+                    None => (kernels.tap_gemm_f16)(gemm, samples),
+                });
             }
             Self::Nest { nest, axes, axis_count } => {
                 let nest = Nest { axes: &axes[..*axis_count], ..*nest };
@@ -50,6 +67,7 @@ impl Operation<'_> {
         &self,
         pool: &rayon::ThreadPool,
         kernels: &Kernels,
+        expanded: Option<Expanded<'_>>,
         arenas: &mut [f32],
         arena_len: usize,
     ) {
@@ -60,17 +78,32 @@ impl Operation<'_> {
                 pool.install(|| {
                     arenas
                         .par_chunks_mut(share * arena_len)
-                        .for_each(|part| self.run(kernels, part, arena_len));
+                        .for_each(|part| self.run(kernels, expanded, part, arena_len));
                 });
             }
             &Self::TapGemm { ref gemm, input, output, values: ValueType::F32 } => {
-                crate::parallel::run(pool, gemm, borrow(arenas, input, output), kernels.tap_gemm);
+                let sample = borrow(arenas, input, output);
+                match expanded {
+                    Some(Expanded { kernels, form, weights }) => {
+                        crate::parallel::run(pool, gemm, sample, &|gemm, samples| {
+                            (kernels.tap_gemm)(&form, gemm, weights, samples);
+                        });
+                    }
+                    None => crate::parallel::run(pool, gemm, sample, &kernels.tap_gemm),
+                }
             }
             &Self::TapGemm { ref gemm, input, output, values: ValueType::F16 } => {
-                let halves = bytemuck::cast_slice_mut(arenas);
-                crate::parallel::run(pool, gemm, borrow(halves, input, output), kernels.tap_gemm_f16);
+                let sample = borrow(bytemuck::cast_slice_mut(arenas), input, output);
+                match expanded {
+                    Some(Expanded { kernels, form, weights }) => {
+                        crate::parallel::run(pool, gemm, sample, &|gemm, samples| {
+                            (kernels.tap_gemm_f16)(&form, gemm, weights, samples);
+                        });
+                    }
+                    None => crate::parallel::run(pool, gemm, sample, &kernels.tap_gemm_f16),
+                }
             }
-            Self::Nest { .. } => self.run(kernels, arenas, arena_len),
+            Self::Nest { .. } => self.run(kernels, None, arenas, arena_len),
         }
     }
 }
@@ -106,7 +139,7 @@ fn borrow<T>(arena: &mut [T], input: usize, output: usize) -> Sample<'_, T> {
 }
 
 /// Samples whose positions a kernel sees at once: enough to fill its tiles where a sample has one position.
-const BATCH: usize = 16;
+pub(crate) const BATCH: usize = 16;
 
 fn tap_gemm<'a>(file: &File<'a>, step: &TapGemmStep) -> Option<Operation<'a>> {
     let gemm = gemm(file, step)?;

@@ -5,12 +5,15 @@ use std::vec::Vec;
 use pocketgan_kernels::{PANEL, Panels, Pixels, Sample, Tap, TapGemm};
 use rayon::ThreadPool;
 
+/// What computes an operation. Where it reads other weights than the operation's, that has more positions than one.
+type Kernel<'a, T> = dyn Fn(&TapGemm<'_>, &mut [Sample<'_, T>]) + Sync + 'a;
+
 /// Runs an operation on one sample, in as many parts as the pool has threads if that pays.
 pub(crate) fn run<T: Send + Sync>(
     pool: &ThreadPool,
     gemm: &TapGemm<'_>,
     sample: Sample<'_, T>,
-    kernel: fn(&TapGemm<'_>, &mut [Sample<'_, T>]),
+    kernel: &Kernel<'_, T>,
 ) {
     let Sample { input, output } = sample;
     let macs = gemm.rows * gemm.cols * gemm.taps.len() * gemm.input.channels * gemm.output.channels;
@@ -25,7 +28,7 @@ fn in_parts<T: Send + Sync>(
     parts: usize,
     gemm: &TapGemm<'_>,
     Sample { input, output }: Sample<'_, T>,
-    kernel: fn(&TapGemm<'_>, &mut [Sample<'_, T>]),
+    kernel: &Kernel<'_, T>,
 ) {
     let positions = [gemm.rows, gemm.cols, gemm.output.height, gemm.output.width];
     if parts < 2 {
@@ -133,7 +136,7 @@ mod tests {
             let input: Vec<f32> = (0..gemm.input.len()).map(value).collect();
             let (mut whole, mut parted) =
                 (std::vec![0.5; output.len() + 3], std::vec![0.5; output.len() + 3]);
-            let kernel = reference::KERNELS.tap_gemm;
+            let kernel = &reference::KERNELS.tap_gemm;
             kernel(&gemm, &mut [Sample { input: &input, output: &mut whole }]);
             for parts in 2..9 {
                 let sample = Sample { input: &input[..], output: &mut parted[..] };

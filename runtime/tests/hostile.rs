@@ -41,6 +41,7 @@ fn draw_with(file: &[u8], kernels: Kernels) -> Option<Vec<f32>> {
     let model = Model::load(file).ok()?;
     // As firmware would: an arena of fixed size, larger requests are refused.
     let mut arena = vec![0.0; 1 << 16];
+    let mut expanded = vec![0.0; 1 << 16];
     let mut generator = Generator::with_kernels(&model, &mut arena, kernels).ok()?;
     let file = model.file();
     let positions = |step: &Step| match step {
@@ -50,6 +51,8 @@ fn draw_with(file: &[u8], kernels: Kernels) -> Option<Vec<f32>> {
     if file.steps().map(|step| positions(&step)).sum::<u64>() > 1 << 20 {
         return None;
     }
+    let len = generator.expansion_len().min(expanded.len());
+    generator.expand(&mut expanded[..len]);
     for index in 0..model.inputs().len() {
         fill_normal(1 + index as u64, generator.input(index));
     }

@@ -252,7 +252,7 @@ fn many_pictures_are_those_drawn_alone() {
 fn wide(values: ValueType) -> Program {
     const N: u16 = 1024;
     let bytes = 4 * u32::from(N);
-    let mut builder = programs::Builder::new(&[(Role::Latent, [1, 1, N.into()])]);
+    let mut builder = programs::Builder::new(&[(pocketgan_format::Role::Latent, [1, 1, N.into()])]);
     let [a, b, picture] = [0; 3].map(|_| builder.reserve(N.into()));
     let numbers = |len: u32| -> Vec<f32> {
         (0..len).map(|i| (i % 1009 * 7919 % 1009) as f32 / 16_000.0 - 0.03).collect()
@@ -263,7 +263,7 @@ fn wide(values: ValueType) -> Program {
     let buffer = |offset| Buffer { offset, height: 1, width: 1, channels: N, pixel_stride: N };
     let nest = (Function::Identity, Combine::Sum);
     builder.nest(nest, &[[N.into(), 1, 0, 1]], 0, (programs::arena(0), programs::NONE, a));
-    builder.program.steps.push(Step::TapGemm(TapGemmStep {
+    builder.program.steps.push(Step::TapGemm(pocketgan_format::TapGemmStep {
         activation: Activation::Tanh,
         layer: 1,
         first_tap: 0,

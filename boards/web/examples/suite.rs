@@ -7,7 +7,7 @@ use core::ffi::c_void;
 use std::panic;
 
 use pocketgan_kernels::testing::tap_gemm::Bound;
-use pocketgan_kernels::{Kernels, dispatch, testing};
+use pocketgan_kernels::{ExpansionKernels, Kernels, dispatch, testing};
 
 /// Runs part `part` of the suite on implementation `index`. Returns whether there is such a part; traps when it fails.
 #[unsafe(no_mangle)]
@@ -23,9 +23,17 @@ pub extern "C" fn run_part(index: usize, part: usize) -> bool {
         5 => testing::nest::forms(kernels),
         6 => testing::nest::broken_promises(kernels, traps),
         7 => gradients(kernels.map_or("", |kernels| kernels.name)),
+        8 => expansion(kernels.and_then(|kernels| dispatch::expansion(&kernels))),
         _ => return false,
     }
     true
+}
+
+/// The suite of expanded operations.
+fn expansion(kernels: Option<ExpansionKernels>) {
+    testing::expansion::ragged(kernels);
+    testing::expansion::edges(kernels);
+    testing::expansion::broken_promises(kernels, traps);
 }
 
 /// The suite of the gradients of an instruction set.

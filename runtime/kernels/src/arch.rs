@@ -40,6 +40,50 @@ macro_rules! tiled_gradients {
     }};
 }
 
+/// Expanded operations with vectors of `$lanes` values, in functions of an instruction set's own. Evaluated only where it
+/// was established that the CPU has `$features`.
+#[allow(unused_macros, reason = "a target may have no implementation")]
+macro_rules! winograd_kernels {
+    ($name:literal, $lanes:literal, $tiling:expr $(, $features:literal)?) => {{
+        use half::f16;
+        use $crate::tiled::Activations;
+        use $crate::{ExpansionKernels, Form, Sample, TapGemm, winograd};
+
+        $(#[target_feature(enable = $features)])?
+        fn run<A: Activations>(
+            op: &TapGemm<'_>,
+            expanded: &[f32],
+            scratch: &mut [f32],
+            samples: &mut [Sample<'_, A>],
+        ) {
+            winograd::run::<_, _, A, $lanes>($tiling, op, expanded, scratch, samples);
+        }
+
+        #[allow(unused_unsafe, reason = "without features it is safe")]
+        fn tap_gemm<A: Activations>(
+            form: &Form,
+            op: &TapGemm<'_>,
+            expanded: &[f32],
+            samples: &mut [Sample<'_, A>],
+        ) {
+            let len = winograd::scratch_len(form, op, expanded, $lanes, samples);
+            winograd::on_stack(len, &mut |scratch| {
+                // SAFETY: whoever evaluates the macro has established the features.
+                unsafe { run(op, expanded, scratch, samples) }
+            });
+        }
+
+        ExpansionKernels {
+            name: $name,
+            form: |op| winograd::form(op, $lanes),
+            pays: |op, samples, from| winograd::pays(op, samples, from, $lanes, 1.0),
+            expand: |form, op, expanded| winograd::expand(form, op, $lanes, expanded),
+            tap_gemm: tap_gemm::<f32>,
+            tap_gemm_f16: tap_gemm::<f16>,
+        }
+    }};
+}
+
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 #[cfg(arm_fpu)]
@@ -64,4 +108,4 @@ use x86_64 as target;
 
 #[cfg(any(test, feature = "std"))]
 pub(crate) use target::fma_loops;
-pub(crate) use target::{COUNT, available, available_exact, gradients, gradients_exact};
+pub(crate) use target::{COUNT, available, available_exact, expansions, gradients, gradients_exact};

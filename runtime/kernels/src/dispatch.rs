@@ -2,7 +2,9 @@
 //!
 //! In: the CPU. Out: function pointers. Firmware that names one implementation links no other.
 
-use crate::{GradientKernels, NestFn, TapGemm, TapGemmF16Fn, TapGemmFn, arch, portable, reference};
+use crate::{
+    ExpansionKernels, GradientKernels, NestFn, TapGemm, TapGemmF16Fn, TapGemmFn, arch, portable, reference,
+};
 
 /// One implementation of every operation.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,11 @@ pub fn gradients() -> GradientKernels {
 /// The fastest gradients that give the bits of [`mod@reference`] on every CPU, a NaN's own bits apart.
 pub fn gradients_exact() -> GradientKernels {
     last(arch::gradients_exact()).unwrap_or(portable::GRADIENTS)
+}
+
+/// The expanded operations that go with some kernels: those of the same name, if there are any.
+pub fn expansion(kernels: &Kernels) -> Option<ExpansionKernels> {
+    arch::expansions().into_iter().flatten().find(|expansion| expansion.name == kernels.name)
 }
 
 /// Every implementation that this CPU has: the reference first, the fastest last.

@@ -2,6 +2,9 @@
 //!
 //! Two operations: the tap GEMM carries the work, the loop nest does all else. In: slices of activations and weights. Out:
 //! slices of activations. Nothing here allocates, and nothing here knows the file or the network.
+//!
+//! On hosts a tap GEMM may have a second form, for which its weights are expanded into a buffer of the caller's: see
+//! [`ExpansionKernels`].
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -20,6 +23,7 @@ pub mod dispatch;
 mod dots;
 #[allow(dead_code, reason = "a target may have no implementation in `arch`")]
 mod exact;
+mod expansion;
 mod function;
 mod gradient;
 mod half_float;
@@ -39,8 +43,13 @@ pub mod testing;
 mod tiled;
 #[allow(dead_code, reason = "a target may have no implementation in `arch`")]
 mod vector_nest;
+#[allow(dead_code, reason = "a target may have no implementation in `arch`")]
+mod widened;
+#[allow(dead_code, reason = "a target may have no implementation in `arch`")]
+mod winograd;
 
 pub use dispatch::Kernels;
+pub use expansion::{ExpandedFn, ExpansionKernels, Form, Storage};
 pub use function::Function;
 pub use gradient::{GradientKernels, InputGradientFn, WeightGradientFn, activation_gradient};
 pub use half_float::{f16_to_f32, f32_to_f16};

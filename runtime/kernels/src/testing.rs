@@ -4,6 +4,8 @@
 //! every promise of an operation in turn. `POCKETGAN_SEED` repeats a failure. Firmware, which has no `std`, runs the part
 //! [`on_device`].
 
+#[cfg(any(test, feature = "std"))]
+pub mod expansion;
 pub mod gradient;
 pub mod nest;
 pub mod tap_gemm;
@@ -128,6 +130,27 @@ macro_rules! gradient_tests {
     };
 }
 
+/// Stamps the suite on an implementation of expanded operations: an expression of type `Option<ExpansionKernels>`.
+#[macro_export]
+macro_rules! expansion_tests {
+    ($expansion:expr) => {
+        #[test]
+        fn ragged_expanded_operations_match_the_reference() {
+            $crate::testing::expansion::ragged($expansion);
+        }
+
+        #[test]
+        fn expanded_edge_shapes_match_the_reference() {
+            $crate::testing::expansion::edges($expansion);
+        }
+
+        #[test]
+        fn broken_promises_of_expanded_operations_panic() {
+            $crate::testing::expansion::broken_promises($expansion, $crate::testing::panics);
+        }
+    };
+}
+
 /// Runs something and says whether it panicked. [`panics`], unless a panic ends the program.
 pub type Panics = fn(&dyn Fn()) -> bool;
 
@@ -138,7 +161,7 @@ pub fn panics(run: &dyn Fn()) -> bool {
 }
 
 #[cfg(any(test, feature = "std"))]
-fn or_skip(kernels: Option<Kernels>) -> Option<Kernels> {
+fn or_skip<T>(kernels: Option<T>) -> Option<T> {
     if kernels.is_none() {
         println!("skipped: this CPU has not the instructions");
     }

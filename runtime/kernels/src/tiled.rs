@@ -52,11 +52,17 @@ pub(crate) fn tap_gemm<S: Simd<L>, P: Simd<PANEL>, A: Activations, const L: usiz
 pub(crate) fn path<const L: usize>(op: &TapGemm<'_>, samples: usize) -> &'static str {
     if op.rows * op.cols * samples == 1 {
         "vector times matrix: one position"
-    } else if dots::fit(op, op.output.channels, L, 2 * CHUNK * L) {
+    } else if few_channels(op, op.output.channels, L) {
         "dot products: few channels out"
     } else {
         "tiles in registers"
     }
+}
+
+/// Whether the last `left` output channels are computed as dot products, with vectors of `lanes` values.
+#[inline(always)]
+pub(crate) fn few_channels(op: &TapGemm<'_>, left: usize, lanes: usize) -> bool {
+    dots::fit(op, left, lanes, 2 * CHUNK * lanes)
 }
 
 /// The storage of weights is looked at for each tap and chunk, so that there is one instance of the rest.
@@ -73,7 +79,7 @@ fn run<S: Simd<L>, P: Simd<PANEL>, A: Activations, const L: usize>(
     while first < n {
         let group = Group { op, first };
         match n - first {
-            left if !S::IN_ORDER && dots::fit(op, left, L, 2 * CHUNK * L) => {
+            left if !S::IN_ORDER && few_channels(op, left, L) => {
                 dots::run(tiling.wide, &group, buffers.panel.0.as_flattened_mut(), samples);
             }
             // A group is at least a panel.
@@ -462,6 +468,35 @@ fn add_rows<S: Simd<L>, P: Simd<PANEL>, A: Activations, const L: usize, const C:
     tiling.wide.outline(Tile { inputs, slots: core::array::from_fn(|i| rows[i].sum), panel, sums });
 }
 
+/// Adds the product of rows of inputs, each as long as the panel or longer, and the panel's vectors of channels to `$acc`.
+///
+/// A macro, since compilers do not inline closures that two functions share, and then keep no sum in a register.
+macro_rules! add_product {
+    ($simd:expr, $inputs:expr, $panel:expr, $acc:ident) => {{
+        use $crate::tiled::{STEP, add_products};
+
+        let a = $inputs.map(|input| &input[..$panel.len()]);
+        if S::ONE_STEP {
+            for k in 0..$panel.len() {
+                add_products($simd, a.map(|a| a[k]), &$panel[k], &mut $acc);
+            }
+        } else {
+            let (a, b) = (a.map(|a| a.as_chunks::<STEP>()), $panel.as_chunks::<STEP>());
+            // Lengths known to the compiler: no check per channel.
+            for (k, b) in b.0.iter().enumerate() {
+                let a: [&[f32; STEP]; R] = core::array::from_fn(|i| &a[i].0[k]);
+                for k in 0..STEP {
+                    add_products($simd, a.map(|a| a[k]), &b[k], &mut $acc);
+                }
+            }
+            for (k, b) in b.1.iter().enumerate() {
+                add_products($simd, core::array::from_fn(|i| a[i].1[k]), b, &mut $acc);
+            }
+        }
+    }};
+}
+pub(crate) use add_product;
+
 /// `R` rows times `C` vectors of channels.
 struct Tile<'a, const L: usize, const C: usize, const R: usize> {
     inputs: [&'a [f32]; R],
@@ -477,30 +512,13 @@ impl<S: Simd<L>, const L: usize, const C: usize, const R: usize> InnerLoop<S, L>
     #[allow(clippy::needless_range_loop, reason = "iterators over registers are not always inlined")]
     #[inline(always)]
     fn run(self, simd: S) {
-        let a = self.inputs.map(|input| &input[..self.panel.len()]);
         let mut acc = [[simd.splat(0.0); C]; R];
         for i in 0..R {
             for j in 0..C {
                 acc[i][j] = simd.load(&self.sums[self.slots[i]][j]);
             }
         }
-        if S::ONE_STEP {
-            for k in 0..self.panel.len() {
-                add_products(simd, a.map(|a| a[k]), &self.panel[k], &mut acc);
-            }
-        } else {
-            let (a, b) = (a.map(|a| a.as_chunks::<STEP>()), self.panel.as_chunks::<STEP>());
-            // Lengths known to the compiler: no check per channel.
-            for (k, b) in b.0.iter().enumerate() {
-                let a: [&[f32; STEP]; R] = core::array::from_fn(|i| &a[i].0[k]);
-                for k in 0..STEP {
-                    add_products(simd, a.map(|a| a[k]), &b[k], &mut acc);
-                }
-            }
-            for (k, b) in b.1.iter().enumerate() {
-                add_products(simd, core::array::from_fn(|i| a[i].1[k]), b, &mut acc);
-            }
-        }
+        add_product!(simd, self.inputs, self.panel, acc);
         for i in 0..R {
             for j in 0..C {
                 simd.store(acc[i][j], &mut self.sums[self.slots[i]][j]);
@@ -512,7 +530,7 @@ impl<S: Simd<L>, const L: usize, const C: usize, const R: usize> InnerLoop<S, L>
 /// The outer product of one channel's `R` inputs and `C` vectors of weights.
 #[allow(clippy::needless_range_loop, reason = "iterators over registers are not always inlined")]
 #[inline(always)]
-fn add_products<S: Simd<L>, const L: usize, const C: usize, const R: usize>(
+pub(crate) fn add_products<S: Simd<L>, const L: usize, const C: usize, const R: usize>(
     simd: S,
     a: [f32; R],
     b: &[[f32; L]; C],
@@ -531,7 +549,7 @@ fn add_products<S: Simd<L>, const L: usize, const C: usize, const R: usize>(
 }
 
 /// Channels between two checks of lengths.
-const STEP: usize = 8;
+pub(crate) const STEP: usize = 8;
 
 /// Positions whose sums lie on the stack at a time.
 const BLOCK: usize = 128;

@@ -1,8 +1,10 @@
 //! 64-bit Arm.
 
+mod expansion;
 mod gradient;
 mod neon;
 
+pub(crate) use expansion::expansions;
 pub(crate) use gradient::{gradients, gradients_exact};
 
 use crate::Kernels;

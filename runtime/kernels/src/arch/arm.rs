@@ -9,7 +9,7 @@ mod helium;
 use half::f16;
 
 use crate::blocks::{DOT_CHUNK, DOT_PARTS, Position, Tiles};
-use crate::{GradientKernels, Kernels, PANEL, f16_to_f32};
+use crate::{ExpansionKernels, GradientKernels, Kernels, PANEL, f16_to_f32};
 
 /// Length of [`available`].
 pub(crate) const COUNT: usize = 1 + cfg!(arm_helium) as usize;
@@ -25,6 +25,11 @@ pub(crate) fn available() -> [Option<Kernels>; COUNT] {
 /// What this CPU has of implementations that give the bits of the reference, the fastest last.
 pub(crate) fn available_exact() -> [Option<Kernels>; COUNT] {
     // These have no multiplication of vectors that is rounded apart; the portable implementation serves.
+    [None; COUNT]
+}
+
+/// None: microcontrollers have no RAM for it.
+pub(crate) fn expansions() -> [Option<ExpansionKernels>; COUNT] {
     [None; COUNT]
 }
 

@@ -1,6 +1,6 @@
 //! Architectures without an implementation of their own.
 
-use crate::{GradientKernels, Kernels};
+use crate::{ExpansionKernels, GradientKernels, Kernels};
 
 /// Length of [`available`].
 pub(crate) const COUNT: usize = 0;
@@ -12,6 +12,11 @@ pub(crate) fn available() -> [Option<Kernels>; COUNT] {
 
 /// None.
 pub(crate) fn available_exact() -> [Option<Kernels>; COUNT] {
+    []
+}
+
+/// None.
+pub(crate) fn expansions() -> [Option<ExpansionKernels>; COUNT] {
     []
 }
 

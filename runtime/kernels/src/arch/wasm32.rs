@@ -1,8 +1,10 @@
 //! WebAssembly: a module says at compile time what it needs, so that a page chooses between modules.
 
+mod expansion;
 mod gradient;
 mod lanes;
 
+pub(crate) use expansion::expansions;
 pub(crate) use gradient::{gradients, gradients_exact};
 use lanes::Lanes;
 

@@ -3,8 +3,10 @@
 mod amx;
 mod avx2;
 mod avx512;
+mod expansion;
 mod gradient;
 
+pub(crate) use expansion::expansions;
 pub(crate) use gradient::{gradients, gradients_exact};
 
 use crate::Kernels;

@@ -356,7 +356,7 @@ fn compare(kernels: Kernels, bound: Bound, sizes: &Sizes, random: &mut Random) {
 }
 
 /// A batch of which each sample has an equal part of the values.
-fn samples<'a, A>(input: &'a [A], output: &'a mut [A], batch: usize) -> Vec<Sample<'a, A>> {
+pub(super) fn samples<'a, A>(input: &'a [A], output: &'a mut [A], batch: usize) -> Vec<Sample<'a, A>> {
     let outputs = output.chunks_exact_mut(output.len() / batch);
     let inputs = input.chunks_exact(input.len() / batch);
     inputs.zip(outputs).map(|(input, output)| Sample { input, output }).collect()
@@ -366,6 +366,11 @@ fn samples<'a, A>(input: &'a [A], output: &'a mut [A], batch: usize) -> Vec<Samp
 fn tolerance(activation: Activation, k: usize, product_error: f32, size: f32) -> f32 {
     // Each side may be off by k * eps/2 * sum|a*b| (Higham 2002, section 3.1); twice that covers `size`'s own rounding.
     let sum = (2.0 * k as f32 * f32::EPSILON + product_error) * size;
+    activation_tolerance(activation, sum, size)
+}
+
+/// How far the activation lets two values lie apart that lie `sum` apart before, and are no larger than `size`.
+pub(super) fn activation_tolerance(activation: Activation, sum: f32, size: f32) -> f32 {
     // The activation scales it by at most its steepest slope, and each side adds the activation's own error.
     match activation {
         Activation::Identity | Activation::Relu => sum,

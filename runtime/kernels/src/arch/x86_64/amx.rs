@@ -58,11 +58,13 @@ fn layout(op: &TapGemm<'_>, samples: usize) -> Option<block::Layout> {
     if pays && !op.taps.is_empty() { block::layout(op, samples) } else { None }
 }
 
+/// Whether an operation is computed with these tiles.
+pub(super) fn uses_tiles(op: &TapGemm<'_>, samples: usize) -> bool {
+    matches!(op.weights, Panels::F16(_)) && layout(op, samples).is_some()
+}
+
 fn path(op: &TapGemm<'_>, samples: usize) -> &'static str {
-    match (op.weights, layout(op, samples)) {
-        (Panels::F16(_), Some(_)) => "tiles of bfloat16 pairs",
-        _ => tiled::path::<16>(op, samples),
-    }
+    if uses_tiles(op, samples) { "tiles of bfloat16 pairs" } else { tiled::path::<16>(op, samples) }
 }
 
 #[cfg(test)]
