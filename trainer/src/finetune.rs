@@ -31,8 +31,6 @@ pub struct Options {
     pub lr_g: f32,
     /// Learning rate of the discriminator.
     pub lr_d: f32,
-    /// Layers of the discriminator that do not learn, counted from the picture: what it sees stays, how it judges moves.
-    pub frozen: usize,
     /// See [`Rule::bound`].
     pub bound: f32,
     /// How its discriminator is made.
@@ -43,11 +41,10 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             preset: Preset::Tail,
-            layers: 2,
+            layers: 1,
             codes: [-1.0, 1.0, 0.0],
             lr_g: 1e-3,
             lr_d: 2e-3,
-            frozen: 0,
             bound: 4.0,
             judge: JudgeOptions::default(),
         }
@@ -77,8 +74,6 @@ pub fn prepare(
     let judge = File::parse(&judge)?;
     let [a, b, c] = options.codes;
     let steps = u16::try_from(judge.step_count())?;
-    let frozen = u16::try_from(options.frozen)?;
-    ensure!(frozen < steps, "the discriminator has {steps} layers, of which at least one learns");
     let rule = Rule {
         preset: options.preset,
         a,
@@ -88,7 +83,7 @@ pub fn prepare(
         lr_d: options.lr_d,
         bound: options.bound,
         generator,
-        discriminator: [frozen, steps],
+        discriminator: [0, steps],
     };
     // How much memory that takes can be said once the section is there to be read.
     let unsized_file = base.with_learning(&rule, &judge, 0)?;

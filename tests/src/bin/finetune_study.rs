@@ -46,7 +46,7 @@ struct Args {
     #[arg(long, default_value_t = 3)]
     seeds: u64,
     /// Steps
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 2000)]
     steps: usize,
     /// Images in a step
     #[arg(long, default_value_t = 8)]
@@ -60,9 +60,6 @@ struct Args {
     /// Steps for which the judge is trained
     #[arg(long, default_value_t = 500)]
     judge_steps: usize,
-    /// Layers of the judge that do not learn
-    #[arg(long, default_value_t = 0)]
-    frozen: usize,
     /// Share of the past in the average
     #[arg(long, default_value_t = 0.99)]
     ema_decay: f32,
@@ -85,7 +82,7 @@ struct Args {
     #[arg(long)]
     no_guards: bool,
     /// Images of each kind that are compared
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 5000)]
     samples: usize,
 }
 
@@ -107,12 +104,7 @@ fn main() -> Result<()> {
     let digits = load(&args, Source::Mnist, Split::Train)?;
     let judge = JudgeOptions { width: args.judge_width, steps: args.judge_steps, ..JudgeOptions::default() };
     let lr_g = finetune::Options::default().lr_g;
-    let options = finetune::Options {
-        judge,
-        frozen: args.frozen,
-        lr_d: args.lr_ratio * lr_g,
-        ..finetune::Options::default()
-    };
+    let options = finetune::Options { judge, lr_d: args.lr_ratio * lr_g, ..finetune::Options::default() };
     let base = finetune::prepare(&bytes, &digits, &options, |_, _| {})?;
     let model = Model::load(&base)?;
     let spec = args.data.join(DEFAULT_FEATURES).display().to_string();

@@ -49,7 +49,7 @@ struct LearningArgs {
     #[arg(long, value_name = "PART", value_enum)]
     finetune: Option<PresetName>,
     /// Layers of `--finetune tail`
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     finetune_layers: u16,
     /// Data set of the model, for the discriminator that goes along; by default the one it was trained on
     #[arg(long, value_enum)]

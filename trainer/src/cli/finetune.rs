@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, value_enum)]
     preset: Option<PresetName>,
     /// Layers of `--preset tail`
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     layers: u16,
     /// Who computes gradients
     #[arg(long, value_enum, default_value_t = EngineName::Arena)]
