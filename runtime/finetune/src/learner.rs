@@ -329,6 +329,11 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
         &self.task
     }
 
+    /// The engine.
+    pub fn engine_mut(&mut self) -> &mut E {
+        &mut self.engine
+    }
+
     /// Steps since the start.
     pub fn steps(&self) -> u32 {
         self.step
@@ -351,7 +356,7 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
 
     /// Size of [`write_delta`](Self::write_delta)'s bytes.
     pub fn delta_bytes(&self) -> usize {
-        Delta::encoded_bytes(self.changes())
+        self.task.delta_bytes()
     }
 
     /// Writes what was learned from so many examples to the start of `out`; returns its length in bytes.

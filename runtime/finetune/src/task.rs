@@ -130,6 +130,11 @@ impl<'m> Task<'m> {
         [self.generator.slots.len(), self.discriminator.slots.len()]
     }
 
+    /// Size of a delta of what is learned.
+    pub fn delta_bytes(&self) -> usize {
+        self.generator.slots.delta_bytes(&self.model)
+    }
+
     /// Step of the generator before which everything is frozen.
     pub fn first_step(&self) -> usize {
         self.rule.generator_steps().start
