@@ -131,4 +131,4 @@ pub const RECEIVED: usize = 8;
 const BATCH: usize = 2;
 
 /// Of the file's learning rates.
-const SMALL_RATE: f32 = 4.0;
+const SMALL_RATE: f32 = 20.0;
