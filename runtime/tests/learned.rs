@@ -10,8 +10,7 @@ mod programs;
 use deltas::{Part, delta, factor, parts, replace, rewritten};
 use half::f16;
 use pocketgan_format::{
-    Activation, AlignedBytes, Buffer, Combine, Delta, Function, Operand, Program, Step,
-    TensorData, ValueType,
+    Activation, AlignedBytes, Buffer, Combine, Delta, Function, Operand, Program, Step, TensorData, ValueType,
 };
 use pocketgan_runtime::latent::fill_normal;
 use pocketgan_runtime::{Generator, Kernels, Model, dispatch};

@@ -9,12 +9,12 @@ use embedded_io::{Read, Write};
 use embedded_storage::nor_flash::NorFlash;
 use pocketgan_finetune::store::Store;
 use pocketgan_finetune::{Arena, ByteImages, Engine, Examples, Learner, TaskError};
-use pocketgan_format::crc32;
+use pocketgan_format::{DeltaSummary, crc32};
 use pocketgan_runtime::{Delta, DeltaError, Generator, Kernels, Latent, Model, dispatch};
 
 use crate::command::{Command, HELP};
 use crate::frame::Receiver;
-use crate::plan::Parts;
+use crate::plan::{Memory, Parts, line_bytes};
 use crate::terminal::{Closed, Terminal};
 use crate::{Display, Plan, RECEIVED, TextDisplay};
 
@@ -32,7 +32,9 @@ pub struct Device<'a, P, F> {
     /// At least [`Plan::arena_len`], at an address that is a multiple of 16.
     pub arena: &'a mut [f32],
     /// The fastest kernels that the board has, see [`dispatch::best`].
-    pub kernels: Kernels,
+    pub fast: Kernels,
+    /// Those that give the same bits as every other board's, see [`dispatch::exact`].
+    pub exact: Kernels,
     /// How it learns, until it is told otherwise.
     pub plan: Plan,
     /// RAM that is in use.
@@ -83,7 +85,7 @@ enum Stop {
 impl<P: Read + Write, F: NorFlash> Device<'_, P, F> {
     /// Talks until told to end.
     pub fn run(self) -> End {
-        let Self { model, port, store, examples, arena, kernels, plan, usage } = self;
+        let Self { model, port, store, examples, arena, fast, exact, plan, usage } = self;
         let mut terminal = Terminal::new(port);
         let model = match Model::load(model) {
             Ok(model) => model,
@@ -94,7 +96,7 @@ impl<P: Read + Write, F: NorFlash> Device<'_, P, F> {
             }
         };
         let mode = Mode { exact: false, plan };
-        let mut talk = Talk { terminal, store, examples, kernels, usage, received: 0 };
+        let mut talk = Talk { terminal, store, examples, fast, exact, usage, received: 0 };
         talk.run(&model, arena, mode).unwrap_or(End::Exit)
     }
 }
@@ -104,7 +106,8 @@ struct Talk<'a, P, F> {
     terminal: Terminal<P>,
     store: Store<F>,
     examples: &'a [u8],
-    kernels: Kernels,
+    fast: Kernels,
+    exact: Kernels,
     usage: fn() -> Usage,
     /// Pictures that came over the line, if any are in use.
     received: usize,
@@ -137,20 +140,21 @@ impl<P: Read + Write, F: NorFlash> Talk<'_, P, F> {
 
     /// Loads what is stored, and does what it is told until something else is stored.
     fn session(&mut self, model: &Model<'_>, arena: &mut [f32], mode: Mode) -> Result<Next, Stop> {
+        let mut memory = Memory::new(arena);
+        // First of all, so that pictures stay where they are from session to session.
+        let [received, frame] = memory.take_bytes(line_bytes(model))?;
+        let base = self.stored(model, &mut memory)?;
+        // By reference: it has 3 KB, and a copy would be as much stack again.
+        let task = mode.plan.task(&base);
+        let task = task.as_ref().map_err(|error| *error)?;
         let options = mode.plan.options();
-        let parts = Parts::new(&mode.plan.task(model)?, &options, arena)?;
-        let base = self.stored(model, parts.stored)?;
-        let task = mode.plan.task(&base)?;
+        let Parts { fresh, work, memory } = Parts::new(task, &options, &mut memory)?;
         let (kernels, gradients) = match mode.exact {
-            false => (self.kernels, dispatch::gradients()),
-            true if self.kernels.nest.is_none() => {
-                (dispatch::exact().without_nests(), dispatch::gradients_exact())
-            }
-            true => (dispatch::exact(), dispatch::gradients_exact()),
+            true => (self.exact, dispatch::gradients_exact()),
+            false => (self.fast, dispatch::gradients()),
         };
-        let engine = Arena::with_kernels(&task, parts.work, kernels, gradients)?;
-        let learner = Learner::new(&task, engine, parts.memory, &options)?;
-        let (received, frame, fresh) = (parts.received, parts.frame, parts.fresh);
+        let engine = Arena::with_kernels(task, work, kernels, gradients)?;
+        let learner = Learner::new(task, engine, memory, &options)?;
         let mut session = Session { talk: self, base, learner, mode, received, frame, fresh };
         loop {
             let line = session.talk.terminal.line()?;
@@ -168,27 +172,23 @@ impl<P: Read + Write, F: NorFlash> Talk<'_, P, F> {
     }
 
     /// The model with the stored delta, if there is one that is of use.
-    fn stored<'m>(&mut self, model: &Model<'m>, buffer: &'m mut [u8]) -> Result<Model<'m>, Closed> {
-        let bytes = match self.store.load(buffer) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => {
-                self.terminal.say(format_args!("drawing as the file says"))?;
-                return Ok(*model);
-            }
+    fn stored<'m>(&mut self, model: &Model<'m>, memory: &mut Memory<'m>) -> Result<Model<'m>, Stop> {
+        let bytes = match self.store.load(memory.bytes()) {
+            Ok(delta) => delta.map_or(0, <[u8]>::len),
             Err(error) => {
                 self.terminal.say(format_args!("what is stored is ignored: {error}"))?;
-                return Ok(*model);
+                0
             }
         };
-        match Delta::parse(bytes).and_then(|delta| with_delta(model, delta)) {
-            Ok(learned) => {
-                let (steps, examples) = learned.delta().map_or((0, 0), |delta| {
-                    let summary = delta.summary();
-                    (summary.steps, summary.examples)
-                });
+        let [stored] = memory.take_bytes([bytes])?;
+        if stored.is_empty() {
+            self.terminal.say(format_args!("drawing as the file says"))?;
+            return Ok(*model);
+        }
+        match Delta::parse(stored).and_then(|delta| Ok((delta.summary(), with_delta(model, delta)?))) {
+            Ok((DeltaSummary { steps, examples, .. }, learned)) => {
                 self.terminal.say(format_args!(
-                    "drawing as learned in {steps} steps from {examples} examples, {} bytes",
-                    bytes.len()
+                    "drawing as learned in {steps} steps from {examples} examples, {bytes} bytes"
                 ))?;
                 Ok(learned)
             }

@@ -43,6 +43,7 @@ impl Plan {
     ///
     /// # Errors
     /// When the model cannot learn by this plan.
+    #[inline(never)]
     pub fn task<'m>(self, model: &Model<'m>) -> Result<Task<'m>, TaskError> {
         let learning = model.file().learning().ok_or(TaskError::CannotLearn)?;
         let end = learning.rule.discriminator[1];
@@ -58,18 +59,58 @@ impl Plan {
     /// # Errors
     /// When the model cannot learn by this plan.
     pub fn arena_len(self, model: &Model<'_>) -> Result<usize, TaskError> {
-        Ok(Lengths::of(&self.task(model)?, &self.options()).total())
+        let task = self.task(model)?;
+        let delta = values(task.delta_bytes());
+        let received = line_bytes(model).into_iter().map(values).sum::<usize>();
+        Ok(received + delta + Parts::lengths(&task, &self.options()).iter().sum::<usize>())
     }
 }
 
-/// The parts of an arena.
+/// What is left of an arena.
+pub(crate) struct Memory<'a> {
+    rest: &'a mut [f32],
+    taken: usize,
+}
+
+impl<'a> Memory<'a> {
+    pub(crate) fn new(arena: &'a mut [f32]) -> Self {
+        Self { rest: arena, taken: 0 }
+    }
+
+    /// All of it, as bytes.
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        bytemuck::cast_slice_mut(self.rest)
+    }
+
+    /// Takes so many parts off it, or none.
+    fn take<const N: usize>(&mut self, lens: [usize; N]) -> Result<[&'a mut [f32]; N], TaskError> {
+        let len: usize = lens.iter().sum();
+        if len > self.rest.len() {
+            let bytes = |values: usize| values * size_of::<f32>();
+            let (need_bytes, have_bytes) = (bytes(self.taken + len), bytes(self.taken + self.rest.len()));
+            return Err(TaskError::MemoryTooSmall { need_bytes, have_bytes });
+        }
+        self.taken += len;
+        Ok(lens.map(|len| {
+            let (part, behind) = core::mem::take(&mut self.rest).split_at_mut(len);
+            self.rest = behind;
+            part
+        }))
+    }
+
+    /// Takes so many bytes off it, which start at a multiple of 16 if the arena does.
+    pub(crate) fn take_bytes<const N: usize>(
+        &mut self,
+        lens: [usize; N],
+    ) -> Result<[&'a mut [u8]; N], TaskError> {
+        let parts = self.take(lens.map(values))?;
+        let mut lens = lens.into_iter();
+        Ok(parts.map(|part| &mut bytemuck::cast_slice_mut(part)[..lens.next().unwrap_or(0)]))
+    }
+}
+
+/// What a learner and its engine use of an arena.
 pub(crate) struct Parts<'a> {
-    /// Pictures that came over the line.
-    pub(crate) received: &'a mut [u8],
-    /// The frame that is coming.
-    pub(crate) frame: &'a mut [u8],
-    /// The delta in use.
-    pub(crate) stored: &'a mut [u8],
     /// The delta of what is being learned.
     pub(crate) fresh: &'a mut [u8],
     /// What the engine works in, and the generator between steps.
@@ -78,45 +119,30 @@ pub(crate) struct Parts<'a> {
     pub(crate) memory: &'a mut [f32],
 }
 
-/// Their lengths in `f32`, in that order. The first four are the same in every plan, so that pictures stay where they are.
-struct Lengths([usize; 6]);
-
-impl Lengths {
-    fn of(task: &Task<'_>, options: &Options) -> Self {
-        let image_bytes = task.image_len();
-        let bytes = [RECEIVED * image_bytes, image_bytes + frame::OVERHEAD_BYTES];
-        let [received, frame] = bytes.map(values);
-        let delta = values(task.delta_bytes());
+impl<'a> Parts<'a> {
+    fn lengths(task: &Task<'_>, options: &Options) -> [usize; 3] {
         let memory = Learner::<Arena<'_>>::memory_len(task, options);
-        Self([received, frame, delta, delta, Arena::work_len(task).next_multiple_of(4), memory])
+        [values(task.delta_bytes()), Arena::work_len(task).next_multiple_of(4), memory]
     }
 
-    fn total(&self) -> usize {
-        self.0.iter().sum()
+    /// Takes them off what is left.
+    ///
+    /// # Errors
+    /// When that is too short.
+    pub(crate) fn new(
+        task: &Task<'_>,
+        options: &Options,
+        memory: &mut Memory<'a>,
+    ) -> Result<Self, TaskError> {
+        let [fresh, work, memory] = memory.take(Self::lengths(task, options))?;
+        Ok(Self { fresh: bytemuck::cast_slice_mut(fresh), work, memory })
     }
 }
 
-impl<'a> Parts<'a> {
-    /// Divides an arena.
-    ///
-    /// # Errors
-    /// When it is too short.
-    pub(crate) fn new(task: &Task<'_>, options: &Options, arena: &'a mut [f32]) -> Result<Self, TaskError> {
-        let lengths = Lengths::of(task, options);
-        let bytes = |values: usize| values * size_of::<f32>();
-        let (need_bytes, have_bytes) = (bytes(lengths.total()), bytes(arena.len()));
-        if have_bytes < need_bytes {
-            return Err(TaskError::MemoryTooSmall { need_bytes, have_bytes });
-        }
-        let mut rest = arena;
-        let [received, frame, stored, fresh, work, memory] = lengths.0.map(|len| {
-            let (part, behind) = core::mem::take(&mut rest).split_at_mut(len);
-            rest = behind;
-            part
-        });
-        let [received, frame, stored, fresh] = [received, frame, stored, fresh].map(bytemuck::cast_slice_mut);
-        Ok(Self { received, frame, stored, fresh, work, memory })
-    }
+/// Bytes of the pictures that come over the line, and of the frame that is coming.
+pub(crate) fn line_bytes(model: &Model<'_>) -> [usize; 2] {
+    let image_bytes = model.output_shape().iter().product::<usize>();
+    [RECEIVED * image_bytes, image_bytes + frame::OVERHEAD_BYTES]
 }
 
 /// `f32` values that so many bytes take, in whole units of the 16 bytes to which deltas are aligned.

@@ -17,15 +17,14 @@ pub struct Aligned<const LEN: usize>(pub [f32; LEN]);
 
 /// Talks over `port`, and keeps what it learns in the file `learned.flash`.
 pub fn learn(port: impl Read + Write, model: &[u8], examples: &[u8], arena: &mut [f32], plan: Plan) -> ! {
-    stack::paint();
     let flash =
         File::open(c"learned.flash").ok().map(|file| FileFlash::<_, SECTOR_BYTES>::open(file, 2 * SECTORS));
     let end = match flash {
         Some(Ok(flash)) => {
             let store = Store::new(flash, 0..(2 * SECTORS * SECTOR_BYTES) as u32);
             // Convolutions are all that a chain has, and loop nests are most of the code.
-            let kernels = dispatch::best().without_nests();
-            Device { model, port, store, examples, arena, kernels, plan, usage: stack::usage }.run()
+            let (fast, exact) = (dispatch::best().without_nests(), dispatch::exact().without_nests());
+            Device { model, port, store, examples, arena, fast, exact, plan, usage: stack::usage }.run()
         }
         _ => {
             hprintln!("error: the file learned.flash cannot be opened");

@@ -46,7 +46,8 @@ fn main() -> Result<ExitCode> {
         store: Store::new(flash, 0..(2 * SECTORS * SECTOR_BYTES) as u32),
         examples: &examples,
         arena: bytemuck::cast_slice_mut(&mut arena),
-        kernels: dispatch::best(),
+        fast: dispatch::best(),
+        exact: dispatch::exact(),
         plan,
         usage: Usage::default,
     };
