@@ -10,7 +10,7 @@ use embedded_storage::nor_flash::NorFlash;
 use pocketgan_finetune::store::Store;
 use pocketgan_finetune::{Arena, ByteImages, Engine, Examples, Learner, TaskError};
 use pocketgan_format::{DeltaSummary, crc32};
-use pocketgan_runtime::{Delta, DeltaError, Generator, Kernels, Latent, Model, dispatch};
+use pocketgan_runtime::{Delta, DeltaError, Generator, Kernels, Latent, Model, StartError, dispatch};
 
 use crate::command::{Command, HELP};
 use crate::frame::Receiver;
@@ -66,6 +66,8 @@ pub enum End {
 struct Mode {
     exact: bool,
     plan: Plan,
+    /// Whether what is stored is used.
+    stored: bool,
 }
 
 /// Why a session ends.
@@ -80,6 +82,7 @@ enum Next {
 enum Stop {
     Closed,
     Task(TaskError),
+    Start(StartError),
 }
 
 impl<P: Read + Write, F: NorFlash> Device<'_, P, F> {
@@ -95,7 +98,7 @@ impl<P: Read + Write, F: NorFlash> Device<'_, P, F> {
                 return End::Failed;
             }
         };
-        let mode = Mode { exact: false, plan };
+        let mode = Mode { exact: false, plan, stored: true };
         let mut talk = Talk { terminal, store, examples, fast, exact, usage, received: 0 };
         talk.run(&model, arena, mode).unwrap_or(End::Exit)
     }
@@ -119,16 +122,27 @@ impl<P: Read + Write, F: NorFlash> Talk<'_, P, F> {
         let mut before = None;
         loop {
             match (self.session(model, arena, mode), before) {
-                (Ok(Next::Again), _) => before = Some(mode),
+                (Ok(Next::Again), _) => {
+                    mode.stored = true;
+                    before = Some(mode);
+                }
                 (Ok(Next::Switch(other)), _) => {
                     before = Some(mode);
                     mode = other;
                 }
                 (Ok(Next::End(end)), _) => return Ok(end),
                 (Err(Stop::Closed), _) => return Err(Closed),
+                (Err(Stop::Start(error)), _) => {
+                    self.terminal.say(format_args!("error: {error}"))?;
+                    return Ok(End::Failed);
+                }
                 (Err(Stop::Task(error)), Some(last)) if last != mode => {
                     self.terminal.say(format_args!("not here: {error}"))?;
                     mode = last;
+                }
+                (Err(Stop::Task(error)), _) if mode.stored => {
+                    self.terminal.say(format_args!("what is stored is ignored: {error}"))?;
+                    mode.stored = false;
                 }
                 (Err(Stop::Task(error)), _) => {
                     self.terminal.say(format_args!("error: {error}"))?;
@@ -143,7 +157,17 @@ impl<P: Read + Write, F: NorFlash> Talk<'_, P, F> {
         let mut memory = Memory::new(arena);
         // First of all, so that pictures stay where they are from session to session.
         let [received, frame] = memory.take_bytes(line_bytes(model))?;
-        let base = self.stored(model, &mut memory)?;
+        let base = match mode.stored {
+            true => self.stored(model, &mut memory)?,
+            false => None,
+        };
+        let base = match base {
+            Some(learned) => learned,
+            None => {
+                self.terminal.say(format_args!("drawing as the file says"))?;
+                *model
+            }
+        };
         // By reference: it has 3 KB, and a copy would be as much stack again.
         let task = mode.plan.task(&base);
         let task = task.as_ref().map_err(|error| *error)?;
@@ -153,6 +177,7 @@ impl<P: Read + Write, F: NorFlash> Talk<'_, P, F> {
             true => (self.exact, dispatch::gradients_exact()),
             false => (self.fast, dispatch::gradients()),
         };
+        Generator::with_kernels(&base, work, kernels).map_err(Stop::Start)?;
         let engine = Arena::with_kernels(task, work, kernels, gradients)?;
         let learner = Learner::new(task, engine, memory, &options)?;
         let mut session = Session { talk: self, base, learner, mode, received, frame, fresh };
@@ -171,32 +196,32 @@ impl<P: Read + Write, F: NorFlash> Talk<'_, P, F> {
         }
     }
 
-    /// The model with the stored delta, if there is one that is of use.
-    fn stored<'m>(&mut self, model: &Model<'m>, memory: &mut Memory<'m>) -> Result<Model<'m>, Stop> {
-        let bytes = match self.store.load(memory.bytes()) {
-            Ok(delta) => delta.map_or(0, <[u8]>::len),
-            Err(error) => {
-                self.terminal.say(format_args!("what is stored is ignored: {error}"))?;
-                0
-            }
+    /// The model with the stored delta, if there is one that is of use; only such a one takes memory.
+    fn stored<'m>(&mut self, model: &Model<'m>, memory: &mut Memory<'m>) -> Result<Option<Model<'m>>, Stop> {
+        let len = match self.store.load(memory.bytes()) {
+            Ok(None) => return Ok(None),
+            Ok(Some(bytes)) => match Delta::parse(bytes).and_then(|delta| with_delta(model, delta)) {
+                Ok(_) => bytes.len(),
+                Err(error) => return self.ignore(error),
+            },
+            Err(error) => return self.ignore(error),
         };
-        let [stored] = memory.take_bytes([bytes])?;
-        if stored.is_empty() {
-            self.terminal.say(format_args!("drawing as the file says"))?;
-            return Ok(*model);
-        }
-        match Delta::parse(stored).and_then(|delta| Ok((delta.summary(), with_delta(model, delta)?))) {
-            Ok((DeltaSummary { steps, examples, .. }, learned)) => {
-                self.terminal.say(format_args!(
-                    "drawing as learned in {steps} steps from {examples} examples, {bytes} bytes"
-                ))?;
-                Ok(learned)
-            }
-            Err(error) => {
-                self.terminal.say(format_args!("what is stored is ignored: {error}"))?;
-                Ok(*model)
-            }
-        }
+        let [bytes] = memory.take_bytes([len])?;
+        let delta = match Delta::parse(bytes) {
+            Ok(delta) => delta,
+            Err(error) => return self.ignore(error),
+        };
+        let DeltaSummary { steps, examples, .. } = delta.summary();
+        let terminal = &mut self.terminal;
+        terminal
+            .say(format_args!("drawing as learned in {steps} steps from {examples} examples, {len} bytes"))?;
+        Ok(with_delta(model, delta).ok())
+    }
+
+    /// Says why the stored delta is not used.
+    fn ignore<T>(&mut self, reason: impl fmt::Display) -> Result<Option<T>, Stop> {
+        self.terminal.say(format_args!("what is stored is ignored: {reason}"))?;
+        Ok(None)
     }
 }
 
