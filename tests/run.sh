@@ -63,7 +63,7 @@ part_host() {
     step cargo clippy --locked --workspace --all-targets -- -D warnings
     # One at a time, so that the host's `std` does not reach the firmware.
     local package
-    for package in boards-build boards-common host kernel-suite mps2-an386 mps3-an547 web; do
+    for package in boards-arm boards-build boards-common host kernel-suite mps2-an386 mps3-an547 netduinoplus2 web; do
         step cargo clippy --locked --manifest-path boards/Cargo.toml -p "$package" -- -D warnings
     done
     RUSTDOCFLAGS=-Dwarnings step cargo doc --locked --workspace --no-deps
@@ -144,9 +144,14 @@ part_boards() {
     has_cross_compiler || return 0
     host_board >"$scratch/host.out"
     same_output host
+    learning host host_console
     if has qemu-system-arm qemu-system-arm; then
         board mps2-an386 thumbv7em-none-eabihf
         board mps3-an547 thumbv8m.main-none-eabihf
+        board netduinoplus2 thumbv7em-none-eabihf
+        learning_board mps2-an386 thumbv7em-none-eabihf
+        learning_board mps3-an547 thumbv8m.main-none-eabihf
+        learning_board netduinoplus2 thumbv7em-none-eabihf
         suite thumbv7em-none-eabihf mps2-an386 mps2-an500
         suite thumbv8m.main-none-eabihf mps3-an547
         suite thumbv6m-none-eabi mps2-an385
@@ -253,6 +258,69 @@ host_board() {
 board() {
     on_target "$2" "boards/$1" run --locked --release >"$scratch/$1.out"
     same_output "$1"
+}
+
+# learning_board NAME TARGET: a board that learns.
+learning_board() {
+    on_target "$2" "boards/$1" build --locked --release --bin "$1-learn"
+    learning "$1" emulate "$1" "$CARGO_TARGET_DIR/$2/release/$1-learn"
+}
+
+# learning NAME COMMAND...: a console learns, is switched off, and draws what it has learned: the same bits on every board.
+learning() {
+    local name=$1 folder=$scratch/$1-learning
+    shift
+    mkdir "$folder"
+    first_session | talk "$folder" "$@"
+    second_session | talk "$folder" "$@"
+    diff boards/mps2-an386/expected-learning.out "$folder/out" || die "$name learns something else"
+    echo "$name: learns as expected"
+}
+
+# What is said to a console.
+first_session() { printf '%s\n' exact 'plan small' 'draw 3' 'learn 32' loss save 'draw 3' 'learn 1' revert exit; }
+
+# The same after the power was off: two examples, the second of which arrives only once noise is over.
+second_session() {
+    local len=784
+    head -c $((2 * len)) boards/common/examples/bold-digits.raw >"$scratch/examples"
+    cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p host --bin frames \
+        "$scratch/examples" "$len" >"$scratch/frames"
+    printf '%s\n' exact 'draw 3' examples 'example 2'
+    head -c 1000 "$scratch/frames"
+    printf 'noise\0'
+    cat "$scratch/frames"
+    printf '%s\n' examples revert 'draw 3' factory exit
+}
+
+# talk FOLDER COMMAND...: runs a console in a folder, adds what it says to FOLDER/out, and tells it what comes on standard
+# input, once it speaks: a serial line that is not switched on yet would lose it.
+talk() {
+    local folder=$1 console
+    shift
+    rm -f "$scratch/line"
+    mkfifo "$scratch/line"
+    "$@" "$folder" <"$scratch/line" >"$folder/said" &
+    console=$!
+    exec 3>"$scratch/line"
+    until grep -q '^drawing' "$folder/said" || ! kill -0 "$console" 2>/dev/null; do sleep 0.1; done
+    cat >&3
+    exec 3>&-
+    wait "$console" || die "the console failed: $(tail -n 3 "$folder/said")"
+    cat "$folder/said" >>"$folder/out"
+}
+
+# emulate MACHINE ELF FOLDER: a board with its serial line on standard input and output, and its flash in a folder.
+emulate() {
+    cd "$3"
+    exec timeout 120 qemu-system-arm -M "$1" -nographic -monitor none -serial stdio -icount shift=0 \
+        -semihosting-config enable=on,target=native -kernel "$2"
+}
+
+# host_console FOLDER: this computer as a board that learns.
+host_console() {
+    exec cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p host --bin console -- \
+        "${model%.pgan}-tail.pgan" "$1/learned.flash" boards/common/examples/bold-digits.raw small
 }
 
 # same_output BOARD: what the board printed is what every board prints, times apart.

@@ -1,4 +1,4 @@
-//! Chooses the memory map by the target, and places the model whose layers are counted.
+//! Chooses the memory map by the target, and places the models whose layers and steps are counted.
 
 use core::error::Error;
 use std::path::PathBuf;
@@ -13,13 +13,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let name = if script == map { map } else { "memory.x" };
     fs::copy(PathBuf::from("memory").join(map), out.join(name))?;
-    fs::copy(MODEL, out.join("model.pgan"))?;
+    for (file, name) in [(MODEL, "model.pgan"), (LEARNING_MODEL, "learning.pgan"), (EXAMPLES, "examples.raw")]
+    {
+        fs::copy(file, out.join(name))?;
+        println!("cargo::rerun-if-changed={file}");
+    }
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rustc-link-arg-bins=-T{script}");
     println!("cargo::rerun-if-changed=memory");
-    println!("cargo::rerun-if-changed={MODEL}");
     Ok(())
 }
 
-/// Relative to this file.
+// Relative to this file.
 const MODEL: &str = "../../models/mnist-dcgan28/mnist-dcgan28.pgan";
+const LEARNING_MODEL: &str = "../../models/mnist-dcgan28/mnist-dcgan28-tail.pgan";
+const EXAMPLES: &str = "../common/examples/bold-digits.raw";

@@ -21,10 +21,37 @@ main() {
     loops thumbv7em-none-eabihf thumbv7em cortex-m4
     loops thumbv8m.main-none-eabihf thumbv8.1m.main cortex-m55
     echo
+    echo '| machine | plan | frozen | forward | input gradients | weight gradients | rest | together | without frozen |'
+    echo '|---|---|---:|---:|---:|---:|---:|---:|---:|'
+    steps thumbv7em-none-eabihf mps2-an386
+    steps thumbv8m.main-none-eabihf mps3-an547
+    steps riscv32imafc-unknown-none-elf virt
+    echo
     (cd ../mps2-an386 && cargo build --quiet --release)
-    echo '| crate | least | mps2-an386 |'
-    echo '|---|---:|---:|'
-    join -t '|' <(sizes least) <(sizes mps2-an386) | sed 's/|/ | /g; s/.*/| & |/'
+    local programs=(least mps2-an386 least_learn mps2-an386-learn) table
+    echo "| crate |$(printf ' %s |' "${programs[@]}")"
+    echo '|---|---:|---:|---:|---:|'
+    table=$(sizes "${programs[0]}")
+    local program
+    for program in "${programs[@]:1}"; do
+        table=$(join -t '|' -a 1 -a 2 -e 0 -o auto <(echo "$table") <(sizes "$program"))
+    done
+    sed 's/|/ | /g; s/.*/| & |/' <<<"$table"
+}
+
+# steps TARGET MACHINE: a row for each plan; instructions for each multiplication, and millions of both.
+steps() {
+    cargo build --quiet --release --bin count_step --target "$1"
+    ./emulate.sh "$2" "$CARGO_TARGET_DIR/$1/release/count_step" | awk -F '|' -v machine="$2" '
+        { products[$1] += $3; total[$1] += $4 }
+        $2 == "frozen" { frozen_products = $3; frozen = $4; row = "| " machine " | " $1 " |" }
+        $2 != "rest" { row = row sprintf(" %.2f M, %.2f |", $4 / 1e6, $4 / $3) }
+        $2 == "rest" {
+            moving = total[$1] - frozen
+            of = products[$1] - frozen_products
+            printf "%s %.2f M | %.2f M, %.2f | %.2f M, %.2f |\n", row, $4 / 1e6, total[$1] / 1e6, total[$1] / products[$1],
+                moving / 1e6, moving / of
+        }'
 }
 
 # layers TARGET MACHINE: a row for each implementation; layers 1 to 4 and 5 to 8 are phases of one each.
@@ -88,10 +115,11 @@ sizes() {
         {
             seen[$1] = 1
             name = "core, libm, compiler_builtins, start-up"
+            if ($4 ~ /pocketgan_finetune/) name = "pocketgan-finetune"
             if ($4 ~ /pocketgan_format/) name = "pocketgan-format"
             if ($4 ~ /pocketgan_runtime/) name = "pocketgan-runtime"
             if ($4 ~ /pocketgan_kernels/) name = "pocketgan-kernels"
-            if ($4 ~ /boards_common|mps2_an386|cortex_m_rt_main|cortex_m_semihosting/) name = "main, and what was inlined there"
+            if ($4 ~ /boards_common|boards_arm|mps2_an386|least_learn|cortex_m_rt_main|cortex_m_semihosting/) name = "main, and what was inlined there"
             bytes[name] += $2
             bytes["~ together"] += $2
         }

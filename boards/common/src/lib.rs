@@ -1,13 +1,23 @@
-//! What every board shares: the traits that a board implements, the loop that uses them, and pictures as text.
+//! What every board shares: the traits that a board implements, the loop that uses them, pictures as text, and the console of
+//! a board that learns.
 //!
-//! A board gives a display, a storage and a clock; the rest is here, in `no_std` without an allocator.
+//! A board gives a display, a storage and a clock, and, to learn, a serial line and flash; the rest is here, in `no_std`
+//! without an allocator.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod command;
+mod console;
+pub mod flash;
+pub mod frame;
+mod plan;
 mod run;
+mod terminal;
 mod text;
 
+pub use console::{Device, End, Usage};
+pub use plan::{Plan, RECEIVED};
 pub use run::{Report, RunError, SEEDS, run};
 pub use text::TextDisplay;
 

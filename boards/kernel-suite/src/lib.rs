@@ -13,6 +13,8 @@ pub use machine::{exit, instructions, print};
 
 use core::panic::PanicInfo;
 
+use pocketgan_kernels::TapGemm;
+
 /// Runs the program and ends the machine with its status.
 fn start() -> ! {
     unsafe extern "Rust" {
@@ -27,6 +29,20 @@ fn start() -> ! {
 pub fn panic(info: &PanicInfo<'_>) -> ! {
     print(format_args!("{info}\n"));
     exit(false)
+}
+
+/// How many pixels inside the input all positions read together.
+pub fn pixels_read(op: &TapGemm<'_>) -> usize {
+    let axis = |axis: usize, count: usize, extent: usize| {
+        move |tap: &[i16; 2]| {
+            let inside = |p: &usize| {
+                (p * op.in_step[axis]).checked_add_signed(tap[axis].into()).is_some_and(|p| p < extent)
+            };
+            (0..count).filter(inside).count()
+        }
+    };
+    let (rows, cols) = (axis(0, op.rows, op.input.height), axis(1, op.cols, op.input.width));
+    op.taps.iter().map(|tap| rows(tap) * cols(tap)).sum()
 }
 
 /// Defines what a program needs besides `fn firmware()`.

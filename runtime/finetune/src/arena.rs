@@ -59,6 +59,12 @@ impl<'a> Arena<'a> {
         Ok(Self { work, kernels, gradients })
     }
 
+    /// The memory that it works in, free between steps: large enough for the arena of a generator, for one. The next step
+    /// overwrites it.
+    pub fn work(&mut self) -> &mut [f32] {
+        self.work
+    }
+
     /// The picture that the generator draws of the features that `features` writes to the start of what it is given.
     #[cfg(test)]
     pub(crate) fn picture(

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use pocketgan_format::{Buffer, Step, TapGemmStep};
+use pocketgan_format::{Buffer, Step, TapGemmStep, ValueType};
 use pocketgan_kernels::{Activation, TapGemm};
 use pocketgan_runtime::Model;
 
@@ -37,16 +37,20 @@ impl Layer {
 }
 
 impl<'m> Chain<'m> {
-    /// The layers that some consecutive steps make.
+    /// No layer yet.
+    pub(crate) fn new(model: Model<'m>) -> Self {
+        Self { model, layers: [Layer::default(); MAX_LAYERS], count: 0 }
+    }
+
+    /// Adds the layers that some consecutive steps make.
     ///
     /// # Errors
     /// When a step is no tap GEMM of single precision, does not read the whole of what the layer before wrote, or there are more
     /// than [`MAX_LAYERS`].
-    pub(crate) fn new(model: Model<'m>, steps: Range<usize>) -> Result<Self, TaskError> {
-        let mut chain = Self { model, layers: [Layer::default(); MAX_LAYERS], count: 0 };
+    pub(crate) fn follow(&mut self, steps: Range<usize>) -> Result<(), TaskError> {
         let mut last: Option<TapGemmStep> = None;
         for index in steps {
-            let step = chain.step(index).ok_or(TaskError::NotAChain { step: index })?;
+            let step = self.step(index).ok_or(TaskError::NotAChain { step: index })?;
             let same = last.is_some_and(|last| last.layer == step.layer);
             let follows = match &last {
                 None => true,
@@ -64,17 +68,17 @@ impl<'m> Chain<'m> {
                 lens.filter(|_| follows).ok_or(TaskError::NotAChain { step: index })?;
             if !same {
                 let first_step = index as u16;
-                let slot = chain.layers.get_mut(chain.count).ok_or(TaskError::TooManyLayers)?;
+                let slot = self.layers.get_mut(self.count).ok_or(TaskError::TooManyLayers)?;
                 let channels = step.output.channels.into();
                 *slot = Layer { first_step, end_step: first_step, input_len, output_len, channels };
-                chain.count += 1;
+                self.count += 1;
             }
-            if let Some(layer) = chain.layers[..chain.count].last_mut() {
+            if let Some(layer) = self.layers[..self.count].last_mut() {
                 layer.end_step = index as u16 + 1;
             }
             last = Some(step);
         }
-        Ok(chain)
+        Ok(())
     }
 
     /// The layers in order.
@@ -89,10 +93,7 @@ impl<'m> Chain<'m> {
 
     /// A step of the model, if it is a tap GEMM of single precision.
     pub fn step(&self, index: usize) -> Option<TapGemmStep> {
-        match self.model.file().steps().nth(index)? {
-            Step::TapGemm(step) if step.values == pocketgan_format::ValueType::F32 => Some(step),
-            _ => None,
-        }
+        step(&self.model, index)
     }
 
     /// The steps of a layer, and the operations that they are.
@@ -116,6 +117,14 @@ impl<'m> Chain<'m> {
     /// Values that all layers write.
     pub(crate) fn written(&self) -> usize {
         self.layers().iter().map(|layer| layer.output_len).sum()
+    }
+}
+
+/// A step of a model, if it is a tap GEMM of single precision.
+pub(crate) fn step(model: &Model<'_>, index: usize) -> Option<TapGemmStep> {
+    match model.file().steps().nth(index)? {
+        Step::TapGemm(step) if step.values == ValueType::F32 => Some(step),
+        _ => None,
     }
 }
 

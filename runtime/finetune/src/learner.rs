@@ -56,7 +56,7 @@ impl Default for Options {
 /// A generator that learns.
 #[derive(Debug)]
 pub struct Learner<'m, 'a, E> {
-    task: Task<'m>,
+    task: &'m Task<'m>,
     engine: E,
     options: Options,
     state: State<'a>,
@@ -112,7 +112,7 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
     /// # Errors
     /// When an option is out of range, or `memory` has fewer than [`memory_len`](Self::memory_len) values.
     pub fn new(
-        task: &Task<'m>,
+        task: &'m Task<'m>,
         engine: E,
         memory: &'a mut [f32],
         options: &Options,
@@ -124,7 +124,7 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
         }
         let state = State::new(task, options, memory);
         let mut learner = Self {
-            task: *task,
+            task,
             engine,
             options: *options,
             state,
@@ -207,14 +207,15 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
 
     /// Moves one of the networks.
     fn half(&mut self, examples: &dyn Examples, discriminator: bool) -> Outcome {
-        let (options, task, step) = (self.options, self.task, self.step);
         let objective = self.objective();
-        let State { generator, discriminator: judge, gradients, .. } = &mut self.state;
+        let Self { task, engine, options, state, bank, step, .. } = self;
+        let (options, step) = (*options, *step);
+        let State { generator, discriminator: judge, gradients, .. } = state;
         let mut batch = Batch {
-            task: &task,
+            task,
             examples,
-            bank: Bank { memory: &mut *self.bank.memory, refresh: self.bank.refresh },
-            kernels: self.engine.kernels(),
+            bank: Bank { memory: &mut *bank.memory, refresh: bank.refresh },
+            kernels: engine.kernels(),
             objective,
             policy: options.policy,
             pairs: options.batch,
@@ -225,11 +226,11 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
         let (outcome, rate, moving) = if discriminator {
             let gradients = &mut gradients[..values.discriminator.len()];
             gradients.fill(0.0);
-            (self.engine.discriminator(&task, values, &mut batch, gradients), task.rule().lr_d, judge)
+            (engine.discriminator(task, values, &mut batch, gradients), task.rule().lr_d, judge)
         } else {
             let gradients = &mut gradients[..values.generator.len()];
             gradients.fill(0.0);
-            (self.engine.generator(&task, values, &mut batch, gradients), task.rule().lr_g, generator)
+            (engine.generator(task, values, &mut batch, gradients), task.rule().lr_g, generator)
         };
         let gradients = &mut gradients[..moving.values.len()];
         if !discriminator && options.pull > 0.0 {
@@ -245,22 +246,22 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
 
     /// Mean absolute difference of generated pictures, each from the one before.
     fn difference(&mut self, examples: &dyn Examples) -> f32 {
-        let task = self.task;
-        let State { generator, discriminator, picture, .. } = &mut self.state;
+        let Self { task, engine, options, state, bank, step, .. } = self;
+        let State { generator, discriminator, picture, .. } = state;
         let mut batch = Batch {
-            task: &task,
+            task,
             examples,
-            bank: Bank { memory: &mut *self.bank.memory, refresh: self.bank.refresh },
-            kernels: self.engine.kernels(),
+            bank: Bank { memory: &mut *bank.memory, refresh: bank.refresh },
+            kernels: engine.kernels(),
             objective: Objective::RelativisticAverage,
             policy: Policy::NONE,
             pairs: WATCHED,
-            seed: self.options.seed,
-            step: self.step,
+            seed: options.seed,
+            step: *step,
         };
         let values = Values { generator: generator.values, discriminator: discriminator.values };
         let (mut count, mut sum) = (0_usize, 0.0);
-        self.engine.draw(&task, values, &mut batch, &mut |drawn, _| {
+        engine.draw(task, values, &mut batch, &mut |drawn, _| {
             if count > 0 {
                 let difference: f32 = drawn.iter().zip(&**picture).map(|(a, b)| (a - b).abs()).sum();
                 sum += difference / drawn.len() as f32;
@@ -278,8 +279,8 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
     /// # Source
     /// Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data", arXiv:2006.06676, `r_v`.
     pub fn overfitting(&mut self, learned: &dyn Examples, held_out: &dyn Examples) -> f32 {
-        let task = self.task;
-        let mean = |examples: &dyn Examples, engine: &mut E, state: &mut State<'_>| {
+        let Self { task, engine, state, .. } = self;
+        let mut mean = |examples: &dyn Examples| {
             let count = examples.len().min(MAX_BATCH);
             let values =
                 Values { generator: state.generator.values, discriminator: state.discriminator.values };
@@ -287,12 +288,11 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
             for index in 0..count {
                 // Spread over all of them.
                 examples.read(index * examples.len() / count, state.picture);
-                sum += engine.score(&task, values, state.picture);
+                sum += engine.score(task, values, state.picture);
             }
             sum / count.max(1) as f32
         };
-        let on_learned = mean(learned, &mut self.engine, &mut self.state);
-        let on_held_out = mean(held_out, &mut self.engine, &mut self.state);
+        let (on_learned, on_held_out) = (mean(learned), mean(held_out));
         let mut fake = 0.0;
         self.draw_each(MAX_BATCH.min(16), &mut |_, score| fake += score / 16.0);
         let scale = (on_learned - fake).abs().max(0.01 * self.objective().scale());
@@ -301,21 +301,21 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
 
     /// Draws pictures of the generator as it is now, with their scores.
     fn draw_each(&mut self, count: usize, each: &mut dyn FnMut(&[f32], f32)) {
-        let task = self.task;
-        let State { generator, discriminator, .. } = &mut self.state;
+        let Self { task, engine, options, state, step, .. } = self;
+        let State { generator, discriminator, .. } = state;
         let values = Values { generator: generator.values, discriminator: discriminator.values };
         let mut batch = Batch {
-            task: &task,
+            task,
             examples: &NoExamples,
             bank: Bank::default(),
-            kernels: self.engine.kernels(),
+            kernels: engine.kernels(),
             objective: Objective::RelativisticAverage,
             policy: Policy::NONE,
             pairs: count,
-            seed: self.options.seed,
-            step: self.step,
+            seed: options.seed,
+            step: *step,
         };
-        self.engine.draw(&task, values, &mut batch, each);
+        engine.draw(task, values, &mut batch, each);
     }
 
     /// The loss.
@@ -325,8 +325,13 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
     }
 
     /// What is learned.
-    pub fn task(&self) -> &Task<'m> {
-        &self.task
+    pub fn task(&self) -> &'m Task<'m> {
+        self.task
+    }
+
+    /// The engine.
+    pub fn engine_mut(&mut self) -> &mut E {
+        &mut self.engine
     }
 
     /// Steps since the start.
@@ -351,7 +356,7 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
 
     /// Size of [`write_delta`](Self::write_delta)'s bytes.
     pub fn delta_bytes(&self) -> usize {
-        Delta::encoded_bytes(self.changes())
+        self.task.delta_bytes()
     }
 
     /// Writes what was learned from so many examples to the start of `out`; returns its length in bytes.

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use pocketgan_format::{Change, Delta, LearnedTensor, PANEL, Target, Tensor, ValueType};
+use pocketgan_format::{Change, Delta, File, LearnedTensor, PANEL, Target, Tensor, ValueType};
 use pocketgan_kernels::f16_to_f32;
 use pocketgan_runtime::Model;
 
@@ -54,6 +54,14 @@ impl Slot {
     pub(crate) fn target(&self) -> Target {
         let change = if self.kind == Kind::Factor { Change::Factor } else { Change::Replace };
         Target { network: pocketgan_format::Network::Generator, tensor: self.tensor, change }
+    }
+
+    /// The type of the file's tensor.
+    fn stored(&self, file: &File<'_>) -> ValueType {
+        match file.tensor(self.tensor as usize) {
+            Some(Tensor::F16(_)) => ValueType::F16,
+            _ => ValueType::F32,
+        }
     }
 
     fn learned<'a>(&self, delta: &Delta<'a>) -> Option<Tensor<'a>> {
@@ -117,12 +125,15 @@ impl Slots {
             let next = slots.iter().filter(|slot| last.is_none_or(|last| slot.target() > last));
             let next = next.min_by_key(|slot| slot.target())?;
             last = Some(next.target());
-            let stored = match file.tensor(next.tensor as usize) {
-                Some(Tensor::F16(_)) => ValueType::F16,
-                _ => ValueType::F32,
-            };
+            let stored = next.stored(&file);
             Some(LearnedTensor { target: next.target(), stored, values: &values[next.range()] })
         })
+    }
+
+    /// Size of a delta of all slots.
+    pub(crate) fn delta_bytes(&self, model: &Model<'_>) -> usize {
+        let file = model.file();
+        Delta::planned_bytes(self.iter().map(|slot| (slot.target(), slot.stored(file), slot.rows)))
     }
 
     /// Length of the vector, padding included.

@@ -1,11 +1,13 @@
 //! What a model has a device learn: the layers of both networks that take part, and the tensors that move.
 
+use core::ops::Range;
+
 use pocketgan_format::{Learning, Preset, Rule};
 use pocketgan_kernels::TapGemm;
 use pocketgan_runtime::Model;
 
 use crate::TaskError;
-use crate::chain::Chain;
+use crate::chain::{self, Chain};
 use crate::slots::{Kind, Slots};
 
 /// What there is to learn. Borrows the model; plans, and holds no value that moves.
@@ -55,39 +57,51 @@ impl<'m> Task<'m> {
     /// # Errors
     /// When the part that is trained by that rule is not one that this engine can train.
     pub fn with_rule(model: &Model<'m>, learning: &Learning<'m>, rule: Rule) -> Result<Self, TaskError> {
-        let steps = model.file().step_count();
-        if rule.generator_steps().is_empty() || rule.generator_steps().end > steps {
+        let judge = Model::from(learning.discriminator);
+        let head = Head::new(&judge)?;
+        // Filled in place: each network has more than a kilobyte, and a microcontroller's stack holds no second copy of it.
+        let mut task = Self {
+            model: *model,
+            rule,
+            generator: Network::new(*model),
+            discriminator: Network::new(judge),
+            head,
+        };
+        task.plan_generator()?;
+        task.plan_discriminator()?;
+        Ok(task)
+    }
+
+    fn plan_generator(&mut self) -> Result<(), TaskError> {
+        let (file, trained) = (self.model.file(), self.rule.generator_steps());
+        let steps = file.step_count();
+        if trained.is_empty() || trained.end > steps {
             return Err(TaskError::NotAChain { step: steps });
         }
-        let trained = rule.generator_steps();
-        let layer_of = |index: usize| model.file().steps().nth(index).map(|step| step.layer());
+        let layer_of = |index: usize| file.steps().nth(index).map(|step| step.layer());
         if trained.start > 0 && layer_of(trained.start - 1) == layer_of(trained.start) {
             return Err(TaskError::PartOfALayer { step: trained.start });
         }
-        let chain = Chain::new(*model, trained.start..model.file().step_count())?;
-        check_ends(&chain, trained.start)?;
-        let factors = rule.preset == Preset::Affine;
-        let generator = Network::new(chain, |steps| trained.contains(&steps), factors)?;
+        self.generator.chain.follow(trained.start..steps)?;
+        check_ends(&self.generator.chain, trained.start)?;
+        self.generator.train(&trained, self.rule.preset == Preset::Affine)
+    }
 
-        let judge = Model::from(learning.discriminator);
-        let trained = rule.discriminator_steps();
-        let last = judge.file().step_count() - 1;
-        let chain = Chain::new(judge, 0..last)?;
-        let mut discriminator = Network::new(chain, |step| trained.contains(&step), false)?;
-        let step = chain.step(last).ok_or(TaskError::NotAChain { step: last })?;
-        let gemm = judge.tap_gemm(&step).ok_or(TaskError::NotAChain { step: last })?;
-        let features = chain.layers().last().map_or(0, |layer| layer.output_len);
-        // One tap at the one pixel: the sum of all products.
-        let dense = gemm.taps == [[0, 0]] && gemm.input.height * gemm.input.width == 1;
-        if !dense || gemm.input.channels != features || gemm.output.channels != 1 {
+    fn plan_discriminator(&mut self) -> Result<(), TaskError> {
+        let trained = self.rule.discriminator_steps();
+        let Self { discriminator, head, .. } = self;
+        let last = discriminator.chain.model().file().step_count() - 1;
+        discriminator.chain.follow(0..last)?;
+        let features = discriminator.chain.layers().last().map_or(0, |layer| layer.output_len);
+        if head.gemm.input.channels != features {
             return Err(TaskError::NotAChain { step: last });
         }
-        let head = Head { gemm, weights: step.weights, bias: step.bias };
+        discriminator.train(&trained, false)?;
         if trained.contains(&last) {
-            discriminator.slots.push(step.weights, Kind::Column, features.div_ceil(8))?;
-            discriminator.slots.push(step.bias, Kind::Bias, 1)?;
+            discriminator.slots.push(head.weights, Kind::Column, features.div_ceil(8))?;
+            discriminator.slots.push(head.bias, Kind::Bias, 1)?;
         }
-        Ok(Self { model: *model, rule, generator, discriminator, head })
+        Ok(())
     }
 
     /// The model.
@@ -130,6 +144,11 @@ impl<'m> Task<'m> {
         [self.generator.slots.len(), self.discriminator.slots.len()]
     }
 
+    /// Size of a delta of what is learned.
+    pub fn delta_bytes(&self) -> usize {
+        self.generator.slots.delta_bytes(&self.model)
+    }
+
     /// Step of the generator before which everything is frozen.
     pub fn first_step(&self) -> usize {
         self.rule.generator_steps().start
@@ -142,24 +161,42 @@ impl<'m> Task<'m> {
     }
 }
 
+impl<'m> Head<'m> {
+    fn new(judge: &Model<'m>) -> Result<Self, TaskError> {
+        let last = judge.file().step_count() - 1;
+        let refused = TaskError::NotAChain { step: last };
+        let step = chain::step(judge, last).ok_or(refused)?;
+        let gemm = judge.tap_gemm(&step).ok_or(refused)?;
+        // One tap at the one pixel: the sum of all products.
+        let dense = gemm.taps == [[0, 0]] && gemm.input.height * gemm.input.width == 1;
+        if !dense || gemm.output.channels != 1 {
+            return Err(refused);
+        }
+        Ok(Self { gemm, weights: step.weights, bias: step.bias })
+    }
+}
+
 impl<'m> Network<'m> {
-    fn new(chain: Chain<'m>, moves: impl Fn(usize) -> bool, factors: bool) -> Result<Self, TaskError> {
-        let mut slots = Slots::EMPTY;
-        let mut lowest = chain.layers().len();
+    /// Without layers yet.
+    fn new(model: Model<'m>) -> Self {
+        Self { chain: Chain::new(model), slots: Slots::EMPTY, lowest: 0 }
+    }
+
+    /// Lets the layers move whose steps are among those that are trained.
+    fn train(&mut self, trained: &Range<usize>, factors: bool) -> Result<(), TaskError> {
+        let Self { chain, slots, lowest } = self;
+        *lowest = chain.layers().len();
         for (index, layer) in chain.layers().iter().enumerate().rev() {
-            let mut steps = layer.steps();
-            let first = steps.start;
-            match steps.clone().filter(|&step| moves(step)).count() {
+            let steps = layer.steps();
+            match steps.clone().filter(|step| trained.contains(step)).count() {
                 0 => continue,
-                count if count < steps.len() => return Err(TaskError::PartOfALayer { step: first }),
+                count if count < steps.len() => return Err(TaskError::PartOfALayer { step: steps.start }),
                 _ => {}
             }
-            if steps.next().is_some() {
-                slots.add(&chain, layer, factors)?;
-                lowest = index;
-            }
+            slots.add(chain, layer, factors)?;
+            *lowest = index;
         }
-        Ok(Self { chain, slots, lowest })
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@
 
 use core::cell::Cell;
 
-use kernel_suite::{instructions, print};
+use kernel_suite::{instructions, pixels_read, print};
 use pocketgan_kernels::{Sample, TapGemm};
 use pocketgan_runtime::{Generator, Kernels, Latent, Model, dispatch, include_model};
 
@@ -52,20 +52,6 @@ fn count(op: &TapGemm<'_>, samples: &mut [Sample<'_, f32>]) {
         op.taps.len(),
         pixels_read(op) * c * n,
     ));
-}
-
-/// How many pixels inside the input all positions read together.
-fn pixels_read(op: &TapGemm<'_>) -> usize {
-    let axis = |axis: usize, count: usize, extent: usize| {
-        move |tap: &[i16; 2]| {
-            let inside = |p: &usize| {
-                (p * op.in_step[axis]).checked_add_signed(tap[axis].into()).is_some_and(|p| p < extent)
-            };
-            (0..count).filter(inside).count()
-        }
-    };
-    let (rows, cols) = (axis(0, op.rows, op.input.height), axis(1, op.cols, op.input.width));
-    op.taps.iter().map(|tap| rows(tap) * cols(tap)).sum()
 }
 
 /// More than the model asks for.

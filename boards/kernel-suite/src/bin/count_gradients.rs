@@ -9,7 +9,7 @@ extern crate alloc;
 
 use alloc::vec;
 
-use kernel_suite::{instructions, print};
+use kernel_suite::{instructions, pixels_read, print};
 use pocketgan_kernels::{Activation, PANEL, Panels, Pixels, Tap, TapGemm, dispatch, f32_to_f16};
 
 kernel_suite::firmware!();
@@ -54,14 +54,6 @@ fn firmware() {
             }
         }
     }
-}
-
-/// How many pixels inside the input all positions read together.
-fn pixels_read(op: &TapGemm<'_>) -> usize {
-    let count = |tap: &Tap, axis: usize, positions: usize, extent: usize| {
-        (0..positions).filter(|p| p.checked_add_signed(tap[axis].into()).is_some_and(|p| p < extent)).count()
-    };
-    op.taps.iter().map(|t| count(t, 0, op.rows, op.input.height) * count(t, 1, op.cols, op.input.width)).sum()
 }
 
 /// Name, input and output channels, height and width of the input, taps, and output pixels between positions.

@@ -22,7 +22,7 @@ pub struct LearnedTensor<'v> {
 
 impl LearnedTensor<'_> {
     fn record(&self) -> Record {
-        let stored = if self.target.change == Change::Factor { ValueType::F32 } else { self.stored };
+        let stored = stored(self.target, self.stored);
         // A slice of 2^35 values exceeds the limit of a file, which is checked before this number is used.
         let rows = u32::try_from(self.values.len() / PANEL).unwrap_or(u32::MAX);
         Record { target: self.target, rows, stored }
@@ -33,8 +33,19 @@ impl Delta<'_> {
     /// The size of what [`encode`](Self::encode) writes, in bytes; more than any buffer has where that is too much for a
     /// delta.
     pub fn encoded_bytes<'v>(learned: impl IntoIterator<Item = LearnedTensor<'v>>) -> usize {
-        let each = learned.into_iter().map(|learned| RECORD_BYTES as u64 + learned.record().byte_len());
-        let bytes = each.fold(HEADER_BYTES as u64, u64::saturating_add);
+        Self::planned_bytes(learned.into_iter().map(|learned| {
+            let LearnedTensor { target, stored, values } = learned;
+            (target, stored, values.len() / PANEL)
+        }))
+    }
+
+    /// The same of tensors that are not learned yet: target, type and rows of 8 of each.
+    pub fn planned_bytes(tensors: impl IntoIterator<Item = (Target, ValueType, usize)>) -> usize {
+        let bytes = tensors.into_iter().fold(HEADER_BYTES as u64, |bytes, (target, of_network, rows)| {
+            let row = PANEL as u64 * u64::from(stored(target, of_network).bytes());
+            let values = (rows as u64).saturating_mul(row);
+            bytes.saturating_add(RECORD_BYTES as u64).saturating_add(values)
+        });
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
@@ -68,6 +79,11 @@ impl Delta<'_> {
         }
         seal(out)
     }
+}
+
+/// How a target's values are stored.
+fn stored(target: Target, of_network: ValueType) -> ValueType {
+    if target.change == Change::Factor { ValueType::F32 } else { of_network }
 }
 
 /// Writes values as they are stored; how to round them is the caller's choice.

@@ -1,0 +1,48 @@
+//! The program of a board that learns.
+
+use boards_common::flash::FileFlash;
+use boards_common::{Device, End, Plan};
+use cortex_m::peripheral::SCB;
+use cortex_m_semihosting::{debug, hprintln};
+use embedded_io::{Read, Write};
+use pocketgan_finetune::store::Store;
+use pocketgan_runtime::dispatch;
+
+use crate::{File, stack};
+
+/// Values at an address that is a multiple of 16.
+#[derive(Debug)]
+#[repr(C, align(16))]
+pub struct Aligned<const LEN: usize>(pub [f32; LEN]);
+
+/// Talks over `port`, and keeps what it learns in the file `learned.flash`.
+pub fn learn(port: impl Read + Write, model: &[u8], examples: &[u8], arena: &mut [f32], plan: Plan) -> ! {
+    let flash =
+        File::open(c"learned.flash").ok().map(|file| FileFlash::<_, SECTOR_BYTES>::open(file, 2 * SECTORS));
+    let end = match flash {
+        Some(Ok(flash)) => {
+            let store = Store::new(flash, 0..(2 * SECTORS * SECTOR_BYTES) as u32);
+            // Convolutions are all that a chain has, and loop nests are most of the code.
+            let (fast, exact) = (dispatch::best().without_nests(), dispatch::exact().without_nests());
+            Device { model, port, store, examples, arena, fast, exact, plan, usage: stack::usage }.run()
+        }
+        _ => {
+            hprintln!("error: the file learned.flash cannot be opened");
+            End::Failed
+        }
+    };
+    match end {
+        End::Reset => SCB::sys_reset(),
+        End::Exit => debug::exit(debug::EXIT_SUCCESS),
+        End::Failed => debug::exit(debug::EXIT_FAILURE),
+    }
+    // Without a debugger nothing ends the program.
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
+const SECTOR_BYTES: usize = 4096;
+
+/// Of a slot.
+const SECTORS: usize = 4;

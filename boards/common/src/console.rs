@@ -1,0 +1,461 @@
+//! A board that learns, and whom one talks to over a serial line.
+//!
+//! What was learned is a delta of the model in flash. At the start the stored delta is checked and used; a command learns on
+//! from there, another saves. What follows a save is what follows a cut of power: a new learner, on what is stored.
+
+use core::fmt;
+
+use embedded_io::{Read, Write};
+use embedded_storage::nor_flash::NorFlash;
+use pocketgan_finetune::store::Store;
+use pocketgan_finetune::{Arena, ByteImages, Engine, Examples, Learner, TaskError};
+use pocketgan_format::{DeltaSummary, crc32};
+use pocketgan_runtime::{Delta, DeltaError, Generator, Kernels, Latent, Model, StartError, dispatch};
+
+use crate::command::{Command, HELP};
+use crate::frame::Receiver;
+use crate::plan::{Memory, Parts, line_bytes};
+use crate::terminal::{Closed, Terminal};
+use crate::{Display, Plan, RECEIVED, TextDisplay};
+
+/// What a board gives for a conversation.
+#[derive(Debug)]
+pub struct Device<'a, P, F> {
+    /// A `.pgan` file with a learning section.
+    pub model: &'a [u8],
+    /// Where commands come from and answers go.
+    pub port: P,
+    /// Where deltas are kept.
+    pub store: Store<F>,
+    /// Pictures to learn from, `[height, width, channels]` bytes each, one after the other.
+    pub examples: &'a [u8],
+    /// At least [`Plan::arena_len`], at an address that is a multiple of 16.
+    pub arena: &'a mut [f32],
+    /// The fastest kernels that the board has, see [`dispatch::best`].
+    pub fast: Kernels,
+    /// Those that give the same bits as every other board's, see [`dispatch::exact`].
+    pub exact: Kernels,
+    /// How it learns, until it is told otherwise.
+    pub plan: Plan,
+    /// RAM that is in use.
+    pub usage: fn() -> Usage,
+}
+
+/// RAM in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of statics, the arena among them.
+    pub static_bytes: usize,
+    /// Most bytes of stack so far.
+    pub stack_bytes: usize,
+}
+
+/// How a conversation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By `exit`, or because the line was closed.
+    Exit,
+    /// By `reset`.
+    Reset,
+    /// The model cannot be used; the reason was said.
+    Failed,
+}
+
+/// How to compute, and how much to learn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Mode {
+    exact: bool,
+    plan: Plan,
+    /// Whether what is stored is used.
+    stored: bool,
+}
+
+/// Why a session ends.
+enum Next {
+    /// Something else is stored.
+    Again,
+    Switch(Mode),
+    End(End),
+}
+
+/// Why a session does not start, or ends early.
+enum Stop {
+    Closed,
+    Task(TaskError),
+    Start(StartError),
+}
+
+impl<P: Read + Write, F: NorFlash> Device<'_, P, F> {
+    /// Talks until told to end.
+    pub fn run(self) -> End {
+        let Self { model, port, store, examples, arena, fast, exact, plan, usage } = self;
+        let mut terminal = Terminal::new(port);
+        let model = match Model::load(model) {
+            Ok(model) => model,
+            Err(error) => {
+                // Whether that is heard or not, it is the end.
+                let _ = terminal.say(format_args!("error: loading the model: {error}"));
+                return End::Failed;
+            }
+        };
+        let mode = Mode { exact: false, plan, stored: true };
+        let mut talk = Talk { terminal, store, examples, fast, exact, usage, received: 0 };
+        talk.run(&model, arena, mode).unwrap_or(End::Exit)
+    }
+}
+
+/// What lasts from session to session.
+struct Talk<'a, P, F> {
+    terminal: Terminal<P>,
+    store: Store<F>,
+    examples: &'a [u8],
+    fast: Kernels,
+    exact: Kernels,
+    usage: fn() -> Usage,
+    /// Pictures that came over the line, if any are in use.
+    received: usize,
+}
+
+impl<P: Read + Write, F: NorFlash> Talk<'_, P, F> {
+    /// A session after the other.
+    fn run(&mut self, model: &Model<'_>, arena: &mut [f32], mut mode: Mode) -> Result<End, Closed> {
+        let mut before = None;
+        loop {
+            match (self.session(model, arena, mode), before) {
+                (Ok(Next::Again), _) => {
+                    mode.stored = true;
+                    before = Some(mode);
+                }
+                (Ok(Next::Switch(other)), _) => {
+                    before = Some(mode);
+                    mode = other;
+                }
+                (Ok(Next::End(end)), _) => return Ok(end),
+                (Err(Stop::Closed), _) => return Err(Closed),
+                (Err(Stop::Start(error)), _) => {
+                    self.terminal.say(format_args!("error: {error}"))?;
+                    return Ok(End::Failed);
+                }
+                (Err(Stop::Task(error)), Some(last)) if last != mode => {
+                    self.terminal.say(format_args!("not here: {error}"))?;
+                    mode = last;
+                }
+                (Err(Stop::Task(error)), _) if mode.stored => {
+                    self.terminal.say(format_args!("what is stored is ignored: {error}"))?;
+                    mode.stored = false;
+                }
+                (Err(Stop::Task(error)), _) => {
+                    self.terminal.say(format_args!("error: {error}"))?;
+                    return Ok(End::Failed);
+                }
+            }
+        }
+    }
+
+    /// Loads what is stored, and does what it is told until something else is stored.
+    fn session(&mut self, model: &Model<'_>, arena: &mut [f32], mode: Mode) -> Result<Next, Stop> {
+        let mut memory = Memory::new(arena);
+        // First of all, so that pictures stay where they are from session to session.
+        let [received, frame] = memory.take_bytes(line_bytes(model))?;
+        let base = match mode.stored {
+            true => self.stored(model, &mut memory)?,
+            false => None,
+        };
+        let base = match base {
+            Some(learned) => learned,
+            None => {
+                self.terminal.say(format_args!("drawing as the file says"))?;
+                *model
+            }
+        };
+        // By reference: it has 3 KB, and a copy would be as much stack again.
+        let task = mode.plan.task(&base);
+        let task = task.as_ref().map_err(|error| *error)?;
+        let options = mode.plan.options();
+        let Parts { fresh, work, memory } = Parts::new(task, &options, &mut memory)?;
+        let (kernels, gradients) = match mode.exact {
+            true => (self.exact, dispatch::gradients_exact()),
+            false => (self.fast, dispatch::gradients()),
+        };
+        Generator::with_kernels(&base, work, kernels).map_err(Stop::Start)?;
+        let engine = Arena::with_kernels(task, work, kernels, gradients)?;
+        let learner = Learner::new(task, engine, memory, &options)?;
+        let mut session = Session { talk: self, base, learner, mode, received, frame, fresh };
+        loop {
+            let line = session.talk.terminal.line()?;
+            session.talk.terminal.say(format_args!("> {}", line.text()))?;
+            match Command::parse(line.text()) {
+                Ok(Some(command)) => {
+                    if let Some(next) = session.obey(command)? {
+                        return Ok(next);
+                    }
+                }
+                Ok(None) => {}
+                Err(mistake) => session.talk.terminal.say(format_args!("{mistake}"))?,
+            }
+        }
+    }
+
+    /// The model with the stored delta, if there is one that is of use; only such a one takes memory.
+    fn stored<'m>(&mut self, model: &Model<'m>, memory: &mut Memory<'m>) -> Result<Option<Model<'m>>, Stop> {
+        let len = match self.store.load(memory.bytes()) {
+            Ok(None) => return Ok(None),
+            Ok(Some(bytes)) => match Delta::parse(bytes).and_then(|delta| with_delta(model, delta)) {
+                Ok(_) => bytes.len(),
+                Err(error) => return self.ignore(error),
+            },
+            Err(error) => return self.ignore(error),
+        };
+        let [bytes] = memory.take_bytes([len])?;
+        let delta = match Delta::parse(bytes) {
+            Ok(delta) => delta,
+            Err(error) => return self.ignore(error),
+        };
+        let DeltaSummary { steps, examples, .. } = delta.summary();
+        let terminal = &mut self.terminal;
+        terminal
+            .say(format_args!("drawing as learned in {steps} steps from {examples} examples, {len} bytes"))?;
+        Ok(with_delta(model, delta).ok())
+    }
+
+    /// Says why the stored delta is not used.
+    fn ignore<T>(&mut self, reason: impl fmt::Display) -> Result<Option<T>, Stop> {
+        self.terminal.say(format_args!("what is stored is ignored: {reason}"))?;
+        Ok(None)
+    }
+}
+
+/// One learner, on what was stored when it began.
+struct Session<'s, 'd, 'm, 'w, P, F> {
+    talk: &'s mut Talk<'d, P, F>,
+    base: Model<'m>,
+    learner: Learner<'m, 'w, Arena<'w>>,
+    mode: Mode,
+    received: &'w mut [u8],
+    frame: &'w mut [u8],
+    fresh: &'w mut [u8],
+}
+
+impl<P: Read + Write, F: NorFlash> Session<'_, '_, '_, '_, P, F> {
+    fn obey(&mut self, command: Command) -> Result<Option<Next>, Closed> {
+        let stays = self.learner.steps() == 0;
+        match command {
+            Command::Help => self.talk.terminal.say(format_args!("{}", HELP.trim_end()))?,
+            Command::Draw { seed } => self.draw(seed)?,
+            Command::Learn { steps } => self.learn(steps)?,
+            Command::Loss => self.loss()?,
+            Command::Save if stays => self.talk.terminal.say(format_args!("nothing was learned since"))?,
+            Command::Save => return self.save(),
+            // What was learned goes with its learner.
+            Command::Revert if !stays => return Ok(Some(Next::Again)),
+            Command::Revert => {
+                let result = self.talk.store.revert().map(drop);
+                return self.stored_anew(result);
+            }
+            Command::Factory => {
+                let result = self.talk.store.factory();
+                return self.stored_anew(result);
+            }
+            Command::Examples => {
+                let (count, whence) =
+                    (self.count(), if self.talk.received > 0 { "received" } else { "built in" });
+                self.talk.terminal.say(format_args!("{count} examples, {whence}"))?;
+            }
+            Command::Receive { count } => self.receive(count)?,
+            Command::Exact => return Ok(Some(Next::Switch(Mode { exact: true, ..self.mode }))),
+            Command::Fast => return Ok(Some(Next::Switch(Mode { exact: false, ..self.mode }))),
+            Command::Plan(plan) => return Ok(Some(Next::Switch(Mode { plan, ..self.mode }))),
+            Command::Memory => {
+                let Usage { static_bytes, stack_bytes } = (self.talk.usage)();
+                let all = static_bytes + stack_bytes;
+                self.talk.terminal.say(format_args!(
+                    "memory: {all} bytes: {static_bytes} of statics, {stack_bytes} of stack at most"
+                ))?;
+            }
+            Command::Reset => return Ok(Some(Next::End(End::Reset))),
+            Command::Exit => return Ok(Some(Next::End(End::Exit))),
+        }
+        Ok(None)
+    }
+
+    /// Draws with what was learned so far, as it would be saved.
+    fn draw(&mut self, seed: u64) -> Result<(), Closed> {
+        let model = match learned(&self.learner, &self.base, self.fresh, self.talk.example_count(&self.base))
+        {
+            Ok(model) => model,
+            Err(error) => return self.talk.terminal.say(format_args!("no picture: {error}")),
+        };
+        let kernels = self.learner.engine_mut().kernels();
+        let mut generator = match Generator::with_kernels(&model, self.learner.engine_mut().work(), kernels) {
+            Ok(generator) => generator,
+            Err(error) => return self.talk.terminal.say(format_args!("no picture: {error}")),
+        };
+        let terminal = &mut self.talk.terminal;
+        if self.mode.exact {
+            let drawn = generator.conformance(seed);
+            TextDisplay::new(&mut *terminal).show(&generator.image(0)).map_err(|_| Closed)?;
+            return terminal.say(format_args!("exact: {:08x}", drawn.crc32));
+        }
+        let image = generator.generate(Latent::from_seed(seed));
+        TextDisplay::new(terminal).show(&image).map_err(|_| Closed)
+    }
+
+    fn learn(&mut self, steps: u32) -> Result<(), Closed> {
+        let (image_len, range) = (self.learner.task().image_len(), self.base.range());
+        let bytes = match self.talk.received {
+            0 => self.talk.examples,
+            count => &self.received[..count * image_len],
+        };
+        let examples = ByteImages::new(bytes, image_len, range);
+        let every = (steps / LINES).max(1);
+        for step in 1..=steps {
+            match self.learner.step(&examples) {
+                Ok(losses) if step % every == 0 || step == steps => {
+                    let done = self.learner.steps();
+                    self.talk.terminal.say(format_args!(
+                        "step {done}: loss D {:.4} G {:.4}, scores {:.3} {:.3}",
+                        losses.discriminator, losses.generator, losses.real, losses.fake
+                    ))?;
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    return self.talk.terminal.say(format_args!("forgotten since the last save: {error}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn loss(&mut self) -> Result<(), Closed> {
+        let terminal = &mut self.talk.terminal;
+        if self.learner.steps() == 0 {
+            return terminal.say(format_args!("nothing was learned since"));
+        }
+        for (when, losses) in ["first", "last"].into_iter().zip(self.learner.losses()) {
+            terminal.say(format_args!(
+                "{when} step: loss D {:.4} G {:.4}",
+                losses.discriminator, losses.generator
+            ))?;
+        }
+        if self.mode.exact {
+            let crc = crc32(self.learner.learned().iter().map(|value| value.to_le_bytes()));
+            terminal.say(format_args!("learned: {crc:08x}"))?;
+        }
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<Option<Next>, Closed> {
+        let count = self.talk.example_count(&self.base);
+        match learned(&self.learner, &self.base, self.fresh, count) {
+            Ok(model) => {
+                let bytes = model.delta().map_or(&[][..], Delta::bytes);
+                let result = self.talk.store.save(bytes);
+                if result.is_ok() {
+                    self.talk.terminal.say(format_args!("saved"))?;
+                }
+                self.stored_anew(result)
+            }
+            Err(error) => {
+                self.talk.terminal.say(format_args!("not saved: {error}"))?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// After the store has changed, or failed to.
+    fn stored_anew<E: fmt::Display>(&mut self, result: Result<(), E>) -> Result<Option<Next>, Closed> {
+        match result {
+            Ok(()) => Ok(Some(Next::Again)),
+            Err(error) => {
+                self.talk.terminal.say(format_args!("the store failed: {error}"))?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Takes so many pictures as frames, numbered from 0, in any order; an empty frame ends early. None goes back to those
+    /// that are built in.
+    fn receive(&mut self, count: usize) -> Result<(), Closed> {
+        let image_len = self.learner.task().image_len();
+        let terminal = &mut self.talk.terminal;
+        self.talk.received = 0;
+        terminal.say(format_args!("waiting for {count} frames of {image_len} bytes"))?;
+        let mut arrived = [false; RECEIVED];
+        let mut receiver = Receiver::new(self.frame);
+        while arrived[..count].contains(&false) {
+            let frame = match receiver.push(terminal.byte()?) {
+                None => continue,
+                Some(Err(damaged)) => {
+                    terminal.say(format_args!("{damaged}"))?;
+                    continue;
+                }
+                Some(Ok(frame)) => frame,
+            };
+            let (number, len) = (usize::from(frame.number), frame.payload.len());
+            if len == 0 {
+                break;
+            }
+            if number >= count || len != image_len {
+                terminal.say(format_args!("frame {number} of {len} bytes is none of these"))?;
+                continue;
+            }
+            self.received[number * image_len..][..image_len].copy_from_slice(frame.payload);
+            arrived[number] = true;
+            terminal.say(format_args!("got {number}"))?;
+        }
+        let mut kept = 0;
+        for number in (0..count).filter(|&number| arrived[number]) {
+            self.received.copy_within(number * image_len..(number + 1) * image_len, kept * image_len);
+            kept += 1;
+        }
+        self.talk.received = kept;
+        terminal.say(format_args!("{kept} of {count} arrived"))
+    }
+
+    fn count(&self) -> usize {
+        self.talk.example_count(&self.base) as usize
+    }
+}
+
+impl<P, F> Talk<'_, P, F> {
+    fn example_count(&self, model: &Model<'_>) -> u32 {
+        let image_len = model.output_shape().iter().product();
+        let built_in = ByteImages::new(self.examples, image_len, model.range()).len();
+        (if self.received > 0 { self.received } else { built_in }) as u32
+    }
+}
+
+/// The model with what was learned from so many examples; `base` where that is nothing.
+fn learned<'b>(
+    learner: &Learner<'_, '_, Arena<'_>>,
+    base: &Model<'b>,
+    buffer: &'b mut [u8],
+    examples: u32,
+) -> Result<Model<'b>, DeltaError> {
+    if learner.steps() == 0 {
+        return Ok(*base);
+    }
+    let len = learner.write_delta(examples, buffer)?;
+    with_delta(base, Delta::parse(&buffer[..len])?)
+}
+
+/// The model with a delta that is no farther from the file than the file allows.
+fn with_delta<'m>(model: &Model<'m>, delta: Delta<'m>) -> Result<Model<'m>, DeltaError> {
+    let bound = model.file().learning().map_or(0.0, |learning| learning.rule.bound);
+    model.with_delta(delta, bound)
+}
+
+impl From<Closed> for Stop {
+    fn from(_: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+impl From<TaskError> for Stop {
+    fn from(error: TaskError) -> Self {
+        Self::Task(error)
+    }
+}
+
+/// Lines of progress while it learns.
+const LINES: u32 = 8;
