@@ -191,6 +191,30 @@ pub struct Batch<'b> {
     pub(crate) step: u32,
 }
 
+impl<'b> Batch<'b> {
+    /// One pair as it is, without a bank.
+    pub(crate) fn plain(
+        task: &'b Task<'b>,
+        examples: &'b dyn Examples,
+        kernels: Kernels,
+        seed: u64,
+        step: u32,
+    ) -> Self {
+        let rule = task.rule();
+        Self {
+            task,
+            examples,
+            bank: Bank::default(),
+            kernels,
+            objective: Objective::LeastSquares { a: rule.a, b: rule.b, c: rule.c },
+            policy: Policy::NONE,
+            pairs: 1,
+            seed,
+            step,
+        }
+    }
+}
+
 impl Batch<'_> {
     /// How many pairs.
     pub fn pairs(&self) -> usize {
@@ -283,6 +307,11 @@ pub struct Bank<'b> {
 }
 
 impl Bank<'_> {
+    /// The same memory, for a while.
+    pub(crate) fn lent(&mut self) -> Bank<'_> {
+        Bank { memory: &mut *self.memory, refresh: self.refresh }
+    }
+
     fn entries(&self, len: usize) -> usize {
         self.memory.len() / (len + 1)
     }

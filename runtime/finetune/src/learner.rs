@@ -212,15 +212,11 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
         let (options, step) = (*options, *step);
         let State { generator, discriminator: judge, gradients, .. } = state;
         let mut batch = Batch {
-            task,
-            examples,
-            bank: Bank { memory: &mut *bank.memory, refresh: bank.refresh },
-            kernels: engine.kernels(),
+            bank: bank.lent(),
             objective,
             policy: options.policy,
             pairs: options.batch,
-            seed: options.seed,
-            step,
+            ..Batch::plain(task, examples, engine.kernels(), options.seed, step)
         };
         let values = Values { generator: generator.values, discriminator: judge.values };
         let (outcome, rate, moving) = if discriminator {
@@ -248,17 +244,8 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
     fn difference(&mut self, examples: &dyn Examples) -> f32 {
         let Self { task, engine, options, state, bank, step, .. } = self;
         let State { generator, discriminator, picture, .. } = state;
-        let mut batch = Batch {
-            task,
-            examples,
-            bank: Bank { memory: &mut *bank.memory, refresh: bank.refresh },
-            kernels: engine.kernels(),
-            objective: Objective::RelativisticAverage,
-            policy: Policy::NONE,
-            pairs: WATCHED,
-            seed: options.seed,
-            step: *step,
-        };
+        let plain = Batch::plain(task, examples, engine.kernels(), options.seed, *step);
+        let mut batch = Batch { bank: bank.lent(), pairs: WATCHED, ..plain };
         let values = Values { generator: generator.values, discriminator: discriminator.values };
         let (mut count, mut sum) = (0_usize, 0.0);
         engine.draw(task, values, &mut batch, &mut |drawn, _| {
@@ -304,17 +291,8 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
         let Self { task, engine, options, state, step, .. } = self;
         let State { generator, discriminator, .. } = state;
         let values = Values { generator: generator.values, discriminator: discriminator.values };
-        let mut batch = Batch {
-            task,
-            examples: &NoExamples,
-            bank: Bank::default(),
-            kernels: engine.kernels(),
-            objective: Objective::RelativisticAverage,
-            policy: Policy::NONE,
-            pairs: count,
-            seed: options.seed,
-            step: *step,
-        };
+        let plain = Batch::plain(task, &NoExamples, engine.kernels(), options.seed, *step);
+        let mut batch = Batch { pairs: count, ..plain };
         engine.draw(task, values, &mut batch, each);
     }
 
