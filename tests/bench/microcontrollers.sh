@@ -25,7 +25,6 @@ main() {
     echo '|---|---|---:|---:|---:|---:|---:|---:|---:|'
     steps thumbv7em-none-eabihf mps2-an386
     steps thumbv8m.main-none-eabihf mps3-an547
-    steps riscv32imafc-unknown-none-elf virt
     echo
     (cd ../mps2-an386 && cargo build --quiet --release)
     local programs=(least mps2-an386 least_learn mps2-an386-learn) table

@@ -7,7 +7,7 @@ use crate::objective::Objective;
 /// Limits, beyond which learning stops and is undone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guards {
-    /// Mean score of real pictures less that of generated ones, over the last [`HORIZON`] steps or so, in distances of the
+    /// Mean score of real pictures less that of generated ones, over the last 32 steps or so, in distances of the
     /// codes a and b: beyond it the discriminator has won.
     pub gap: f32,
     /// Least difference between generated pictures, relative to what it was at the start.
