@@ -8,7 +8,7 @@ mod learn;
 
 use anyhow::{Context, Result, bail, ensure};
 use pocketgan_finetune::{Arena, Learner, Options as LearnerOptions, Task};
-use pocketgan_format::{AlignedBytes, File, Preset, Rule, Step};
+use pocketgan_format::{AlignedBytes, File, Preset, Rule, Step, ValueType};
 use pocketgan_runtime::Model;
 
 use crate::dataset::Dataset;
@@ -116,6 +116,8 @@ fn trained_steps(file: &File<'_>, preset: Preset, tail: usize) -> Result<[u16; 2
         Preset::Head => (0, layers.iter().position(|&layer| layer > 0).unwrap_or(end)),
         Preset::Affine | Preset::All => (0, end),
     };
+    let half = |step| matches!(step, Step::TapGemm(step) if step.values == ValueType::F16);
+    ensure!(!file.steps().any(half), "layers learn in single precision: export without --activations fp16");
     if let Some(index) = file.steps().skip(first).position(|step| matches!(step, Step::Nest(_))) {
         bail!(
             "step {} is a loop nest: only dense layers and convolutions learn, try --finetune tail --finetune-layers 1",

@@ -273,6 +273,7 @@ fn to_json(graph: &Graph, export: &Export) -> Result<serde_json::Value> {
         .collect();
     Ok(json!({
         "flash_bytes": file.flash_bytes(), "arena_bytes": file.arena_bytes(), "macs": file.macs(),
+        "finetune_arena_bytes": file.finetune_arena_bytes(),
         "parameters": graph.parameters(), "max_abs_diff_f16_weights": export.parity.max_abs_diff, "tensors": tensors,
     }))
 }
