@@ -3,20 +3,22 @@
 //! What was learned is a delta of the model in flash. At the start the stored delta is checked and used; a command learns on
 //! from there, another saves. What follows a save is what follows a cut of power: a new learner, on what is stored.
 
+mod session;
+
 use core::fmt;
 
 use embedded_io::{Read, Write};
 use embedded_storage::nor_flash::NorFlash;
 use pocketgan_finetune::store::Store;
-use pocketgan_finetune::{Arena, ByteImages, Engine, Examples, Learner, TaskError};
-use pocketgan_format::{DeltaSummary, crc32};
-use pocketgan_runtime::{Delta, DeltaError, Generator, Kernels, Latent, Model, StartError, dispatch};
+use pocketgan_finetune::{Arena, ByteImages, Examples, Learner, TaskError};
+use pocketgan_format::DeltaSummary;
+use pocketgan_runtime::{Delta, DeltaError, Generator, Kernels, Model, StartError, dispatch};
 
-use crate::command::{Command, HELP};
-use crate::frame::Receiver;
+use self::session::Session;
+use crate::Plan;
+use crate::command::Command;
 use crate::plan::{Memory, Parts, line_bytes};
 use crate::terminal::{Closed, Terminal};
-use crate::{Display, Plan, RECEIVED, TextDisplay};
 
 /// What a board gives for a conversation.
 #[derive(Debug)]
@@ -136,7 +138,7 @@ impl<P: Read + Write, F: NorFlash> Talk<'_, P, F> {
                     self.terminal.say(format_args!("error: {error}"))?;
                     return Ok(End::Failed);
                 }
-                (Err(Stop::Task(error)), Some(last)) if last != mode => {
+                (Err(Stop::Task(error)), Some(last)) if last.plan != mode.plan => {
                     self.terminal.say(format_args!("not here: {error}"))?;
                     mode = last;
                 }
@@ -225,218 +227,12 @@ impl<P: Read + Write, F: NorFlash> Talk<'_, P, F> {
     }
 }
 
-/// One learner, on what was stored when it began.
-struct Session<'s, 'd, 'm, 'w, P, F> {
-    talk: &'s mut Talk<'d, P, F>,
-    base: Model<'m>,
-    learner: Learner<'m, 'w, Arena<'w>>,
-    mode: Mode,
-    received: &'w mut [u8],
-    frame: &'w mut [u8],
-    fresh: &'w mut [u8],
-}
-
-impl<P: Read + Write, F: NorFlash> Session<'_, '_, '_, '_, P, F> {
-    fn obey(&mut self, command: Command) -> Result<Option<Next>, Closed> {
-        let stays = self.learner.steps() == 0;
-        match command {
-            Command::Help => self.talk.terminal.say(format_args!("{}", HELP.trim_end()))?,
-            Command::Draw { seed } => self.draw(seed)?,
-            Command::Learn { steps } => self.learn(steps)?,
-            Command::Loss => self.loss()?,
-            Command::Save if stays => self.talk.terminal.say(format_args!("nothing was learned since"))?,
-            Command::Save => return self.save(),
-            // What was learned goes with its learner.
-            Command::Revert if !stays => return Ok(Some(Next::Again)),
-            Command::Revert => {
-                let result = self.talk.store.revert().map(drop);
-                return self.stored_anew(result);
-            }
-            Command::Factory => {
-                let result = self.talk.store.factory();
-                return self.stored_anew(result);
-            }
-            Command::Examples => {
-                let (count, whence) =
-                    (self.count(), if self.talk.received > 0 { "received" } else { "built in" });
-                self.talk.terminal.say(format_args!("{count} examples, {whence}"))?;
-            }
-            Command::Receive { count } => self.receive(count)?,
-            Command::Exact => return Ok(Some(Next::Switch(Mode { exact: true, ..self.mode }))),
-            Command::Fast => return Ok(Some(Next::Switch(Mode { exact: false, ..self.mode }))),
-            Command::Plan(plan) => return Ok(Some(Next::Switch(Mode { plan, ..self.mode }))),
-            Command::Memory => {
-                let Usage { static_bytes, stack_bytes } = (self.talk.usage)();
-                let all = static_bytes + stack_bytes;
-                self.talk.terminal.say(format_args!(
-                    "memory: {all} bytes: {static_bytes} of statics, {stack_bytes} of stack at most"
-                ))?;
-            }
-            Command::Reset => return Ok(Some(Next::End(End::Reset))),
-            Command::Exit => return Ok(Some(Next::End(End::Exit))),
-        }
-        Ok(None)
-    }
-
-    /// Draws with what was learned so far, as it would be saved.
-    fn draw(&mut self, seed: u64) -> Result<(), Closed> {
-        let model = match learned(&self.learner, &self.base, self.fresh, self.talk.example_count(&self.base))
-        {
-            Ok(model) => model,
-            Err(error) => return self.talk.terminal.say(format_args!("no picture: {error}")),
-        };
-        let kernels = self.learner.engine_mut().kernels();
-        let mut generator = match Generator::with_kernels(&model, self.learner.engine_mut().work(), kernels) {
-            Ok(generator) => generator,
-            Err(error) => return self.talk.terminal.say(format_args!("no picture: {error}")),
-        };
-        let terminal = &mut self.talk.terminal;
-        if self.mode.exact {
-            let drawn = generator.conformance(seed);
-            TextDisplay::new(&mut *terminal).show(&generator.image(0)).map_err(|_| Closed)?;
-            return terminal.say(format_args!("exact: {:08x}", drawn.crc32));
-        }
-        let image = generator.generate(Latent::from_seed(seed));
-        TextDisplay::new(terminal).show(&image).map_err(|_| Closed)
-    }
-
-    fn learn(&mut self, steps: u32) -> Result<(), Closed> {
-        let (image_len, range) = (self.learner.task().image_len(), self.base.range());
-        let bytes = match self.talk.received {
-            0 => self.talk.examples,
-            count => &self.received[..count * image_len],
-        };
-        let examples = ByteImages::new(bytes, image_len, range);
-        let every = (steps / LINES).max(1);
-        for step in 1..=steps {
-            match self.learner.step(&examples) {
-                Ok(losses) if step % every == 0 || step == steps => {
-                    let done = self.learner.steps();
-                    self.talk.terminal.say(format_args!(
-                        "step {done}: loss D {:.4} G {:.4}, scores {:.3} {:.3}",
-                        losses.discriminator, losses.generator, losses.real, losses.fake
-                    ))?;
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    return self.talk.terminal.say(format_args!("forgotten since the last save: {error}"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn loss(&mut self) -> Result<(), Closed> {
-        let terminal = &mut self.talk.terminal;
-        if self.learner.steps() == 0 {
-            return terminal.say(format_args!("nothing was learned since"));
-        }
-        for (when, losses) in ["first", "last"].into_iter().zip(self.learner.losses()) {
-            terminal.say(format_args!(
-                "{when} step: loss D {:.4} G {:.4}",
-                losses.discriminator, losses.generator
-            ))?;
-        }
-        if self.mode.exact {
-            let crc = crc32(self.learner.learned().iter().map(|value| value.to_le_bytes()));
-            terminal.say(format_args!("learned: {crc:08x}"))?;
-        }
-        Ok(())
-    }
-
-    fn save(&mut self) -> Result<Option<Next>, Closed> {
-        let count = self.talk.example_count(&self.base);
-        match learned(&self.learner, &self.base, self.fresh, count) {
-            Ok(model) => {
-                let bytes = model.delta().map_or(&[][..], Delta::bytes);
-                let result = self.talk.store.save(bytes);
-                if result.is_ok() {
-                    self.talk.terminal.say(format_args!("saved"))?;
-                }
-                self.stored_anew(result)
-            }
-            Err(error) => {
-                self.talk.terminal.say(format_args!("not saved: {error}"))?;
-                Ok(None)
-            }
-        }
-    }
-
-    /// After the store has changed, or failed to.
-    fn stored_anew<E: fmt::Display>(&mut self, result: Result<(), E>) -> Result<Option<Next>, Closed> {
-        match result {
-            Ok(()) => Ok(Some(Next::Again)),
-            Err(error) => {
-                self.talk.terminal.say(format_args!("the store failed: {error}"))?;
-                Ok(None)
-            }
-        }
-    }
-
-    /// Takes so many pictures as frames, numbered from 0, in any order; an empty frame ends early. None goes back to those
-    /// that are built in.
-    fn receive(&mut self, count: usize) -> Result<(), Closed> {
-        let image_len = self.learner.task().image_len();
-        let terminal = &mut self.talk.terminal;
-        self.talk.received = 0;
-        terminal.say(format_args!("waiting for {count} frames of {image_len} bytes"))?;
-        let mut arrived = [false; RECEIVED];
-        let mut receiver = Receiver::new(self.frame);
-        while arrived[..count].contains(&false) {
-            let frame = match receiver.push(terminal.byte()?) {
-                None => continue,
-                Some(Err(damaged)) => {
-                    terminal.say(format_args!("{damaged}"))?;
-                    continue;
-                }
-                Some(Ok(frame)) => frame,
-            };
-            let (number, len) = (usize::from(frame.number), frame.payload.len());
-            if len == 0 {
-                break;
-            }
-            if number >= count || len != image_len {
-                terminal.say(format_args!("frame {number} of {len} bytes is none of these"))?;
-                continue;
-            }
-            self.received[number * image_len..][..image_len].copy_from_slice(frame.payload);
-            arrived[number] = true;
-            terminal.say(format_args!("got {number}"))?;
-        }
-        let mut kept = 0;
-        for number in (0..count).filter(|&number| arrived[number]) {
-            self.received.copy_within(number * image_len..(number + 1) * image_len, kept * image_len);
-            kept += 1;
-        }
-        self.talk.received = kept;
-        terminal.say(format_args!("{kept} of {count} arrived"))
-    }
-
-    fn count(&self) -> usize {
-        self.talk.example_count(&self.base) as usize
-    }
-}
-
 impl<P, F> Talk<'_, P, F> {
     fn example_count(&self, model: &Model<'_>) -> u32 {
         let image_len = model.output_shape().iter().product();
         let built_in = ByteImages::new(self.examples, image_len, model.range()).len();
         (if self.received > 0 { self.received } else { built_in }) as u32
     }
-}
-
-/// The model with what was learned from so many examples; `base` where that is nothing.
-fn learned<'b>(
-    learner: &Learner<'_, '_, Arena<'_>>,
-    base: &Model<'b>,
-    buffer: &'b mut [u8],
-    examples: u32,
-) -> Result<Model<'b>, DeltaError> {
-    if learner.steps() == 0 {
-        return Ok(*base);
-    }
-    let len = learner.write_delta(examples, buffer)?;
-    with_delta(base, Delta::parse(&buffer[..len])?)
 }
 
 /// The model with a delta that is no farther from the file than the file allows.
@@ -456,6 +252,3 @@ impl From<TaskError> for Stop {
         Self::Task(error)
     }
 }
-
-/// Lines of progress while it learns.
-const LINES: u32 = 8;
