@@ -123,7 +123,7 @@ impl Autodiff {
             let columns = padded.select(1, self.indices(read));
             let columns = columns.reshape([n * positions, gemm.taps.len() * c]);
             let weights = match slots.find(step.weights, Kind::Weights) {
-                Some(range) => trained.values.clone().slice([range]),
+                Some(range) => trained.values.clone().slice(range),
                 None => {
                     let rows = frozen(gemm.weights);
                     let len = rows.len();
@@ -133,15 +133,15 @@ impl Autodiff {
             let matrix = matrix(weights, &gemm);
             let per_channel = |values: Tensor<1>| {
                 let len = gemm.output.channels;
-                values.slice([0..len]).reshape([1, len])
+                values.slice(0..len).reshape([1, len])
             };
             let bias = match slots.find(step.bias, Kind::Bias) {
-                Some(range) => trained.values.clone().slice([range]),
+                Some(range) => trained.values.clone().slice(range),
                 None => self.tensor(gemm.bias.to_vec(), [gemm.bias.len()]),
             };
             let mut output = columns.matmul(matrix) + per_channel(bias);
             if let Some(range) = slots.find(step.bias, Kind::Factor) {
-                output = output * per_channel(trained.values.clone().slice([range]));
+                output = output * per_channel(trained.values.clone().slice(range));
             }
             parts.push(output.reshape([n, positions, gemm.output.channels]));
             places.extend(written);
@@ -170,11 +170,11 @@ impl Autodiff {
         let find = |slots: &Slots, tensor, kind| slots.find(tensor, kind);
         let slots = &discriminator.network.slots;
         let weights = match find(slots, head.weights, Kind::Column) {
-            Some(range) => discriminator.values.clone().slice([range.start..range.start + len]),
+            Some(range) => discriminator.values.clone().slice(range.start..range.start + len),
             None => self.tensor(frozen(head.gemm.weights).into_iter().step_by(PANEL).collect(), [len]),
         };
         let bias = match find(slots, head.bias, Kind::Bias) {
-            Some(range) => discriminator.values.clone().slice([range.start..range.start + 1]),
+            Some(range) => discriminator.values.clone().slice(range.start..range.start + 1),
             None => self.tensor(head.gemm.bias[..1].to_vec(), [1]),
         };
         found.reshape([n, len]).matmul(weights.reshape([len, 1])).reshape([n]) + bias
