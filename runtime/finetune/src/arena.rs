@@ -17,6 +17,8 @@ pub struct Arena<'a> {
     work: &'a mut [f32],
     kernels: Kernels,
     gradients: GradientKernels,
+    /// Seed, step and number of the pair whose features one half of a step has left for the other.
+    held: Option<(u64, u32, usize)>,
 }
 
 impl<'a> Arena<'a> {
@@ -56,12 +58,13 @@ impl<'a> Arena<'a> {
         if have < need {
             return Err(TaskError::MemoryTooSmall { need_bytes: 4 * need, have_bytes: 4 * have });
         }
-        Ok(Self { work, kernels, gradients })
+        Ok(Self { work, kernels, gradients, held: None })
     }
 
     /// The memory that it works in, free between steps: large enough for the arena of a generator, for one. The next step
     /// overwrites it.
     pub fn work(&mut self) -> &mut [f32] {
+        self.held = None;
         self.work
     }
 
@@ -94,6 +97,15 @@ impl<'a> Arena<'a> {
         }
     }
 
+    /// Has the frozen steps make the features of a pair, unless they are there.
+    fn features(&mut self, batch: &mut Batch<'_>, pair: usize) {
+        let place = Some((batch.seed, batch.step, pair));
+        if self.held != place {
+            batch.features(pair, self.work);
+            self.held = place;
+        }
+    }
+
     /// Scores every pair, for a loss that compares them.
     fn compare(
         &mut self,
@@ -105,7 +117,7 @@ impl<'a> Arena<'a> {
         let mut scores = Scores::of(batch.pairs());
         if batch.objective().compares() {
             for pair in 0..batch.pairs() {
-                batch.features(pair, self.work);
+                self.features(batch, pair);
                 let mut passes = self.passes(task, values);
                 passes.draw();
                 let distance = passes.see_real(batch, pair);
@@ -135,12 +147,13 @@ impl Engine for Arena<'_> {
         batch: &mut Batch<'_>,
         gradients: &mut [f32],
     ) -> Outcome {
+        self.held = None;
         let scores = self.compare(task, values, batch, |batch, pair| batch.fake_change(pair));
         let objective = batch.objective();
         let mut outcome = Outcome::default();
         let n = batch.pairs() as f32;
         for pair in 0..batch.pairs() {
-            batch.features(pair, self.work);
+            self.features(batch, pair);
             let mut passes = self.passes(task, values);
             passes.draw();
             passes.see_real(batch, pair);
@@ -171,7 +184,7 @@ impl Engine for Arena<'_> {
         let mut outcome = Outcome::default();
         let n = batch.pairs() as f32;
         for pair in 0..batch.pairs() {
-            batch.features(pair, self.work);
+            self.features(batch, pair);
             let mut passes = self.passes(task, values);
             passes.draw();
             let change = batch.judged_change(pair);
@@ -182,6 +195,7 @@ impl Engine for Arena<'_> {
             outcome.loss += part.loss;
             outcome.fake += fake / n;
         }
+        self.held = None;
         outcome
     }
 
@@ -192,14 +206,16 @@ impl Engine for Arena<'_> {
         batch: &mut Batch<'_>,
         each: &mut dyn FnMut(&[f32], f32),
     ) {
+        self.held = None;
         for pair in 0..batch.pairs() {
-            batch.features(pair, self.work);
+            self.features(batch, pair);
             let mut passes = self.passes(task, values);
             passes.draw();
             passes.see_drawn(&Augmentation::NONE);
             let score = passes.judge();
             each(passes.picture(), score);
         }
+        self.held = None;
     }
 
     fn score(&mut self, task: &Task<'_>, values: Values<'_>, image: &[f32]) -> f32 {

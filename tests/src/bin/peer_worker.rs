@@ -68,7 +68,10 @@ fn main() -> Result<()> {
     let export = export::export(&graph, &Options::default())?;
     let model = Model::load(&export.file)?;
     let mut arena = vec![0.0; args.batch * model.arena_len()];
+    // As its peers lay weights out when they load a model.
+    let mut expansion = vec![0.0; Generator::new(&model, &mut arena)?.expansion_len()];
     let mut generator = Generator::new(&model, &mut arena)?;
+    generator.expand(&mut expansion);
     let load = start.elapsed();
 
     let (input, output) = (graph.inputs()[0].shape.clone(), graph.shape(graph.output()).to_vec());

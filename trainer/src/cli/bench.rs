@@ -25,6 +25,9 @@ pub struct Args {
     /// Threads that draw them together
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
+    /// Expand weights first, where that is faster; takes some times their memory
+    #[arg(long)]
+    expand: bool,
     /// Seconds of measuring
     #[arg(long, value_name = "S", default_value_t = 2.0)]
     seconds: f64,
@@ -32,6 +35,9 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 }
+
+/// Most values of expanded weights, whatever a file asks for: 1 GiB.
+const MAX_EXPANSION_LEN: usize = 1 << 28;
 
 /// Fastest and median time of one call.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +65,8 @@ pub fn run(args: Args) -> Result<()> {
     let model = Model::load(&bytes).with_context(|| format!("loading {}", args.file.display()))?;
     let budget = Duration::try_from_secs_f64(args.seconds).context("--seconds is not a duration")?;
     let batch = usize::from(args.batch);
-    let timing = measure(&model, batch, args.threads.into(), budget)?;
-    let steps = measure_steps(&model, batch, budget)?;
+    let timing = measure(&model, [batch, args.threads.into()], args.expand, budget)?;
+    let steps = measure_steps(&model, batch, args.expand, budget)?;
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     let gflops = |macs: u64, time: Duration| 2.0 * macs as f64 * batch as f64 / time.as_secs_f64() / 1e9;
     let whole = gflops(model.file().macs(), timing.fastest);
@@ -79,7 +85,7 @@ pub fn run(args: Args) -> Result<()> {
         });
         let json = json!({
             "ms": ms(timing.fastest), "ms_median": ms(timing.median), "ms_per_image": per_image, "gflops": whole,
-            "peak_gflops": peak_gflops, "share_of_peak": share, "batch": batch, "threads": args.threads,
+            "peak_gflops": peak_gflops, "share_of_peak": share, "batch": batch, "threads": args.threads, "expand": args.expand,
             "kernels": kernels, "steps": steps.collect::<Vec<_>>(),
         });
         println!("{json}");
@@ -113,11 +119,19 @@ pub fn run(args: Args) -> Result<()> {
 ///
 /// # Errors
 /// When the threads cannot be started.
-pub(crate) fn measure(model: &Model<'_>, batch: usize, threads: usize, budget: Duration) -> Result<Timing> {
+pub(crate) fn measure(
+    model: &Model<'_>,
+    [batch, threads]: [usize; 2],
+    expand: bool,
+    budget: Duration,
+) -> Result<Timing> {
     let pool = ThreadPoolBuilder::new().num_threads(threads).build().context("starting threads")?;
     let pool = (threads > 1).then_some(&pool);
     let mut arena = vec![0.0; batch * model.arena_len()];
+    let expansion_len = if expand { Generator::new(model, &mut arena)?.expansion_len() } else { 0 };
+    let mut expansion = vec![0.0; expansion_len.min(MAX_EXPANSION_LEN)];
     let mut generator = Generator::new(model, &mut arena)?;
+    generator.expand(&mut expansion);
     let mut draw = || {
         let begin = Instant::now();
         set_inputs(&mut generator, batch);
@@ -143,9 +157,12 @@ fn run_all(generator: &mut Generator<'_, '_>, pool: Option<&ThreadPool>, batch: 
 }
 
 /// Times every step, one call after the other.
-fn measure_steps(model: &Model<'_>, batch: usize, budget: Duration) -> Result<Vec<StepTiming>> {
+fn measure_steps(model: &Model<'_>, batch: usize, expand: bool, budget: Duration) -> Result<Vec<StepTiming>> {
     let mut arena = vec![0.0; batch * model.arena_len()];
+    let expansion_len = if expand { Generator::new(model, &mut arena)?.expansion_len() } else { 0 };
+    let mut expansion = vec![0.0; expansion_len.min(MAX_EXPANSION_LEN)];
     let mut generator = Generator::new(model, &mut arena)?;
+    generator.expand(&mut expansion);
     let file = model.file();
     let layers: Vec<&str> = file.get("layers").map(|names| names.split(',').collect()).unwrap_or_default();
     let steps = file.steps().enumerate().map(|(index, step)| StepTiming {

@@ -133,7 +133,7 @@ fn figures(generator: &Generator, graph: &Graph, export: &Export, onnx: &[u8]) -
         macs: model.file().macs(),
         flash_bytes: model.file().flash_bytes(),
         arena_bytes: model.file().arena_bytes(),
-        time_per_image: measure(&model, 1, 1, Duration::from_millis(500))?.median,
+        time_per_image: measure(&model, [1, 1], false, Duration::from_millis(500))?.median,
         rounded: compare(&evaluate_latents(&export.rounded, &latents)?),
         tract: compare(&by_tract),
         trained: compare(&by_burn),
