@@ -60,7 +60,7 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 fn gradients_are_those_of_burn() {
     let (file, examples) = model_and_examples();
     let model = Model::load(&file).unwrap();
-    let learning = model.file().learning().unwrap();
+    let learning = model.file().learning().unwrap().unwrap();
     for (preset, generator) in TRAINED {
         for objective in OBJECTIVES {
             let rule = Rule { preset, generator, lr_g: 1.0, lr_d: 1.0, ..learning.rule };

@@ -79,7 +79,7 @@ impl Cli {
 
 /// The model with a delta, as far as its file lets it move.
 pub(crate) fn with_delta<'a>(model: Model<'a>, delta: &'a [u8]) -> Result<Model<'a>> {
-    let bound = model.file().learning().map_or(f32::INFINITY, |learning| learning.rule.bound);
+    let bound = model.file().learning()?.map_or(f32::INFINITY, |learning| learning.rule.bound);
     Ok(model.with_delta(Delta::parse(delta)?, bound)?)
 }
 

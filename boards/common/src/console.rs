@@ -237,7 +237,7 @@ impl<P, F> Talk<'_, P, F> {
 
 /// The model with a delta that is no farther from the file than the file allows.
 fn with_delta<'m>(model: &Model<'m>, delta: Delta<'m>) -> Result<Model<'m>, DeltaError> {
-    let bound = model.file().learning().map_or(0.0, |learning| learning.rule.bound);
+    let bound = model.file().learning().ok().flatten().map_or(0.0, |learning| learning.rule.bound);
     model.with_delta(delta, bound)
 }
 

@@ -45,7 +45,7 @@ impl Plan {
     /// When the model cannot learn by this plan.
     #[inline(never)]
     pub fn task<'m>(self, model: &Model<'m>) -> Result<Task<'m>, TaskError> {
-        let learning = model.file().learning().ok_or(TaskError::CannotLearn)?;
+        let learning = model.file().learning().map_err(TaskError::Learning)?.ok_or(TaskError::CannotLearn)?;
         let end = learning.rule.discriminator[1];
         let rule = match self {
             Self::Full => learning.rule,

@@ -2,12 +2,16 @@
 
 use core::fmt;
 
+use pocketgan_format::FormatError;
+
 /// Why a model cannot learn here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TaskError {
     /// The file has no learning section.
     CannotLearn,
+    /// The file's learning section is not one.
+    Learning(FormatError),
     /// The model wants more than a latent vector.
     Inputs,
     /// From the first trained step on, every layer must read the whole of what the one before wrote; this step does not.
@@ -73,6 +77,7 @@ impl fmt::Display for TaskError {
             Self::CannotLearn => f.write_str(
                 "the model has no learning section: export it with `trainer export --fp16 --finetune tail`",
             ),
+            Self::Learning(error) => error.fmt(f),
             Self::Inputs => f.write_str("only a model whose one input is a latent vector can learn"),
             Self::NotAChain { step } => {
                 write!(f, "step {step} is not a layer that reads the whole of what the layer before it wrote")

@@ -48,7 +48,7 @@ impl<'m> Task<'m> {
     /// # Errors
     /// When it has no learning section, or its trained part is not one that this engine can train.
     pub fn new(model: &Model<'m>) -> Result<Self, TaskError> {
-        let learning = model.file().learning().ok_or(TaskError::CannotLearn)?;
+        let learning = model.file().learning().map_err(TaskError::Learning)?.ok_or(TaskError::CannotLearn)?;
         Self::with_rule(model, &learning, learning.rule)
     }
 

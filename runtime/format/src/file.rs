@@ -27,20 +27,12 @@ pub struct File<'a> {
 
 impl<'a> File<'a> {
     /// Verifies `bytes` against FORMAT.md, without allocation or recursion, in time proportional to their length.
-    /// Bytes after the file's end are ignored, so that a file may lie in a larger flash sector.
+    /// Bytes after the file's end are ignored, so that a file may lie in a larger flash sector. What the file says of learning is
+    /// verified by [`learning`](Self::learning), so that firmware which does not learn has no code for it.
     ///
     /// # Errors
     /// The first thing that is wrong.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, FormatError> {
-        let file = Self::parse_program(bytes)?;
-        match file.learning.is_empty() {
-            true => Ok(file),
-            false => Learning::parse(&file, file.learning).map(|_| file),
-        }
-    }
-
-    /// [`parse`](Self::parse), whatever the file says of learning.
-    pub(crate) fn parse_program(bytes: &'a [u8]) -> Result<Self, FormatError> {
         let (bytes, sections) = crate::header::check(bytes)?;
         let section = |range: Range<usize>| bytes.get(range).unwrap_or(&[]);
         let used = [
@@ -104,10 +96,15 @@ impl<'a> File<'a> {
         !self.learning.is_empty()
     }
 
-    /// How the generator learns on a device, if it does.
-    pub fn learning(&self) -> Option<Learning<'a>> {
-        // `parse` has checked it.
-        Learning::parse(self, self.learning).ok()
+    /// Verifies how the generator learns on a device, if it does.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with that section, the discriminator in it included.
+    pub fn learning(&self) -> Result<Option<Learning<'a>>, FormatError> {
+        if !self.can_learn() {
+            return Ok(None);
+        }
+        Learning::parse(self, self.learning).map(Some)
     }
 
     /// What is put into the arena before every run.

@@ -123,13 +123,13 @@ impl Rule {
 }
 
 impl<'a> Learning<'a> {
-    /// Reads the section of `file`; `Err` where it has none.
+    /// Reads the section of `file`.
     pub(crate) fn parse(file: &File<'a>, section: &'a [u8]) -> Result<Self, FormatError> {
         let refuse = |field| FormatError::Learning { field };
         let (record, discriminator) =
             section.split_at_checked(LEARNING_RECORD_BYTES).ok_or(refuse("learning_bytes"))?;
         let rule = Rule::decode(record).map_err(refuse)?;
-        let judge = File::parse_program(discriminator)?;
+        let judge = File::parse(discriminator)?;
         if judge.flash_bytes() != discriminator.len() {
             return Err(refuse("learning_bytes"));
         }

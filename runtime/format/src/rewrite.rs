@@ -42,7 +42,7 @@ impl File<'_> {
     /// The file with a way to learn, in place of the one that it had.
     ///
     /// # Errors
-    /// What [`File::parse`] says of a discriminator or of steps that do not fit.
+    /// What [`File::learning`] says of a discriminator or of steps that do not fit.
     pub fn with_learning(
         &self,
         rule: &Rule,
@@ -59,7 +59,9 @@ impl File<'_> {
         let learning_bytes = length(record.len() + discriminator.len())?;
         put(bytes, header::LEARNING_BYTES, &learning_bytes.to_le_bytes());
         put(bytes, header::FINETUNE_ARENA_BYTES, &finetune_arena_bytes.to_le_bytes());
-        seal(file)
+        let file = seal(file)?;
+        File::parse(&file)?.learning()?;
+        Ok(file)
     }
 }
 

@@ -32,7 +32,7 @@ pub fn run(args: Args) -> Result<()> {
     let file = model.file();
     let layers: Vec<&str> = file.get("layers").map(|names| names.split(',').collect()).unwrap_or_default();
     if args.json {
-        println!("{}", to_json(file, &layers));
+        println!("{}", to_json(file, &layers, file.learning()?));
         return Ok(());
     }
     let [height, width, channels] = file.output_shape();
@@ -90,7 +90,7 @@ pub fn run(args: Args) -> Result<()> {
     println!("\nMACs         {:>14}", grouped(file.macs()));
     println!("flash bytes  {:>14}", grouped(file.flash_bytes() as u64));
     println!("arena bytes  {:>14}  (peak in {})", grouped(file.arena_bytes() as u64), peak.unwrap_or(&""));
-    if let Some(learning) = file.learning() {
+    if let Some(learning) = file.learning()? {
         print_learning(file, &learning, &layers);
     }
     Ok(())
@@ -122,7 +122,7 @@ fn print_learning(file: &File<'_>, learning: &Learning<'_>, layers: &[&str]) {
     println!("finetune arena bytes  {:>5}", grouped(file.finetune_arena_bytes() as u64));
 }
 
-fn to_json(file: &File<'_>, layers: &[&str]) -> serde_json::Value {
+fn to_json(file: &File<'_>, layers: &[&str], learning: Option<Learning<'_>>) -> serde_json::Value {
     let steps: Vec<_> = file
         .steps()
         .map(|step| {
@@ -160,7 +160,7 @@ fn to_json(file: &File<'_>, layers: &[&str]) -> serde_json::Value {
         "sha256": hex(&file.sha256()), "latent_dim": file.latent_dim(), "inputs": inputs,
         "output_shape": file.output_shape(), "range": file.range(), "macs": file.macs(),
         "flash_bytes": file.flash_bytes(), "arena_bytes": file.arena_bytes(), "metadata": file.metadata(),
-        "finetune_arena_bytes": file.finetune_arena_bytes(), "learning": file.learning().map(learning_json),
+        "finetune_arena_bytes": file.finetune_arena_bytes(), "learning": learning.map(learning_json),
         "steps": steps,
     })
 }

@@ -98,7 +98,7 @@ pub fn learn(
     progress: impl FnMut(usize, &Losses),
 ) -> Result<Learned> {
     let mut task = Task::new(model)?;
-    if let (Some((preset, layers)), Some(learning)) = (options.preset, model.file().learning()) {
+    if let (Some((preset, layers)), Some(learning)) = (options.preset, model.file().learning()?) {
         let generator = super::trained_steps(model.file(), preset, layers)?;
         task = Task::with_rule(model, &learning, Rule { preset, generator, ..learning.rule })?;
     }

@@ -32,7 +32,7 @@ fn learns(bytes: &[u8]) -> Option<bool> {
     let engine = Arena::new(&task, &mut work).ok()?;
     let mut memory = vec![0.0; 1 << 16];
     let mut learner = Learner::new(&task, engine, &mut memory, &options).ok()?;
-    let macs = model.file().macs() + model.file().learning().map_or(0, |l| l.discriminator.macs());
+    let macs = model.file().macs() + model.file().learning().ok()?.map_or(0, |l| l.discriminator.macs());
     if macs > 1 << 20 {
         return None;
     }
