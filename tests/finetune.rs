@@ -2,7 +2,7 @@
 
 use pocketgan_finetune::augment::Policy;
 use pocketgan_finetune::{Arena, Autodiff, Engine, Images, Learner, Objective, Optimizer, Options, Task};
-use pocketgan_format::{AlignedBytes, Delta, Preset, Rule};
+use pocketgan_format::{AlignedBytes, Delta, File, Preset, Rule, Step};
 use pocketgan_runtime::{Generator, Latent, Model, dispatch};
 use pocketgan_trainer::dataset::{Dataset, Source, Split};
 use pocketgan_trainer::finetune::{
@@ -160,6 +160,31 @@ fn every_preset_learns_what_its_file_says() {
         assert!(largest(&as_delta, &as_file) <= atol, "{preset:?}: {}", largest(&as_delta, &as_file));
         assert!(largest(&as_delta, &factory) > 0.0, "{preset:?}");
     }
+}
+
+/// Phases of a transposed convolution come with a bias each, which are equal; to stay so, they become one.
+#[test]
+fn phases_of_a_layer_share_their_bias() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/mnist-dcgan28/mnist-dcgan28.pgan");
+    let plain = AlignedBytes::copy(&std::fs::read(path).unwrap());
+    let tied = File::parse(&plain).unwrap().with_tied_biases().unwrap();
+    let biases = |bytes: &[u8]| -> Vec<(u16, u32)> {
+        let steps = File::parse(bytes).unwrap().steps().map(|step| match step {
+            Step::TapGemm(step) => (step.layer, step.bias),
+            Step::Nest(step) => (step.layer, 0),
+        });
+        let mut biases: Vec<_> = steps.collect();
+        biases.dedup();
+        biases
+    };
+    // Dense, two layers of four phases, and the last convolution.
+    assert_eq!((biases(&plain).len(), biases(&tied).len()), (10, 4));
+    let picture = |bytes: &[u8]| {
+        let model = Model::load(bytes).unwrap();
+        let mut arena = vec![0.0; model.arena_len()];
+        Generator::exact(&model, &mut arena).unwrap().generate(Latent::from_seed(5)).values.to_vec()
+    };
+    assert_eq!(picture(&plain), picture(&tied));
 }
 
 #[test]

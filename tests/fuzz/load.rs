@@ -21,6 +21,7 @@ fn draw(bytes: &[u8]) {
     // Debug output reads every record of the tables.
     let file = model.file();
     let _ = format!("{file:?} {:?}", file.inputs().collect::<Vec<_>>());
+    let _ = file.learning();
     let positions = |step: Step| match &step {
         Step::TapGemm(step) => step.macs() + file.taps(step).len() as u64,
         Step::Nest(step) => step.iterations(&file.axes(step)),

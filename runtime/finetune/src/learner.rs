@@ -281,7 +281,7 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
         };
         let (on_learned, on_held_out) = (mean(learned), mean(held_out));
         let mut fake = 0.0;
-        self.draw_each(MAX_BATCH.min(16), &mut |_, score| fake += score / 16.0);
+        self.draw_each(DRAWN, &mut |_, score| fake += score / DRAWN as f32);
         let scale = (on_learned - fake).abs().max(0.01 * self.objective().scale());
         (on_learned - on_held_out) / scale
     }
@@ -431,5 +431,8 @@ impl Options {
 /// Steps after which pictures are drawn to see whether they still differ.
 const WATCH_EVERY: u32 = 32;
 
-/// Pictures that are drawn for it.
+/// Generated pictures that are scored beside examples.
+const DRAWN: usize = 16;
+
+/// Pictures that are drawn to see whether they still differ.
 const WATCHED: usize = 4;
