@@ -159,6 +159,7 @@ part_boards() {
     if has qemu-system-riscv32 qemu-system-misc; then
         board riscv32-virt riscv32imafc-unknown-none-elf
         suite riscv32imafc-unknown-none-elf virt
+        learned riscv32imafc-unknown-none-elf virt
     fi
 }
 
@@ -274,6 +275,7 @@ learning() {
     local name=$1 folder=$scratch/$1-learning
     shift
     mkdir "$folder"
+    head -c $((3 * 784)) boards/common/examples/bold-digits.raw >"$folder/examples.raw"
     first_session | talk "$folder" "$@"
     second_session | talk "$folder" "$@"
     grep -v '^memory: ' "$folder/out" | diff boards/mps2-an386/expected-learning.out - || die "$name learns something else"
@@ -289,7 +291,7 @@ second_session() {
     head -c $((2 * len)) boards/common/examples/bold-digits.raw >"$scratch/examples"
     cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p host --bin frames \
         "$scratch/examples" "$len" >"$scratch/frames"
-    printf '%s\n' exact 'draw 3' examples 'example 2'
+    printf '%s\n' exact 'draw 3' examples 'example file' examples 'example 2'
     head -c 1000 "$scratch/frames"
     printf 'noise\0'
     cat "$scratch/frames"
@@ -318,6 +320,15 @@ emulate() {
     cd "$3"
     exec timeout 120 qemu-system-arm -M "$1" -nographic -monitor none -serial stdio -icount shift=0 \
         -semihosting-config enable=on,target=native -kernel "$2"
+}
+
+# learned TARGET MACHINE: the bits of `learn 32` on a machine without a console.
+learned() {
+    on_target "$1" boards/kernel-suite build --locked --release --bin learn
+    local said
+    said=$(timeout 240 boards/kernel-suite/emulate.sh "$2" "$CARGO_TARGET_DIR/$1/release/learn") || die "$2 does not learn: $said"
+    grep -qxF "$said" boards/mps2-an386/expected-learning.out || die "$2 learns something else: $said"
+    echo "$2: $said, as the others"
 }
 
 # host_console FOLDER: this computer as a board that learns.

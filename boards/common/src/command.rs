@@ -16,6 +16,7 @@ pub(crate) enum Command {
     Factory,
     Examples,
     Receive { count: usize },
+    Open,
     Exact,
     Fast,
     Plan(Plan),
@@ -57,6 +58,7 @@ impl Command {
         let command = match name {
             "draw" => Self::Draw { seed: number(Some(0), u64::MAX)? },
             "learn" => Self::Learn { steps: number(None, MOST_STEPS)? as u32 },
+            "example" if word == Some("file") => Self::Open,
             "example" => Self::Receive { count: number(Some(1), MOST_EXAMPLES)? as usize },
             "plan" => {
                 let plan = Plan::ALL.into_iter().find(|plan| Some(plan.name()) == word);
@@ -111,6 +113,7 @@ revert         forget what was learned since the last save, or else the last sav
 factory        forget everything, for good
 examples       say what there is to learn from
 example N      receive N pictures as frames, to learn from them
+example file   read them from a file, where there is one
 exact, fast    compute the same bits as every other board, or as fast as this one can
 plan P         learn all that the file says (full), or what 128 KB of RAM allow (small)
 memory         RAM in use
@@ -134,6 +137,7 @@ mod tests {
             (" draw  18446744073709551615 ", Some(Command::Draw { seed: u64::MAX })),
             ("learn 10", Some(Command::Learn { steps: 10 })),
             ("example 8", Some(Command::Receive { count: 8 })),
+            ("example file", Some(Command::Open)),
             ("plan small", Some(Command::Plan(Plan::Small))),
             ("save", Some(Command::Save)),
         ] {
@@ -146,6 +150,7 @@ mod tests {
             ("learn", Mistake::Number { most: MOST_STEPS }),
             ("learn 1000001", Mistake::Number { most: MOST_STEPS }),
             ("example 9", Mistake::Number { most: MOST_EXAMPLES }),
+            ("example files", Mistake::Number { most: MOST_EXAMPLES }),
             ("plan", Mistake::Plan),
             ("plan medium", Mistake::Plan),
             ("save 1", Mistake::More),

@@ -21,7 +21,6 @@ use crate::plan::{Memory, Parts, line_bytes};
 use crate::terminal::{Closed, Terminal};
 
 /// What a board gives for a conversation.
-#[derive(Debug)]
 pub struct Device<'a, P, F> {
     /// A `.pgan` file with a learning section.
     pub model: &'a [u8],
@@ -31,6 +30,8 @@ pub struct Device<'a, P, F> {
     pub store: Store<F>,
     /// Pictures to learn from, `[height, width, channels]` bytes each, one after the other.
     pub examples: &'a [u8],
+    /// Reads the first bytes of a file of such pictures, and says how many there are; `None` where there is no file.
+    pub file: &'a mut dyn FnMut(&mut [u8]) -> Option<usize>,
     /// At least [`Plan::arena_len`], at an address that is a multiple of 16.
     pub arena: &'a mut [f32],
     /// The fastest kernels that the board has, see [`dispatch::best`].
@@ -90,7 +91,7 @@ enum Stop {
 impl<P: Read + Write, F: NorFlash> Device<'_, P, F> {
     /// Talks until told to end.
     pub fn run(self) -> End {
-        let Self { model, port, store, examples, arena, fast, exact, plan, usage } = self;
+        let Self { model, port, store, examples, file, arena, fast, exact, plan, usage } = self;
         let mut terminal = Terminal::new(port);
         let model = match Model::load(model) {
             Ok(model) => model,
@@ -101,7 +102,7 @@ impl<P: Read + Write, F: NorFlash> Device<'_, P, F> {
             }
         };
         let mode = Mode { exact: false, plan, stored: true };
-        let mut talk = Talk { terminal, store, examples, fast, exact, usage, received: 0 };
+        let mut talk = Talk { terminal, store, examples, file, fast, exact, usage, received: 0 };
         talk.run(&model, arena, mode).unwrap_or(End::Exit)
     }
 }
@@ -111,10 +112,11 @@ struct Talk<'a, P, F> {
     terminal: Terminal<P>,
     store: Store<F>,
     examples: &'a [u8],
+    file: &'a mut dyn FnMut(&mut [u8]) -> Option<usize>,
     fast: Kernels,
     exact: Kernels,
     usage: fn() -> Usage,
-    /// Pictures that came over the line, if any are in use.
+    /// Pictures that came over the line or from a file, if any are in use.
     received: usize,
 }
 

@@ -41,6 +41,8 @@ impl io::Write for Line<'_> {
 struct Board {
     model: AlignedBytes,
     examples: Vec<u8>,
+    /// Pictures in a file.
+    file: Option<Vec<u8>>,
     flash: Cursor<Vec<u8>>,
 }
 
@@ -51,6 +53,7 @@ impl Board {
         Self {
             model: AlignedBytes::copy(&read("models/mnist-dcgan28/mnist-dcgan28-tail.pgan")),
             examples: read("boards/common/examples/bold-digits.raw"),
+            file: None,
             flash: Cursor::default(),
         }
     }
@@ -63,7 +66,7 @@ impl Board {
     /// Switches it on and talks; what it said, and how it ended.
     fn talk(&mut self, input: &[u8]) -> (String, End) {
         let model = AlignedBytes::copy(&self.model);
-        let examples = self.examples.clone();
+        let (examples, file) = (self.examples.clone(), self.file.clone());
         let arena_len = Plan::Small.arena_len(&Model::load(&model).expect("the model is intact"));
         let mut arena = vec![0_u128; arena_len.expect("the model learns").div_ceil(4)];
         let mut output = Vec::new();
@@ -72,6 +75,11 @@ impl Board {
             port: FromStd::new(Line { input, output: &mut output }),
             store: self.store(),
             examples: &examples,
+            file: &mut |bytes| {
+                let len = bytes.len().min(file.as_ref()?.len());
+                bytes[..len].copy_from_slice(&file.as_ref()?[..len]);
+                Some(len)
+            },
             arena: bytemuck::cast_slice_mut(&mut arena),
             fast: dispatch::best(),
             exact: dispatch::exact(),
@@ -115,6 +123,29 @@ impl Board {
 /// What lines that start so go on with, in order.
 fn after<'a>(said: &'a str, start: &str) -> Vec<&'a str> {
     said.lines().filter_map(|line| line.strip_prefix(start)).collect()
+}
+
+#[test]
+fn pictures_of_a_file_are_learned_from() {
+    let learned = |board: &mut Board, commands: &str| {
+        let (said, _) = board.talk(format!("exact\n{commands}\nexamples\nlearn 1\nloss\n").as_bytes());
+        (said.clone(), after(&said, "learned: ")[0].to_owned())
+    };
+    let mut board = Board::new();
+    let (said, built_in) = learned(&mut board, "example file");
+    assert!(said.contains("there is no file") && said.contains("16 examples, built in"), "{said}");
+    // Ten and a half pictures, of which eight have room: those that are built in, in another order.
+    board.file = Some(board.examples[3 * 784..][..10 * 784 + 392].to_vec());
+    let (said, from_file) = learned(&mut board, "example file");
+    assert!(said.contains("8 read") && said.contains("8 examples, received"), "{said}");
+    assert_ne!(from_file, built_in);
+    board.examples = board.examples[3 * 784..][..8 * 784].to_vec();
+    assert_eq!(learned(&mut board, "").1, from_file);
+    // Less than a picture changes nothing.
+    board.file = Some(vec![0; 783]);
+    let (said, still) = learned(&mut board, "example file");
+    assert!(said.contains("there is no file with a picture of 784 bytes"), "{said}");
+    assert_eq!(still, from_file);
 }
 
 #[test]
@@ -237,6 +268,7 @@ fn a_model_that_cannot_learn_is_refused() {
         port: FromStd::new(Line { input: b"draw\n", output: &mut output }),
         store: board.store(),
         examples: &[],
+        file: &mut |_| None,
         arena: &mut [],
         fast: dispatch::best(),
         exact: dispatch::exact(),

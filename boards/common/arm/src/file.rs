@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use cortex_m_semihosting::nr::open::{RW_BINARY, RW_TRUNC_BINARY};
+use cortex_m_semihosting::nr::open::{R_BINARY, RW_BINARY, RW_TRUNC_BINARY};
 use cortex_m_semihosting::syscall;
 use embedded_io::{ErrorKind, ErrorType, Read, Seek, SeekFrom, Write};
 
@@ -17,6 +17,16 @@ pub struct File {
 }
 
 impl File {
+    /// Opens a file to read.
+    ///
+    /// # Errors
+    /// When there is none, or whoever runs this does not allow it.
+    pub fn open_to_read(path: &CStr) -> Result<Self, ErrorKind> {
+        // SAFETY: the block names a string that ends with a zero, and its length.
+        let handle = unsafe { syscall!(OPEN, path.as_ptr(), R_BINARY, path.count_bytes()) };
+        if handle == FAILED { Err(ErrorKind::NotFound) } else { Ok(Self { handle, at: 0 }) }
+    }
+
     /// Opens a file to read and write, and creates it where there is none.
     ///
     /// # Errors
@@ -31,6 +41,13 @@ impl File {
         });
         let handle = open.into_iter().map(|open| open()).find(|&handle| handle != FAILED);
         handle.map(|handle| Self { handle, at: 0 }).ok_or(ErrorKind::NotFound)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // SAFETY: the block names an open file, which nobody uses after this.
+        unsafe { syscall!(CLOSE, self.handle) };
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{File, stack};
 #[repr(C, align(16))]
 pub struct Aligned<const LEN: usize>(pub [f32; LEN]);
 
-/// Talks over `port`, and keeps what it learns in the file `learned.flash`.
+/// Talks over `port`, keeps what it learns in the file `learned.flash`, and finds pictures in `examples.raw`.
 pub fn learn(port: impl Read + Write, model: &[u8], examples: &[u8], arena: &mut [f32], plan: Plan) -> ! {
     let flash =
         File::open(c"learned.flash").ok().map(|file| FileFlash::<_, SECTOR_BYTES>::open(file, 2 * SECTORS));
@@ -24,7 +24,8 @@ pub fn learn(port: impl Read + Write, model: &[u8], examples: &[u8], arena: &mut
             let store = Store::new(flash, 0..(2 * SECTORS * SECTOR_BYTES) as u32);
             // Convolutions are all that a chain has, and loop nests are most of the code.
             let (fast, exact) = (dispatch::best().without_nests(), dispatch::exact().without_nests());
-            Device { model, port, store, examples, arena, fast, exact, plan, usage: stack::usage }.run()
+            let file = &mut |bytes: &mut [u8]| File::open_to_read(c"examples.raw").ok()?.read(bytes).ok();
+            Device { model, port, store, examples, file, arena, fast, exact, plan, usage: stack::usage }.run()
         }
         _ => {
             hprintln!("error: the file learned.flash cannot be opened");

@@ -52,6 +52,7 @@ impl<P: Read + Write, F: NorFlash> Session<'_, '_, '_, '_, P, F> {
                 self.talk.terminal.say(format_args!("{count} examples, {whence}"))?;
             }
             Command::Receive { count } => self.receive(count)?,
+            Command::Open => self.open()?,
             Command::Exact => return Ok(Some(Next::Switch(Mode { exact: true, ..self.mode }))),
             Command::Fast => return Ok(Some(Next::Switch(Mode { exact: false, ..self.mode }))),
             Command::Plan(plan) => return Ok(Some(Next::Switch(Mode { plan, ..self.mode }))),
@@ -200,6 +201,20 @@ impl<P: Read + Write, F: NorFlash> Session<'_, '_, '_, '_, P, F> {
         }
         self.talk.received = kept;
         terminal.say(format_args!("{kept} of {count} arrived"))
+    }
+
+    /// Takes the pictures of the file, as many as there is room for. Without one those in use stay.
+    fn open(&mut self) -> Result<(), Closed> {
+        let image_len = self.learner.task().image_len();
+        let count = (self.talk.file)(self.received).map_or(0, |len| len.min(self.received.len()) / image_len);
+        if count == 0 {
+            return self
+                .talk
+                .terminal
+                .say(format_args!("there is no file with a picture of {image_len} bytes"));
+        }
+        self.talk.received = count;
+        self.talk.terminal.say(format_args!("{count} read"))
     }
 
     fn count(&self) -> usize {

@@ -1,6 +1,7 @@
 //! This computer as a board that learns: `console MODEL.pgan STORE EXAMPLES [full|small]` talks on standard input and output.
 //!
-//! `STORE` is the file that stands for flash; `EXAMPLES` holds pictures as bytes, one after the other.
+//! `STORE` is the file that stands for flash; `EXAMPLES` holds pictures as bytes, one after the other, and so may a file
+//! `examples.raw` beside `STORE`.
 
 #![forbid(unsafe_code)]
 
@@ -40,11 +41,14 @@ fn main() -> Result<ExitCode> {
     let flash = FileFlash::<_, SECTOR_BYTES>::open(FromStd::new(file), 2 * SECTORS)
         .with_context(|| format!("opening {}", store.display()))?;
     let mut arena = vec![0_u128; arena_len.div_ceil(4)];
+    let beside = store.with_file_name("examples.raw");
+    let mut from_file = |bytes: &mut [u8]| File::open(&beside).ok()?.read(bytes).ok();
     let device = Device {
         model: &bytes,
         port: FromStd::new(Standard),
         store: Store::new(flash, 0..(2 * SECTORS * SECTOR_BYTES) as u32),
         examples: &examples,
+        file: &mut from_file,
         arena: bytemuck::cast_slice_mut(&mut arena),
         fast: dispatch::best(),
         exact: dispatch::exact(),
