@@ -70,11 +70,6 @@ impl Watch {
             _ => Ok(()),
         }
     }
-
-    /// Mean score of real pictures less that of generated ones, over the last steps.
-    pub(crate) fn gap(&self) -> f32 {
-        self.gap
-    }
 }
 
 /// Steps over which the gap is averaged.

@@ -1,6 +1,7 @@
 //! A step of learning: draw a batch, let the discriminator follow its gradient, then the generator, and keep an average.
 
 use pocketgan_format::{Delta, DeltaError, DeltaSummary, LearnedTensor};
+use pocketgan_runtime::Model;
 
 use crate::augment::Policy;
 use crate::engine::{Bank, Batch, Engine, Examples, Outcome, Values};
@@ -230,8 +231,9 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
         };
         let gradients = &mut gradients[..moving.values.len()];
         if !discriminator && options.pull > 0.0 {
-            let network = task.generator();
-            network.slots.read(network.chain.model(), |at, factory| {
+            // What the file holds, whatever a delta says.
+            let factory = Model::from(*task.model().file());
+            task.generator().slots.read(&factory, |at, factory| {
                 gradients[at] += options.pull * (moving.values[at] - factory);
             });
         }
@@ -320,11 +322,6 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
     /// Losses of the first and of the last step.
     pub fn losses(&self) -> [Losses; 2] {
         [self.first, self.last]
-    }
-
-    /// Mean score of real pictures less that of generated ones, over the last steps.
-    pub fn gap(&self) -> f32 {
-        self.watch.gap()
     }
 
     /// What was learned: the averaged values of the generator, in the order of its [`Slots`](crate::slots::Slots).

@@ -155,6 +155,39 @@ fn a_strong_pull_leaves_nothing_to_learn() {
     assert!(free > 10.0 * held, "{free} against {held}");
 }
 
+/// The pull is towards the file, also for who starts from a delta.
+#[test]
+fn a_pull_undoes_a_delta() {
+    let bytes = model(&TAIL);
+    let model = Model::load(&bytes).unwrap();
+    let task = Task::new(&model).unwrap();
+    let values = images(task.image_len(), 5);
+    let examples = Images::new(&values, task.image_len());
+    let steps = |model: &Model<'_>, options: &Options, steps: usize| {
+        let task = Task::new(model).unwrap();
+        let mut work = vec![0.0; Arena::work_len(&task)];
+        let mut memory = vec![0.0; Learner::<Arena<'_>>::memory_len(&task, options)];
+        let engine = Arena::new(&task, &mut work).unwrap();
+        let mut learner = Learner::new(&task, engine, &mut memory, options).unwrap();
+        for _ in 0..steps {
+            learner.step(&examples).unwrap();
+        }
+        let mut delta = AlignedBytes::copy(&vec![0; learner.delta_bytes()]);
+        learner.write_delta(5, delta.as_mut_slice()).unwrap();
+        (learner.learned().to_vec(), delta)
+    };
+    let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt();
+    let optimizer = Optimizer::Momentum { momentum: 0.0 };
+    let free = Options { optimizer, ..Options::default() };
+    let (factory, _) = steps(&model, &free, 0);
+    let (away, delta) = steps(&model, &free, 200);
+    let adapted = model.with_delta(Delta::parse(&delta).unwrap(), 1e3).unwrap();
+    let (start, _) = steps(&adapted, &free, 0);
+    assert!(distance(&start, &away) < 0.01 * distance(&start, &factory));
+    let (back, _) = steps(&adapted, &Options { pull: 90.0, ..free }, 200);
+    assert!(distance(&back, &factory) < 0.1 * distance(&start, &factory));
+}
+
 #[test]
 fn what_cannot_be_is_an_error() {
     let bytes = model(&TAIL);
