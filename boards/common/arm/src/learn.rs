@@ -3,7 +3,7 @@
 use boards_common::flash::FileFlash;
 use boards_common::{Device, End, Plan};
 use cortex_m::peripheral::SCB;
-use cortex_m_semihosting::{debug, hprintln};
+use cortex_m_semihosting::hprintln;
 use embedded_io::{Read, Write};
 use pocketgan_finetune::store::Store;
 use pocketgan_runtime::dispatch;
@@ -34,12 +34,8 @@ pub fn learn(port: impl Read + Write, model: &[u8], examples: &[u8], arena: &mut
     };
     match end {
         End::Reset => SCB::sys_reset(),
-        End::Exit => debug::exit(debug::EXIT_SUCCESS),
-        End::Failed => debug::exit(debug::EXIT_FAILURE),
-    }
-    // Without a debugger nothing ends the program.
-    loop {
-        cortex_m::asm::wfi();
+        End::Exit => crate::end(true),
+        End::Failed => crate::end(false),
     }
 }
 

@@ -11,7 +11,6 @@ use boards_arm::{Aligned, learn};
 use boards_common::Plan;
 use cortex_m::singleton;
 use cortex_m_rt::entry;
-use cortex_m_semihosting::{debug, hprintln};
 use pocketgan_runtime::include_model;
 
 include!(concat!(env!("OUT_DIR"), "/learning.rs"));
@@ -29,9 +28,5 @@ fn main() -> ! {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    hprintln!("{}", info);
-    debug::exit(debug::EXIT_FAILURE);
-    loop {
-        cortex_m::asm::wfi();
-    }
+    boards_arm::fail(info)
 }
