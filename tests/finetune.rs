@@ -6,7 +6,7 @@ use pocketgan_format::{AlignedBytes, Delta, File, Preset, Rule, Step};
 use pocketgan_runtime::{Generator, Latent, Model, dispatch};
 use pocketgan_trainer::dataset::{Dataset, Source, Split};
 use pocketgan_trainer::finetune::{
-    self, EngineName, JudgeOptions, LearnOptions, arena_bytes, channels_last, learn, prepare,
+    self, EngineName, JudgeOptions, LearnOptions, arena_bytes, learn, prepare, to_pixels,
 };
 
 /// The committed generator of digits, and a judge that has seen letters.
@@ -18,9 +18,8 @@ fn model_and_examples() -> (AlignedBytes, Vec<f32>) {
     let options = finetune::Options { judge, ..finetune::Options::default() };
     let file = prepare(&file, &letters, &options, |_, _| {}).unwrap();
     let model = Model::load(&file).unwrap();
-    let examples = (0..12)
-        .flat_map(|i| channels_last(&letters.images(&[i]), model.output_shape(), model.range()))
-        .collect();
+    let examples =
+        (0..12).flat_map(|i| to_pixels(&letters.images(&[i]), model.output_shape(), model.range())).collect();
     (file, examples)
 }
 

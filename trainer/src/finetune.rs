@@ -15,7 +15,7 @@ use crate::dataset::Dataset;
 use crate::export::{self, WeightType};
 
 pub use judge::JudgeOptions;
-pub use judge::channels_last;
+pub use judge::to_pixels;
 pub use learn::{EngineName, LearnOptions, Learned, Stopped, learn};
 
 /// How a file is to learn.

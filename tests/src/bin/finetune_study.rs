@@ -16,7 +16,7 @@ use pocketgan_tests::shifts::Shift;
 use pocketgan_trainer::cli::eval::draw;
 use pocketgan_trainer::config::Config;
 use pocketgan_trainer::dataset::{Dataset, Source, Split};
-use pocketgan_trainer::finetune::{self, JudgeOptions, LearnOptions, channels_last, learn};
+use pocketgan_trainer::finetune::{self, JudgeOptions, LearnOptions, learn, to_pixels};
 use pocketgan_trainer::metrics::{DEFAULT_FEATURES, FeatureExtractor, Features, Normalization, compare};
 use pocketgan_trainer::network::DiscriminatorNorm;
 use pocketgan_trainer::training;
@@ -184,7 +184,7 @@ fn run(args: &Args, model: &Model<'_>, job: &Job) -> Result<(Vec<f32>, Option<St
     let shape = model.output_shape();
     let len = shape.iter().product();
     let examples: Vec<f32> =
-        examples.chunks_exact(len).flat_map(|image| channels_last(image, shape, model.range())).collect();
+        examples.chunks_exact(len).flat_map(|image| to_pixels(image, shape, model.range())).collect();
     let mut options = LearnOptions {
         preset: Some((preset, layers)),
         steps: args.steps,

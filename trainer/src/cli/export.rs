@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
 use clap::ValueEnum as _;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use pocketgan_format::{self as pgan, AlignedBytes, Preset};
 use serde_json::json;
 
@@ -46,8 +47,8 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 struct LearningArgs {
     /// Let devices train a part: the last layers, a factor and a bias for each channel, the first layer, or all
-    #[arg(long, value_name = "PART", value_enum)]
-    finetune: Option<PresetName>,
+    #[arg(long, value_name = "PART", value_parser = preset_parser())]
+    finetune: Option<Preset>,
     /// Layers of `--finetune tail`
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     finetune_layers: u16,
@@ -71,28 +72,11 @@ struct LearningArgs {
     finetune_lr: f32,
 }
 
-/// What a device trains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum PresetName {
-    /// Weights and biases of the last layers
-    Tail,
-    /// A factor and a bias for each channel of every layer
-    Affine,
-    /// Weights and biases of the first layer
-    Head,
-    /// All weights and biases; for hosts
-    All,
-}
-
-impl From<PresetName> for Preset {
-    fn from(name: PresetName) -> Self {
-        match name {
-            PresetName::Tail => Self::Tail,
-            PresetName::Affine => Self::Affine,
-            PresetName::Head => Self::Head,
-            PresetName::All => Self::All,
-        }
-    }
+/// Reads a preset by the name that the format gives it.
+pub(crate) fn preset_parser() -> impl TypedValueParser<Value = Preset> {
+    let by_name =
+        |name: String| Preset::ALL.into_iter().find(|preset| preset.name() == name).ok_or("no such part");
+    PossibleValuesParser::new(Preset::ALL.map(Preset::name)).try_map(by_name)
 }
 
 /// How activations are stored.
@@ -201,7 +185,7 @@ impl LearningArgs {
         let dataset = Dataset::load(source, data_dir, Split::Train, height, channels)?;
         ensure!(self.finetune_lr > 0.0 && self.finetune_lr.is_finite(), "--finetune-lr is not positive");
         let options = finetune::Options {
-            preset: preset.into(),
+            preset,
             layers: self.finetune_layers.into(),
             lr_g: self.finetune_lr,
             lr_d: 2.0 * self.finetune_lr,

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use pocketgan_finetune::augment::Policy;
 use pocketgan_finetune::{Guards, Losses, Optimizer, Options};
-use pocketgan_format::Delta;
+use pocketgan_format::{Delta, Preset};
 use pocketgan_runtime::{Model, dispatch};
 use serde_json::json;
 
-use super::export::PresetName;
+use super::export::preset_parser;
 use super::progress;
 use crate::checkpoint::write_atomically;
 use crate::dataset::{Dataset, Source, Split};
 use crate::export;
-use crate::finetune::{EngineName, LearnOptions, Learned, channels_last, learn};
+use crate::finetune::{EngineName, LearnOptions, Learned, learn, to_pixels};
 use crate::grid;
 use crate::report::{Curve, Picture, Report, Row, grouped, loss_curves};
 
@@ -33,8 +33,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     delta: Option<PathBuf>,
     /// What learns, if not what the file says
-    #[arg(long, value_enum)]
-    preset: Option<PresetName>,
+    #[arg(long, value_name = "PART", value_parser = preset_parser())]
+    preset: Option<Preset>,
     /// Layers of `--preset tail`
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     layers: u16,
@@ -95,7 +95,7 @@ pub fn run(args: Args) -> Result<()> {
     let dataset = Dataset::load(Source::Folder, Some(&args.images), Split::Train, height, channels)?;
     eprintln!("{}: {} images", args.images.display(), dataset.len());
     let examples: Vec<f32> = (0..dataset.len())
-        .flat_map(|index| channels_last(&dataset.images(&[index]), shape, model.range()))
+        .flat_map(|index| to_pixels(&dataset.images(&[index]), shape, model.range()))
         .collect();
     let bar = progress::bar("learning", args.steps);
     let learned = learn(&model, &examples, &args.options(channels), |step, losses| {
@@ -136,7 +136,7 @@ impl Args {
         let adam = Options::default().optimizer;
         LearnOptions {
             engine: self.engine,
-            preset: self.preset.map(|preset| (preset.into(), self.layers.into())),
+            preset: self.preset.map(|preset| (preset, self.layers.into())),
             steps: self.steps,
             overfitting: self.stop_overfitting,
             step: Options {

@@ -11,6 +11,7 @@ use pocketgan_runtime::{Generator, Latent, Model};
 
 use crate::config::TrainingConfig;
 use crate::dataset::Dataset;
+use crate::export::channels_last;
 use crate::graph::Graph;
 use crate::network::{Discriminator, DiscriminatorNorm, NetworkConfig, Parameters};
 use crate::objective::LeastSquares;
@@ -84,14 +85,14 @@ pub(super) fn train(
         let mut batches = [vec![], vec![]];
         for pair in 0..options.batch_size {
             let index = noise::below(&mut noise::rng(draw(pair, 0)), dataset.len() as u32);
-            let real = channels_last(&dataset.images(&[index as usize]), shape, model.range());
+            let real = to_pixels(&dataset.images(&[index as usize]), shape, model.range());
             fill_normal(draw(pair, 1), &mut latent);
             let fake = generator.generate(Latent::from(&latent[..]));
             for ((batch, values), kind) in batches.iter_mut().zip([&real[..], fake.values]).zip([2, 3]) {
                 let change = Policy::GEOMETRY.change(draw(pair, kind), shape, model.range());
                 let mut seen = vec![0.0; values.len()];
                 change.apply(shape, model.range(), values, &mut seen);
-                batch.extend(channels_first(&seen, shape));
+                batch.extend(to_planes(&seen, shape));
             }
         }
         let tensor = |values: Vec<f32>| {
@@ -110,18 +111,17 @@ pub(super) fn train(
 }
 
 /// `[C, H, W]` in [-1, 1] to `[H, W, C]` in a model's range.
-pub fn channels_last(
-    image: &[f32],
-    [height, width, channels]: [usize; 3],
-    [low, high]: [f32; 2],
-) -> Vec<f32> {
-    let pixels = height * width;
-    let place = |i: usize| image[i % channels * pixels + i / channels];
-    (0..image.len()).map(|i| (place(i) + 1.0) / 2.0 * (high - low) + low).collect()
+pub fn to_pixels(planes: &[f32], [height, width, channels]: [usize; 3], [low, high]: [f32; 2]) -> Vec<f32> {
+    let mut pixels = vec![0.0; planes.len()];
+    channels_last(&[1, channels, height, width], |plane, pixel| {
+        pixels[pixel] = (planes[plane] + 1.0) / 2.0 * (high - low) + low;
+    });
+    pixels
 }
 
 /// `[H, W, C]` to `[C, H, W]`.
-fn channels_first(image: &[f32], [height, width, channels]: [usize; 3]) -> impl Iterator<Item = f32> {
-    let pixels = height * width;
-    (0..image.len()).map(move |i| image[i % pixels * channels + i / pixels])
+fn to_planes(pixels: &[f32], [height, width, channels]: [usize; 3]) -> Vec<f32> {
+    let mut planes = vec![0.0; pixels.len()];
+    channels_last(&[1, channels, height, width], |plane, pixel| planes[plane] = pixels[pixel]);
+    planes
 }
