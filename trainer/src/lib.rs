@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod dataset;
+pub mod device;
 pub mod export;
 pub mod finetune;
 pub mod graph;

@@ -40,6 +40,9 @@ pub struct NetworkConfig {
     pub discriminator_norm: DiscriminatorNorm,
     /// Convolutions of the discriminator at each size of the picture: one that halves it, the others k3 s1 p1.
     pub discriminator_depth: usize,
+    /// Channels of the widest picture inside the discriminator; 0 for as many as in the generator. A generator that must be
+    /// small learns more from a discriminator that need not be.
+    pub discriminator_width: usize,
 }
 
 /// Normalization between the layers of the discriminator.
@@ -64,6 +67,7 @@ impl Default for NetworkConfig {
             generator_tail: 0,
             discriminator_norm: DiscriminatorNorm::Batch,
             discriminator_depth: 1,
+            discriminator_width: 0,
         }
     }
 }
@@ -82,6 +86,8 @@ impl NetworkConfig {
         ensure!(tail <= 512, "generator_tail is {tail}, outside 0..=512");
         let depth = self.discriminator_depth;
         ensure!((1..=8).contains(&depth), "discriminator_depth is {depth}, outside 1..=8");
+        let width = self.discriminator_width;
+        ensure!(width <= 512, "discriminator_width is {width}, outside 0..=512");
         Ok(())
     }
 
@@ -90,10 +96,18 @@ impl NetworkConfig {
         if self.size == 28 { 7 } else { 4 }
     }
 
-    /// Channels from the smallest picture inside to the image.
+    /// Channels of the generator, from its smallest picture to the image.
     pub(crate) fn channels_upwards(&self) -> Vec<usize> {
         let doublings = (self.size / self.base()).ilog2();
         (0..doublings).rev().map(|level| self.width << level).chain([self.channels]).collect()
+    }
+
+    /// Channels of the discriminator, from the image to its smallest picture.
+    fn channels_downwards(&self) -> Vec<usize> {
+        let width = if self.discriminator_width == 0 { self.width } else { self.discriminator_width };
+        let mut channels = Self { width, ..self.clone() }.channels_upwards();
+        channels.reverse();
+        channels
     }
 }
 

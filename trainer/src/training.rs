@@ -22,6 +22,7 @@ pub use statistics::reestimate;
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::dataset::Dataset;
+use crate::device::DeviceName;
 use crate::grid;
 use crate::network::{Discriminator, Generator, Parameters};
 use adam::Adam;
@@ -102,6 +103,15 @@ impl Trainer {
         trainer.average = checkpoint.average.clone();
         trainer.losses = checkpoint.losses.clone();
         Ok(trainer)
+    }
+
+    /// The same run, computed on another device. It goes on from the same numbers; sums that are added in another order
+    /// make its future another.
+    pub fn on(mut self, device: DeviceName) -> Self {
+        self.device = device.open().autodiff();
+        self.generator = self.generator.fork(&self.device);
+        self.discriminator = self.discriminator.fork(&self.device);
+        self
     }
 
     /// Everything needed to go on later.

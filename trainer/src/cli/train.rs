@@ -10,6 +10,7 @@ use super::progress::Progress;
 use crate::checkpoint::{self, write_atomically};
 use crate::config::Config;
 use crate::dataset::{Dataset, Source, Split};
+use crate::device::DeviceName;
 use crate::network::DiscriminatorNorm;
 use crate::training::{self, Trainer};
 
@@ -58,6 +59,9 @@ pub struct Args {
     /// Convolutions in the discriminator at each size of the picture
     #[arg(long, value_name = "N")]
     discriminator_depth: Option<usize>,
+    /// Channels of the widest picture inside the discriminator; 0 for as many as in the generator
+    #[arg(long, value_name = "N")]
+    discriminator_width: Option<usize>,
     /// Seed of every random number
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -85,6 +89,9 @@ pub struct Args {
     /// Steps between sample grids
     #[arg(long, value_name = "N")]
     sample_every: Option<usize>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceName,
     /// Print a summary as JSON, as the last line of stdout
     #[arg(long)]
     json: bool,
@@ -126,7 +133,8 @@ pub fn run(args: Args) -> Result<()> {
         let mut config = args.config.as_deref().map_or_else(|| Ok(Config::default()), Config::load)?;
         args.apply(&mut config);
         Trainer::new(&config)?
-    };
+    }
+    .on(args.device);
     let config = trainer.config().clone();
     let samples = args.out.join("samples");
     std::fs::create_dir_all(&samples).with_context(|| format!("creating {}", samples.display()))?;
@@ -197,6 +205,7 @@ impl Args {
         set(&mut network.generator_tail, &self.generator_tail);
         set(&mut network.discriminator_norm, &self.discriminator_norm);
         set(&mut network.discriminator_depth, &self.discriminator_depth);
+        set(&mut network.discriminator_width, &self.discriminator_width);
         if let Some(&[a, b, c]) = self.codes.as_deref() {
             config.objective = crate::objective::LeastSquares { a, b, c };
         }

@@ -34,8 +34,7 @@ const FIRST_ITERATIONS: usize = 20;
 impl Discriminator {
     /// A discriminator with initial weights drawn from `seed`.
     pub fn new(config: &NetworkConfig, seed: u64, device: &Device) -> Self {
-        let mut channels = config.channels_upwards();
-        channels.reverse();
+        let channels = config.channels_downwards();
         let norm = |i: usize| i > 0 && config.discriminator_norm == DiscriminatorNorm::Batch;
         let mut convs = vec![];
         let mut norms = vec![];

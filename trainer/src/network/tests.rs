@@ -19,12 +19,15 @@ fn every_size_has_the_right_shapes() {
                 generator_tail,
                 discriminator_norm: norm,
                 discriminator_depth,
+                discriminator_width: if channels == 1 { 0 } else { 3 },
             };
             let generator = Generator::new(&config, 1, &device);
             let images = generator.forward(training::normal(3, 5, 1, &device));
             assert_eq!(images.dims(), [3, channels, size, size]);
             let scores = Discriminator::new(&config, 1, &device).forward(images);
             assert_eq!(scores.dims(), [3, 1]);
+            let widths = config.channels_downwards();
+            assert_eq!(widths[..2], [channels, if channels == 1 { 2 } else { 3 }]);
             let graph = generator.graph();
             assert_eq!(graph.shape(graph.output()), [1, channels, size, size]);
             assert_eq!(graph.latent_dim(), 5);
