@@ -16,18 +16,34 @@ pub(crate) struct Plan {
     samples: usize,
     /// From where expanded weights will come.
     from: Storage,
+    /// Expanded weights that it holds.
+    capacity: usize,
+    /// The least gain for each expanded weight for which a step is expanded.
+    least: f64,
 }
 
 impl Plan {
     /// The steps of a model that are faster expanded, with so many pictures at once.
     ///
-    /// What pays depends on which cache holds the expanded weights, and so on how many pay: the fastest storage that
-    /// holds those which would pay if they came from there.
+    /// What is gained depends on which cache holds the expanded weights, and so on how many there are. Of all storages, and for
+    /// each of some bounds of what a weight must gain, the plan that gains most: it leaves out steps that would take
+    /// others' room for little.
     pub(crate) fn new(kernels: ExpansionKernels, model: &Model<'_>, pictures: usize) -> Self {
-        let plan = |from| Self { kernels, samples: pictures.min(BATCH), from };
-        let mut plans = Storage::ALL.into_iter().map(plan);
-        let fitting = plans.find(|plan| plan.weights(model) <= plan.from.capacity());
-        fitting.unwrap_or(plan(Storage::Memory))
+        let nothing =
+            Self { kernels, samples: pictures.min(BATCH), from: Storage::Memory, capacity: 0, least: 0.0 };
+        let mut best = (nothing, 0.0);
+        for from in Storage::ALL {
+            let whole = Self { from, capacity: from.capacity(), ..nothing };
+            let most = model.operations().map(|operation| whole.density(&operation)).fold(0.0, f64::max);
+            let bounds = (0..BOUNDS).map(|i| most / f64::from(1_u32 << i)).chain([0.0]);
+            for plan in bounds.map(|least| Self { least, ..whole }) {
+                let gain = plan.gain(model);
+                if gain > best.1 {
+                    best = (plan, gain);
+                }
+            }
+        }
+        best.0
     }
 
     /// Values of the buffer that has room for all these steps; 0 where there is none.
@@ -40,15 +56,41 @@ impl Plan {
 
     /// Expanded weights of all these steps.
     fn weights(&self, model: &Model<'_>) -> usize {
-        let each = model.operations().filter_map(|operation| Some(self.form(&operation)?.0.len()));
-        each.fold(0, usize::saturating_add)
+        let mut room = self.capacity;
+        for operation in model.operations() {
+            self.form(&operation, &mut room);
+        }
+        self.capacity - room
     }
 
-    /// The form of an operation that is to be expanded.
-    fn form<'o, 'm>(&self, operation: &'o Operation<'m>) -> Option<(Form, &'o TapGemm<'m>)> {
+    /// What all these steps gain.
+    fn gain(&self, model: &Model<'_>) -> f64 {
+        let mut room = self.capacity;
+        let gain = |operation| {
+            Some((self.kernels.gain)(self.form(&operation, &mut room)?.1, self.samples, self.from))
+        };
+        model.operations().filter_map(gain).sum()
+    }
+
+    /// What a step gains for each of its expanded weights.
+    fn density(&self, operation: &Operation<'_>) -> f64 {
+        let Operation::TapGemm { gemm, .. } = operation else { return 0.0 };
+        let len = (self.kernels.form)(gemm).map_or(0, |form| form.len());
+        (self.kernels.gain)(gemm, self.samples, self.from) / len.max(1) as f64
+    }
+
+    /// The form of an operation that is to be expanded, if there is `room` for it, of which it takes its part.
+    fn form<'o, 'm>(
+        &self,
+        operation: &'o Operation<'m>,
+        room: &mut usize,
+    ) -> Option<(Form, &'o TapGemm<'m>)> {
         let Operation::TapGemm { gemm, .. } = operation else { return None };
         let form = (self.kernels.form)(gemm)?;
-        (self.kernels.pays)(gemm, self.samples, self.from).then_some((form, gemm))
+        let density = self.density(operation);
+        let left = room.checked_sub(form.len()).filter(|_| density > 0.0 && density >= self.least)?;
+        *room = left;
+        Some((form, gemm))
     }
 }
 
@@ -78,9 +120,10 @@ impl<'e> Expansion<'e> {
         let weights = &mut weights[start..];
         let mut rest = &mut *weights;
         let mut any = false;
+        let mut room = plan.capacity;
         for (step, operation) in steps.iter_mut().zip(model.operations()) {
             *step = 0.0;
-            let Some((form, gemm)) = plan.form(&operation) else { continue };
+            let Some((form, gemm)) = plan.form(&operation, &mut room) else { continue };
             if form.len() <= rest.len() {
                 let (weights, others) = core::mem::take(&mut rest).split_at_mut(form.len());
                 (plan.kernels.expand)(&form, gemm, weights);
@@ -101,6 +144,9 @@ impl<'e> Expansion<'e> {
         Some(Expanded { kernels: self.kernels, form, weights })
     }
 }
+
+/// Bounds of what a weight must gain, each half of the one before.
+const BOUNDS: u32 = 12;
 
 /// Values in a cache line, which the widest vectors fill.
 const ALIGNMENT: usize = 16;

@@ -156,6 +156,7 @@ pub(crate) fn gemm<'a>(file: &File<'a>, step: &TapGemmStep) -> Option<TapGemm<'a
         taps: file.taps(step),
         weights,
         bias: bias.as_flattened(),
+        accumulate: step.accumulate,
         activation: activation(step.activation),
         input: pixels(&step.input),
         output: pixels(&step.output),
@@ -188,6 +189,11 @@ fn nest<'a>(file: &File<'a>, step: &NestStep) -> Option<Operation<'a>> {
         reduced: step.reduced.into(),
         a: operand(file, step.a)?,
         b: operand(file, step.b)?,
+        shift: match step.shift {
+            Some(shift) => Some(operand(file, shift)?),
+            None => None,
+        },
+        activation: activation(step.activation),
         out: (step.output / step.output_values.bytes()) as usize,
         out_f16: step.output_values == ValueType::F16,
     };

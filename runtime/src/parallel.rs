@@ -124,6 +124,7 @@ mod tests {
                 taps,
                 weights: Panels::F32(&weights),
                 bias: &bias,
+                accumulate: rows > 3,
                 activation: Activation::Relu,
                 input: pixels(8, 7, 5),
                 output,

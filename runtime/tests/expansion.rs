@@ -38,6 +38,7 @@ fn program() -> Program {
         program.tensors.push(TensorData::F16(rows.collect()));
         program.tensors.push(TensorData::F32(vec![[0.0; 8]; panels]));
         program.steps.push(Step::TapGemm(TapGemmStep {
+            accumulate: false,
             activation: Activation::LeakyRelu(0.1),
             layer: layer as u16,
             first_tap: program.taps.len() as u32,

@@ -7,8 +7,8 @@ mod programs;
 use core::cell::Cell;
 
 use pocketgan_format::{
-    AlignedBytes, Axis, Combine, File, FormatError, Function, Input, NestStep, Operand, Program, Role, Step,
-    TapGemmStep, ValueType,
+    Activation, AlignedBytes, Axis, Combine, File, FormatError, Function, Input, NestStep, Operand, Program,
+    Role, Step, TapGemmStep, ValueType,
 };
 use pocketgan_runtime::latent::fill_normal;
 use pocketgan_runtime::{Generator, Kernels, Model, dispatch};
@@ -218,8 +218,20 @@ fn any_nest() -> impl Strategy<Value = (NestStep, Vec<Axis>)> {
     let code = (0..Function::ALL.len(), prop::sample::select(&[Combine::Sum, Combine::Max][..]));
     let axes = prop::collection::vec(axis, 0..5);
     let output = (offset(), prop::sample::select(&[ValueType::F32, ValueType::F16][..]));
-    (code, axes, mostly(0..3_u8), operand(), operand(), output, any::<bool>()).prop_map(
-        |((function, combine), mut axes, reduced, a, b, (output, output_values), tidy)| {
+    let activation =
+        prop::sample::select(&[Activation::Identity, Activation::Relu, Activation::LeakyRelu(f32::NAN)][..]);
+    let end = (prop::option::of(operand()), activation);
+    (code, axes, mostly(0..3_u8), operand(), operand(), end, output, any::<bool>()).prop_map(
+        |(
+            (function, combine),
+            mut axes,
+            reduced,
+            a,
+            b,
+            (shift, activation),
+            (output, output_values),
+            tidy,
+        )| {
             let function = Function::ALL[function];
             if tidy {
                 axes.iter_mut().for_each(|axis| axis.extent = axis.extent.max(1));
@@ -230,6 +242,8 @@ fn any_nest() -> impl Strategy<Value = (NestStep, Vec<Axis>)> {
             let (layer, first_axis) = (0, 0);
             (
                 NestStep {
+                    shift,
+                    activation,
                     function,
                     combine,
                     layer,
@@ -396,6 +410,17 @@ fn nests_that_break_a_rule_are_not_written() {
             }),
             ("in place and reduced", "output", |p| {
                 nest(p, 5).a = Operand::Arena { offset: nest(p, 5).output }
+            }),
+            ("an activation of what is reduced", "activation", |p| nest(p, 2).activation = Activation::Relu),
+            ("a shift of what is chosen", "activation", |p| nest(p, 4).shift = Some(Operand::Scalar(1.0))),
+            ("a slope that is none", "slope", |p| {
+                nest(p, 1).activation = Activation::LeakyRelu(f32::INFINITY)
+            }),
+            ("a shift beyond its tensor", "shift", |p| {
+                nest(p, 1).shift = Some(Operand::Tensor { index: 1, start: u32::MAX })
+            }),
+            ("result overlaps the shift", "output", |p| {
+                nest(p, 1).shift = Some(Operand::Arena { offset: nest(p, 1).output + 4 })
             }),
             ("a second operand of a function of one", "b", |p| nest(p, 7).b = Operand::Scalar(-0.0)),
             ("too much work", "axes", |p| {

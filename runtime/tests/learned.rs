@@ -264,6 +264,7 @@ fn wide(values: ValueType) -> Program {
     let nest = (Function::Identity, Combine::Sum);
     builder.nest(nest, &[[N.into(), 1, 0, 1]], 0, (programs::arena(0), programs::NONE, a));
     builder.program.steps.push(Step::TapGemm(pocketgan_format::TapGemmStep {
+        accumulate: false,
         activation: Activation::Tanh,
         layer: 1,
         first_tap: 0,

@@ -214,6 +214,7 @@ impl Builder {
             let taps = [[down - 1, right - 1], [down - 1, right], [down, right - 1], [down, right]];
             let step = self.step(output, &taps, activation);
             self.program.steps.push(Step::TapGemm(TapGemmStep {
+                accumulate: false,
                 layer,
                 rows: self.last.height,
                 cols: self.last.width,
@@ -247,6 +248,8 @@ impl Builder {
         let axis_count = axes.len() as u8;
         let output_values = ValueType::F32;
         let step = NestStep {
+            shift: None,
+            activation: Activation::Identity,
             function,
             combine,
             layer,
@@ -303,6 +306,7 @@ impl Builder {
         self.program.taps.extend(taps);
         self.program.tensors.extend([TensorData::F16(weights), TensorData::F32(vec![[0.0; PANEL]; panels])]);
         TapGemmStep {
+            accumulate: false,
             activation,
             layer,
             first_tap,

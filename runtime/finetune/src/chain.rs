@@ -120,10 +120,10 @@ impl<'m> Chain<'m> {
     }
 }
 
-/// A step of a model, if it is a tap GEMM of single precision.
+/// A step of a model, if it is a tap GEMM of single precision that adds to nothing.
 pub(crate) fn step(model: &Model<'_>, index: usize) -> Option<TapGemmStep> {
     match model.file().steps().nth(index)? {
-        Step::TapGemm(step) if step.values == ValueType::F32 => Some(step),
+        Step::TapGemm(step) if step.values == ValueType::F32 && !step.accumulate => Some(step),
         _ => None,
     }
 }

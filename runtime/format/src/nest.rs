@@ -3,7 +3,7 @@
 use core::ops::Deref;
 
 use crate::layout::{MAX_AXES, f32_at, u16_at, u32_at};
-use crate::step::{KIND_NEST, ValueType};
+use crate::step::{Activation, KIND_NEST, ValueType};
 
 /// One axis of a loop nest; strides in values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,6 +166,10 @@ pub struct NestStep {
     pub a: Operand,
     /// The second operand; `Scalar(0.0)` for a function of one.
     pub b: Operand,
+    /// Added to the function's value, with the strides of `b`; only where nothing is reduced.
+    pub shift: Option<Operand>,
+    /// Applied last; only where nothing is reduced.
+    pub activation: Activation,
     /// Arena offset of the result's first value, in bytes, a multiple of a value's size.
     pub output: u32,
     /// How the result's values are stored, in which its strides are counted.
@@ -258,7 +262,13 @@ impl NestStep {
         if kind != KIND_NEST {
             return Err("kind");
         }
-        if record.iter().skip(40).any(|&byte| byte != 0) {
+        let &[_, activation, shifted, 0, 0, ..] = record.get(39..).unwrap_or(&[]) else {
+            return Err("reserved");
+        };
+        let shift = record.get(48..60).unwrap_or(&[]);
+        if shifted > 1
+            || record.iter().skip(60).chain(shift.iter().filter(|_| shifted == 0)).any(|&byte| byte != 0)
+        {
             return Err("reserved");
         }
         let combine = match combine {
@@ -277,6 +287,11 @@ impl NestStep {
             reduced,
             a: Operand::decode(record, 16).ok_or("a")?,
             b: Operand::decode(record, 28).ok_or("b")?,
+            shift: match shifted {
+                0 => None,
+                _ => Some(Operand::decode(record, 48).ok_or("shift")?),
+            },
+            activation: Activation::decode(activation, f32_at(record, 44))?,
             output: u32_at(record, 12),
             output_values: ValueType::decode(output_values).ok_or("output_values")?,
         })
@@ -294,6 +309,12 @@ impl NestStep {
         put(12, &self.output.to_le_bytes());
         put(16, &self.a.encode());
         put(28, &self.b.encode());
+        let (activation, slope) = self.activation.encode();
+        put(40, &[activation, self.shift.is_some().into()]);
+        put(44, &slope.to_le_bytes());
+        if let Some(shift) = self.shift {
+            put(48, &shift.encode());
+        }
         record
     }
 
@@ -315,6 +336,10 @@ impl NestStep {
         if self.reduced > 0 && (takes || self.function == Function::Select) {
             return Err("reduced");
         }
+        let plain = self.shift.is_none() && self.activation == Activation::Identity;
+        if !plain && (self.reduced > 0 || takes || self.function == Function::Select) {
+            return Err("activation");
+        }
         let mut table_and_reduced = axes.iter().skip(kept);
         if iterated.len() > MAX_AXES
             || axes.iter().any(|axis| axis.extent == 0)
@@ -334,8 +359,9 @@ impl NestStep {
                 && axes.iter().all(|axis| axis.extent == 1 || stride(axis) == axis.out)
                 && writes_each_once(axes)
         };
-        let strides: [fn(&Axis) -> i32; 2] = [|axis| axis.a, |axis| axis.b];
-        for ((operand, stride), name) in [self.a, self.b].into_iter().zip(strides).zip(["a", "b"]) {
+        let strides: [fn(&Axis) -> i32; 3] = [|axis| axis.a, |axis| axis.b, |axis| axis.b];
+        let operands = [self.a, self.b, self.shift.unwrap_or(Operand::Scalar(0.0))];
+        for ((operand, stride), name) in operands.into_iter().zip(strides).zip(["a", "b", "shift"]) {
             match operand {
                 Operand::Arena { offset } | Operand::ArenaF16 { offset } => {
                     let values = match operand {

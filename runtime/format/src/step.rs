@@ -52,6 +52,8 @@ pub enum Step {
 pub struct TapGemmStep {
     /// Applied last.
     pub activation: Activation,
+    /// Whether what lies in the output is added to the sum.
+    pub accumulate: bool,
     /// Which layer of the network this is a part of.
     pub layer: u16,
     /// Index of the first tap.
@@ -130,6 +132,36 @@ impl Step {
     }
 }
 
+impl Activation {
+    /// `Err` names the field that has no meaning.
+    pub(crate) fn decode(code: u8, slope: f32) -> Result<Self, &'static str> {
+        let activation = match code {
+            0 => Self::Identity,
+            1 => Self::Relu,
+            2 => Self::LeakyRelu(slope),
+            3 => Self::Tanh,
+            4 => Self::Sigmoid,
+            _ => return Err("activation"),
+        };
+        if !slope.is_finite() || (!matches!(activation, Self::LeakyRelu(_)) && slope.to_bits() != 0) {
+            return Err("slope");
+        }
+        Ok(activation)
+    }
+
+    /// Code and slope.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn encode(self) -> (u8, f32) {
+        match self {
+            Self::Identity => (0, 0.0),
+            Self::Relu => (1, 0.0),
+            Self::LeakyRelu(slope) => (2, slope),
+            Self::Tanh => (3, 0.0),
+            Self::Sigmoid => (4, 0.0),
+        }
+    }
+}
+
 impl ValueType {
     /// Size of one value.
     pub fn bytes(self) -> u32 {
@@ -182,26 +214,16 @@ impl TapGemmStep {
         if kind != KIND_TAP_GEMM {
             return Err("kind");
         }
-        let slope = f32_at(record, 4);
-        let activation = match activation {
-            0 => Activation::Identity,
-            1 => Activation::Relu,
-            2 => Activation::LeakyRelu(slope),
-            3 => Activation::Tanh,
-            4 => Activation::Sigmoid,
-            _ => return Err("activation"),
-        };
-        if !slope.is_finite() || (!matches!(activation, Activation::LeakyRelu(_)) && slope.to_bits() != 0) {
-            return Err("slope");
-        }
-        let [.., values, a, b, c] = record else { return Err("reserved") };
-        if [a, b, c] != [&0; 3] {
+        let activation = Activation::decode(activation, f32_at(record, 4))?;
+        let [.., values, accumulate, a, b] = record else { return Err("reserved") };
+        if *accumulate > 1 || [a, b] != [&0; 2] {
             return Err("reserved");
         }
         let values = ValueType::decode(*values).ok_or("values")?;
         let byte = |at: usize| record.get(at).copied().unwrap_or(0);
         Ok(Self {
             activation,
+            accumulate: *accumulate == 1,
             layer: u16_at(record, 2),
             first_tap: u32_at(record, 8),
             tap_count: u32_at(record, 12),
@@ -223,13 +245,7 @@ impl TapGemmStep {
     pub(crate) fn encode(&self) -> [u8; STEP_BYTES] {
         let mut record = [0; STEP_BYTES];
         let mut put = |at: usize, bytes: &[u8]| record[at..at + bytes.len()].copy_from_slice(bytes);
-        let (code, slope) = match self.activation {
-            Activation::Identity => (0, 0.0),
-            Activation::Relu => (1, 0.0),
-            Activation::LeakyRelu(slope) => (2, slope),
-            Activation::Tanh => (3, 0.0),
-            Activation::Sigmoid => (4, 0.0),
-        };
+        let (code, slope) = self.activation.encode();
         put(0, &[KIND_TAP_GEMM, code]);
         put(2, &self.layer.to_le_bytes());
         put(4, &slope.to_le_bytes());
@@ -250,7 +266,7 @@ impl TapGemmStep {
         put(54, &self.out_step);
         put(56, &self.out_offset[0].to_le_bytes());
         put(58, &self.out_offset[1].to_le_bytes());
-        put(60, &[self.values as u8]);
+        put(60, &[self.values as u8, self.accumulate.into()]);
         record
     }
 }

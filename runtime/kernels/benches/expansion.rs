@@ -67,6 +67,7 @@ fn measure(
         taps,
         weights: Panels::F16(&weights),
         bias: &bias,
+        accumulate: false,
         activation: Activation::Relu,
         input: pixels(size, c),
         output: pixels(size * out_step, n),
@@ -77,7 +78,7 @@ fn measure(
         out_offset: [0, 0],
     };
     let form = (expansion.form)(&op).expect("squares of taps and stride 1");
-    let chosen = Storage::ALL.map(|from| if (expansion.pays)(&op, batch, from) { "yes" } else { "no" });
+    let chosen = Storage::ALL.map(|from| if (expansion.gain)(&op, batch, from) > 0.0 { "yes" } else { "no" });
     let mut expanded = vec![0.0; form.len()];
     (expansion.expand)(&form, &op, &mut expanded);
     let input: Vec<f32> = (0..batch * op.input.len()).map(|i| (i % 13) as f32 / 8.0 - 0.75).collect();

@@ -53,6 +53,7 @@ fn measure((_, c, n, size, taps, in_step, out_step): Layer, all: &[GradientKerne
         taps,
         weights: Panels::F32(&weights),
         bias: &bias,
+        accumulate: false,
         activation: Activation::Identity,
         input: pixels(size * in_step, c),
         output: pixels(size * out_step, n),

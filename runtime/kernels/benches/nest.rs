@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use half::f16;
-use pocketgan_kernels::{Axis, Combine, Function, Nest, Operand, dispatch};
+use pocketgan_kernels::{Activation, Axis, Combine, Function, Nest, Operand, dispatch};
 
 /// A name, extents and strides `[extent, a, b, out]`, how many are reduced, and function.
 type Case = (&'static str, &'static [[i32; 4]], usize, Function, Combine, [Place; 2]);
@@ -113,6 +113,8 @@ fn main() {
             reduced,
             a: operand(0),
             b: operand(1),
+            shift: None,
+            activation: Activation::Identity,
             out: 2 * PART,
             out_f16: false,
         };

@@ -76,7 +76,7 @@ macro_rules! winograd_kernels {
         ExpansionKernels {
             name: $name,
             form: |op| winograd::form(op, $lanes),
-            pays: |op, samples, from| winograd::pays(op, samples, from, $lanes, 1.0),
+            gain: |op, samples, from| winograd::gain(op, samples, from, $lanes, 1.0),
             expand: |form, op, expanded| winograd::expand(form, op, $lanes, expanded),
             tap_gemm: tap_gemm::<f32>,
             tap_gemm_f16: tap_gemm::<f16>,
@@ -105,6 +105,15 @@ use other as target;
 use wasm32 as target;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as target;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use target::third_level_bytes;
+
+/// Not known.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) fn third_level_bytes() -> Option<usize> {
+    None
+}
 
 #[cfg(any(test, feature = "std"))]
 pub(crate) use target::fma_loops;

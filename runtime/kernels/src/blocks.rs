@@ -11,7 +11,7 @@ pub(crate) mod gradient;
 use half::f16;
 
 use crate::half_float::Element;
-use crate::{Activation, PANEL, Panels, Sample, Tap, TapGemm};
+use crate::{PANEL, Panels, Sample, Tap, TapGemm};
 
 /// The inner loops of an implementation, for weights `W` and activations `A`.
 pub(crate) trait Tiles<W, A>: Copy {
@@ -83,8 +83,7 @@ where
                     add(tiles, block.inside(*tap, &mut inside), input, (op, first_row + t * c), sums);
                 }
             }
-            activate(op.activation, lanes, sums);
-            block.store(panel * PANEL, lanes, sums, output);
+            block.write(panel * PANEL, lanes, sums, output);
             start += block.len;
         }
     }
@@ -123,15 +122,17 @@ where
             }
             row += op.input.channels;
         }
-        activate(op.activation, output.len(), &mut sums);
-        output.iter_mut().zip(sums[0]).for_each(|(value, sum)| *value = A::from_f32(sum));
+        write(op, &mut sums[0], output);
     }
 }
 
-/// Applies the function to the lanes that are channels.
+/// Finishes the sums of one pixel's channels and writes them.
 #[inline(never)]
-fn activate(activation: Activation, lanes: usize, sums: &mut [[f32; PANEL]]) {
-    sums.iter_mut().for_each(|sums| activation.apply_all(&mut sums[..lanes]));
+fn write<A: Element>(op: &TapGemm<'_>, sums: &mut [f32; PANEL], pixel: &mut [A]) {
+    let sums = &mut sums[..pixel.len()];
+    op.add_output(sums, pixel);
+    op.activation.apply_all(sums);
+    pixel.iter_mut().zip(sums).for_each(|(value, sum)| *value = A::from_f32(*sum));
 }
 
 /// Positions `start..start + len`, row by row.
@@ -212,13 +213,12 @@ impl Block<'_> {
         }
     }
 
-    /// Writes `lanes` channels from `first` on.
-    fn store<A: Element>(&self, first: usize, lanes: usize, sums: &[[f32; PANEL]], output: &mut [A]) {
+    /// Finishes and writes `lanes` channels from `first` on.
+    fn write<A: Element>(&self, first: usize, lanes: usize, sums: &mut [[f32; PANEL]], output: &mut [A]) {
         let op = self.op;
         let (mut row, mut col) = (self.start / op.cols, self.start % op.cols);
         for sums in sums {
-            let pixel = &mut output[op.output_start(row, col) + first..];
-            pixel[..lanes].iter_mut().zip(sums).for_each(|(value, &sum)| *value = A::from_f32(sum));
+            write(op, sums, &mut output[op.output_start(row, col) + first..][..lanes]);
             col += 1;
             if col == op.cols {
                 (row, col) = (row + 1, 0);

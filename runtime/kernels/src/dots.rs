@@ -103,10 +103,11 @@ impl<S: Simd<L>, A: SimdElement, const L: usize, const N: usize, const R: usize>
                 let sums = &mut sums[..SEGMENT.min(op.cols - start)];
                 let col = start;
                 simd.outline(Dots::<A, N, R> { op, input, weights, row, col, sums: &mut *sums });
-                for sum in &mut *sums {
+                for (i, sum) in sums.iter_mut().enumerate() {
                     for n in 0..N {
                         sum[n] += bias[n];
                     }
+                    op.add_output(sum, &output[op.output_start(row, start + i) + first..][..N]);
                 }
                 simd.activate(op.activation, sums.as_flattened_mut());
                 for (i, sum) in sums.iter().enumerate() {

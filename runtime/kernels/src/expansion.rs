@@ -6,18 +6,18 @@
 
 use half::f16;
 
-use crate::{Sample, TapGemm};
+use crate::{Sample, TapGemm, arch};
 
-/// One implementation of expanded operations, and when it pays.
+/// One implementation of expanded operations, and when it is faster.
 #[derive(Clone, Copy, Debug)]
 pub struct ExpansionKernels {
     /// The instruction set: the name of the [`Kernels`](crate::Kernels) that this goes with.
     pub name: &'static str,
     /// The form that the operation has, if it has one.
     pub form: fn(op: &TapGemm<'_>) -> Option<Form>,
-    /// Whether the operation's form is faster than the operation as it is, on so many samples at once, if expanded weights
-    /// come from such storage.
-    pub pays: fn(op: &TapGemm<'_>, samples: usize, from: Storage) -> bool,
+    /// How much faster the operation's form is than the operation as it is, on so many samples at once, if expanded weights
+    /// come from such storage: in the time of a multiply-add in one lane of a vector, as modelled. At most 0 where it is not.
+    pub gain: fn(op: &TapGemm<'_>, samples: usize, from: Storage) -> f64,
     /// Writes the operation's weights in a form that `form` gave for it.
     ///
     /// # Panics
@@ -47,14 +47,15 @@ impl Storage {
     /// The fastest first.
     pub const ALL: [Self; 3] = [Self::SecondLevel, Self::ThirdLevel, Self::Memory];
 
-    /// Expanded weights that are sure to stay there on hosts of today, beside all else: half of a small second-level cache, and
-    /// what a core may count on of a third-level one.
+    /// Expanded weights that stay there beside all else: half of a small second-level cache, and what a core may count on of
+    /// the third-level one, a quarter, of whose size CPUs for computers tell; of others, as much as of a small one.
     pub fn capacity(self) -> usize {
-        match self {
-            Self::SecondLevel => (512 << 10) / size_of::<f32>(),
-            Self::ThirdLevel => (4 << 20) / size_of::<f32>(),
-            Self::Memory => usize::MAX,
-        }
+        let bytes = match self {
+            Self::SecondLevel => 512 << 10,
+            Self::ThirdLevel => arch::third_level_bytes().unwrap_or(16 << 20) / 4,
+            Self::Memory => return usize::MAX,
+        };
+        bytes / size_of::<f32>()
     }
 }
 

@@ -1,12 +1,13 @@
 //! The operation for everything that is no sum over taps: a strided loop nest.
 //!
 //! `out[o] = combine over the reduced axes of function(a[o, r], b[o, r])`, where each of the three views adds, for every
-//! axis, position times stride to its start. Transposing, slicing, broadcasting, joining, pooling, normalising and matrix
+//! axis, position times stride to its start. Without reduced axes `activation(function(a[o], b[o]) + shift[o])`, which is a
+//! normalization and what follows it. Transposing, slicing, broadcasting, joining, pooling, normalising and matrix
 //! products are all of this form.
 
 use half::f16;
 
-use crate::Function;
+use crate::{Activation, Function};
 
 /// Most axes that are iterated.
 pub const MAX_AXES: usize = 8;
@@ -74,6 +75,10 @@ pub struct Nest<'a> {
     pub a: Operand<'a>,
     /// The second operand; `Scalar(0.0)` for a function of one.
     pub b: Operand<'a>,
+    /// Added to the function's value; it has the strides of `b`. Only where nothing is reduced.
+    pub shift: Option<Operand<'a>>,
+    /// Applied last. Only where nothing is reduced, or else [`Activation::Identity`].
+    pub activation: Activation,
     /// Index in the arena of the result's first value.
     pub out: usize,
     /// Whether the result is stored in half precision; `out` and its strides then count halves, as
@@ -112,6 +117,8 @@ impl<'a> Nest<'a> {
     /// - When [`Function::Take`] has no table, or its table moves `b` or the result; when it or [`Function::Select`]
     ///   reduces.
     /// - When a function of one operand has a `b` other than `Scalar(0.0)`.
+    /// - When there is a shift or an activation where something is reduced, or for [`Function::Take`] or
+    ///   [`Function::Select`].
     #[inline(never)]
     pub fn check(&self, arena_len: usize) {
         let function = self.function;
@@ -131,6 +138,12 @@ impl<'a> Nest<'a> {
         if matches!(function, Function::Take | Function::Select) {
             assert!(self.reduced == 0, "a look-up or a choice reduces");
         }
+        if self.reduced > 0 || matches!(function, Function::Take | Function::Select) {
+            assert!(
+                self.is_plain(),
+                "what is reduced, looked up or chosen is not shifted and has no activation"
+            );
+        }
         if function.is_unary() {
             assert!(
                 matches!(self.b, Operand::Scalar(b) if b.to_bits() == 0),
@@ -143,8 +156,9 @@ impl<'a> Nest<'a> {
         };
         let len = |halves: bool| if halves { arena_len.saturating_mul(2) } else { arena_len };
         let out = words(self.range(self.out, len(self.out_f16), |axis| axis.out), self.out_f16);
-        let strides: [fn(&Axis) -> i32; 2] = [|axis| axis.a, |axis| axis.b];
-        for (operand, stride) in [self.a, self.b].into_iter().zip(strides) {
+        let strides: [fn(&Axis) -> i32; 3] = [|axis| axis.a, |axis| axis.b, |axis| axis.b];
+        let operands = [self.a, self.b, self.shift.unwrap_or(Operand::Scalar(0.0))];
+        for (operand, stride) in operands.into_iter().zip(strides) {
             match operand {
                 Operand::Arena(start) | Operand::ArenaF16(start) => {
                     let halves = matches!(operand, Operand::ArenaF16(_));
@@ -189,6 +203,11 @@ impl<'a> Nest<'a> {
             && start == self.out
             && self.axes.iter().all(same)
             && self.writes_each_once()
+    }
+
+    /// Whether the function's values are the results.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.shift.is_none() && self.activation == Activation::Identity
     }
 
     /// Whether the result's view is seen to name no value twice: every stride is longer than all shorter ones reach

@@ -24,7 +24,7 @@ pub const KERNELS: Kernels = Kernels {
 };
 
 /// The tap GEMM in its defined order: start at the bias; add the taps in order, each tap's channels in order, every
-/// product and every sum rounded to `f32`; apply the activation. A tap outside the input adds nothing.
+/// product and every sum rounded to `f32`; add what lies in the output, if it accumulates; apply the activation. A tap outside the input adds nothing.
 ///
 /// # Panics
 /// See [`TapGemm::check`].
@@ -59,7 +59,11 @@ fn define<A: Element>(op: &TapGemm<'_>, input: &[A], output: &mut [A]) {
                         sum += input[pixel + channel].to_f32() * weight;
                     }
                 }
-                output[start + n] = A::from_f32(op.activation.apply(sum));
+                let value = &mut output[start + n];
+                if op.accumulate {
+                    sum += value.to_f32();
+                }
+                *value = A::from_f32(op.activation.apply(sum));
             }
         }
     }

@@ -39,8 +39,9 @@ pub(crate) fn run<P: Simd<PANEL>, W: SimdElement, A: SimdElement>(
         }
         let mut sums = [0.0; PANEL];
         simd.store(simd.add(simd.add(acc[0], acc[1]), simd.add(acc[2], acc[3])), &mut sums);
-        simd.activate(op.activation, &mut sums);
         let output = &mut output[panel * PANEL..];
+        op.add_output(&mut sums, output);
+        simd.activate(op.activation, &mut sums);
         let lanes = PANEL.min(output.len());
         store_all(simd, &sums[..lanes], &mut output[..lanes]);
     }

@@ -1,11 +1,14 @@
 //! The one operation that carries the work: dense, convolution and each phase of a transposed convolution.
 //!
 //! `out[p, n] = activation(bias[n] + sum over taps t, channels c of in[p * in_step + tap[t], c] * w[t, c, n])`
-//! over channels-last activations. A tap that falls outside the input reads zero.
+//! over channels-last activations. A tap that falls outside the input reads zero. An operation that accumulates adds
+//! `out[p, n]` to the sum.
 
 use core::ops::Range;
 
 use half::f16;
+
+use crate::half_float::Element;
 
 /// Output channels in one panel of weights.
 pub const PANEL: usize = 8;
@@ -67,6 +70,8 @@ pub struct TapGemm<'a> {
     pub weights: Panels<'a>,
     /// One value for each output channel, padded to whole panels.
     pub bias: &'a [f32],
+    /// Whether what lies in the output is added to the sum, as a residual block has it.
+    pub accumulate: bool,
     /// Applied last.
     pub activation: Activation,
     /// What is read.
@@ -181,6 +186,14 @@ impl TapGemm<'_> {
     pub(crate) fn place(&self, position: usize) -> (usize, usize, usize) {
         let row = position / self.cols;
         (row / self.rows, row % self.rows, position % self.cols)
+    }
+
+    /// Adds what lies in an output pixel to its sums, where the operation accumulates.
+    #[inline(always)]
+    pub(crate) fn add_output<A: Element>(&self, sums: &mut [f32], pixel: &[A]) {
+        if self.accumulate {
+            sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value.to_f32());
+        }
     }
 
     /// First value of the pixel that output position `(row, col)` writes.

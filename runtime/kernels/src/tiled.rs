@@ -234,6 +234,11 @@ impl Group<'_> {
                     }
                 }
             }
+            if op.accumulate {
+                block.for_each_pixel(self.first, samples, |i, pixel| {
+                    op.add_output(sums[i].as_flattened_mut(), pixel);
+                });
+            }
             tiling.narrow.activate(op.activation, sums.as_flattened_mut().as_flattened_mut());
             block.store(tiling.narrow, self.first, sums, samples);
         }
@@ -406,18 +411,31 @@ impl Block<'_> {
         sums: &[[[f32; L]; C]],
         samples: &mut [Sample<'_, A>],
     ) {
-        let op = self.op;
-        let lanes = (op.output.channels - first).min(C * L);
-        let (mut sample, mut row, mut col) = op.place(self.start);
-        for sums in sums {
-            let pixel = &mut samples[sample].output[op.output_start(row, col) + first..];
-            let sums = sums.as_flattened();
+        let lanes = (self.op.output.channels - first).min(C * L);
+        self.for_each_pixel(first, samples, |i, pixel| {
+            let sums = sums[i].as_flattened();
             if lanes == C * L {
                 // A length known to the compiler: vector stores instead of a call.
                 store_all(simd, sums, &mut pixel[..C * L]);
             } else {
                 store_all(simd, &sums[..lanes], &mut pixel[..lanes]);
             }
+        });
+    }
+
+    /// Each position's number in the block, and its output pixel from channel `first` on.
+    #[inline(always)]
+    fn for_each_pixel<A>(
+        &self,
+        first: usize,
+        samples: &mut [Sample<'_, A>],
+        mut visit: impl FnMut(usize, &mut [A]),
+    ) {
+        let op = self.op;
+        let (mut sample, mut row, mut col) = op.place(self.start);
+        for i in 0..self.len {
+            let start = op.output_start(row, col);
+            visit(i, &mut samples[sample].output[start..][first..op.output.channels]);
             col += 1;
             if col == op.cols {
                 (row, col) = (row + 1, 0);

@@ -11,7 +11,7 @@ use crate::portable::nest::{
     Engine, Loops, apply_inline, combine_inline, multiply_add as multiply_add_inline, run,
 };
 use crate::simd::{InnerLoop, Simd};
-use crate::{Combine, Function, Nest};
+use crate::{Activation, Combine, Function, Nest};
 
 /// Runs a nest; products of matrices in tiles of `R` rows. To be called in a function that enables the instruction set.
 #[inline(always)]
@@ -32,6 +32,11 @@ impl<S: Simd<L>, const L: usize, const R: usize> Engine for Vectors<S, L, R> {
     #[inline(always)]
     fn combine(self, combine: Combine, sums: &mut [f32], values: &[f32]) {
         self.0.outline(Join { combine, sums, values });
+    }
+
+    #[inline(always)]
+    fn activate(self, activation: Activation, values: &mut [f32]) {
+        self.0.outline(Activate { activation, values });
     }
 
     #[inline(always)]
@@ -79,6 +84,20 @@ impl<S: Simd<L>, const L: usize> InnerLoop<S, L> for Join<'_> {
     #[inline(always)]
     fn run(self, _: S) {
         combine_inline(self.combine, self.sums, self.values);
+    }
+}
+
+struct Activate<'a> {
+    activation: Activation,
+    values: &'a mut [f32],
+}
+
+impl<S: Simd<L>, const L: usize> InnerLoop<S, L> for Activate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _: S) {
+        self.activation.apply_all(self.values);
     }
 }
 

@@ -12,10 +12,11 @@ pub(crate) fn form(op: &TapGemm<'_>) -> Option<Form> {
     (!rows.is_empty()).then_some(Form { kind: Kind::Widened, len: rows.as_flattened().len() })
 }
 
-/// Whether that form is faster: where each weight is used for a few positions only, and twice the bytes do not come from
+/// How much faster that form is: where each weight is used for a few positions only, and twice the bytes do not come from
 /// memory, which would take as long as widening them.
-pub(crate) fn pays(op: &TapGemm<'_>, samples: usize, from: Storage) -> bool {
-    from != Storage::Memory && op.rows * op.cols * samples <= FEW
+pub(crate) fn gain(op: &TapGemm<'_>, samples: usize, from: Storage) -> f64 {
+    let len = form(op).map_or(0, |form| form.len);
+    if from != Storage::Memory && op.rows * op.cols * samples <= FEW { WIDENING * len as f64 } else { 0.0 }
 }
 
 /// Widens the operation's weights.
@@ -49,6 +50,9 @@ fn check(given: &Form, op: &TapGemm<'_>, expanded: &[f32]) {
     assert!(expanded.len() == given.len, "expanded weights are {}, not {}", expanded.len(), given.len);
 }
 
+/// Multiply-adds in the time in which a weight is widened.
+const WIDENING: f64 = 4.0;
+
 /// Positions for which widening is a fifth of the work or more.
 const FEW: usize = 16;
 
@@ -72,6 +76,7 @@ mod tests {
             taps: &[[0, 0], [0, 1], [0, -1]],
             weights: Panels::F16(&weights),
             bias: &[0.25; 2 * PANEL],
+            accumulate: false,
             activation: Activation::Tanh,
             input: pixels(5),
             output: pixels(11),

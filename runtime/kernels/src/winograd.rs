@@ -78,10 +78,11 @@ pub(crate) fn form(op: &TapGemm<'_>, lanes: usize) -> Option<Form> {
     Some(Form { kind: Kind::Winograd { taps: square.edge }, len })
 }
 
-/// Whether that form is faster than the operation as it is, where that takes `share` of the time of vectors.
-pub(crate) fn pays(op: &TapGemm<'_>, samples: usize, from: Storage, lanes: usize, share: f64) -> bool {
-    let Some(square) = Square::of(op.taps).filter(|_| form(op, lanes).is_some()) else { return false };
-    cost(op, samples, from, square.tile(), lanes) < share * direct_cost(op, samples, lanes)
+/// How much faster that form is than the operation as it is, where that takes `share` of the time of vectors; 0 without a
+/// form.
+pub(crate) fn gain(op: &TapGemm<'_>, samples: usize, from: Storage, lanes: usize, share: f64) -> f64 {
+    let Some(square) = Square::of(op.taps).filter(|_| form(op, lanes).is_some()) else { return 0.0 };
+    share * direct_cost(op, samples, lanes) - cost(op, samples, from, square.tile(), lanes)
 }
 
 /// Output channels in whole groups of vectors.
@@ -259,6 +260,7 @@ mod tests {
             taps: &taps[..edge * edge],
             weights: Panels::F16(&vec![[f16::ONE; PANEL]; panels * edge * edge * c]),
             bias: &vec![0.0; panels * PANEL],
+            accumulate: false,
             activation: Activation::Relu,
             input: pixels(c),
             output: pixels(n),
@@ -268,7 +270,7 @@ mod tests {
             out_step: [1, 1],
             out_offset: [0, 0],
         };
-        pays(&op, samples, from, lanes, 1.0)
+        gain(&op, samples, from, lanes, 1.0) > 0.0
     }
 
     /// What the benchmarks of layers and of whole generators say beyond doubt.

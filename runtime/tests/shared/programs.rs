@@ -18,6 +18,7 @@ pub(crate) fn tap_gemms() -> Program {
     };
     let bias = |rows| TensorData::F32(vec![[0.125; 8]; rows]);
     let dense = TapGemmStep {
+        accumulate: false,
         activation: Activation::LeakyRelu(0.2),
         layer: 0,
         first_tap: 0,
@@ -34,6 +35,7 @@ pub(crate) fn tap_gemms() -> Program {
         values: ValueType::F32,
     };
     let phase = |i: u16| TapGemmStep {
+        accumulate: false,
         activation: Activation::Tanh,
         layer: 1,
         first_tap: 1,
@@ -144,6 +146,8 @@ impl Builder {
         let axis_count = axes.len() as u8;
         let output_values = ValueType::F32;
         let step = NestStep {
+            shift: None,
+            activation: Activation::Identity,
             function,
             combine,
             layer,

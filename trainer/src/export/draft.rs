@@ -31,7 +31,7 @@ pub(crate) struct Draft {
 /// The buffers behind a step's operands.
 #[derive(Debug, Default)]
 struct Buffers {
-    reads: [Option<usize>; 2],
+    reads: [Option<usize>; 3],
     writes: usize,
 }
 
@@ -42,6 +42,10 @@ pub(crate) struct Nest<'a> {
     pub(crate) a: &'a View,
     /// None for functions of one value.
     pub(crate) b: Option<&'a View>,
+    /// Added to the function's value; it has the strides of `b`.
+    pub(crate) shift: Option<&'a View>,
+    /// Applied last.
+    pub(crate) activation: Activation,
     pub(crate) out: &'a View,
     pub(crate) reduced: &'a [usize],
     /// Elements of the table, and values from one to the next, of a gather.
@@ -96,13 +100,15 @@ impl Draft {
         Ok(index)
     }
 
-    /// Appends a tap GEMM with weights from [`layer_weights`](Self::layer_weights). The buffers' offsets are in bytes from the start of `input` and `output`.
+    /// Appends a tap GEMM with weights from [`layer_weights`](Self::layer_weights), which adds to what lies in the output if it
+    /// accumulates. The buffers' offsets are in bytes from the start of `input` and `output`.
     pub(crate) fn gemm(
         &mut self,
         activation: Activation,
         phase: &Phase,
         weights: u32,
         [input, output]: [(Memory, Buffer); 2],
+        accumulate: bool,
     ) -> Result<()> {
         let first_tap = u32::try_from(self.taps.len())?;
         for tap in &phase.taps {
@@ -118,6 +124,7 @@ impl Draft {
         };
         ensure!(self.types[reads] == self.types[writes], "a tap GEMM reads and writes values of one type");
         let step = TapGemmStep {
+            accumulate,
             activation,
             layer: 0,
             first_tap,
@@ -133,7 +140,7 @@ impl Draft {
             out_offset: [u16::try_from(phase.out_offset[0])?, u16::try_from(phase.out_offset[1])?],
             values: self.types[writes],
         };
-        self.push(Step::TapGemm(step), Buffers { reads: [Some(reads), None], writes })
+        self.push(Step::TapGemm(step), Buffers { reads: [Some(reads), None, None], writes })
     }
 
     /// Appends a loop nest.
@@ -147,8 +154,14 @@ impl Draft {
         self.axes.extend(axes);
         let (a, reads_a) = self.operand(nest.a)?;
         let (b, reads_b) = nest.b.map_or(Ok((Operand::Scalar(0.0), None)), |b| self.operand(b))?;
+        let (shift, reads_shift) = match nest.shift.map(|shift| self.operand(shift)).transpose()? {
+            Some((shift, reads)) => (Some(shift), reads),
+            None => (None, None),
+        };
         let Memory::Buffer(writes) = nest.out.memory else { bail!("a loop nest writes to the arena") };
         let step = NestStep {
+            shift,
+            activation: nest.activation,
             function: nest.function,
             combine: nest.combine,
             layer: 0,
@@ -160,7 +173,7 @@ impl Draft {
             output: self.offset(nest.out)?,
             output_values: self.types[writes],
         };
-        self.push(Step::Nest(step), Buffers { reads: [reads_a, reads_b], writes })
+        self.push(Step::Nest(step), Buffers { reads: [reads_a, reads_b, reads_shift], writes })
     }
 
     /// Gives every buffer its place; returns the steps, the arena's size in bytes, and each buffer's offset.
@@ -191,6 +204,9 @@ impl Draft {
                 Step::Nest(mut step) => {
                     place(&mut step.a, reads[0])?;
                     place(&mut step.b, reads[1])?;
+                    if let Some(shift) = &mut step.shift {
+                        place(shift, reads[2])?;
+                    }
                     step.output += offset(writes)?;
                     Step::Nest(step)
                 }
@@ -245,8 +261,10 @@ impl Draft {
 }
 
 /// The loops of a nest, outer to inner: those that the output has in its order in memory, then the reduced ones in the
-/// order of what is read. Loops of one iteration vanish, and two that run through memory as one become one.
+/// order of what is read. The shift goes along with the second operand. Loops of one iteration vanish, and two that run through memory as one become one.
 fn loops(nest: &Nest<'_>) -> Result<(Vec<Axis>, u8)> {
+    // Where the second operand is one value, or missing, its strides are the shift's.
+    let second = nest.b.filter(|b| !matches!(b.memory, Memory::Scalar(_))).or(nest.shift).or(nest.b);
     let is_reduced = |axis: &usize| nest.reduced.contains(axis);
     let outer = nest.out.order().into_iter().filter(|axis| !is_reduced(axis));
     let inner = nest.a.order().into_iter().filter(is_reduced);
@@ -259,7 +277,7 @@ fn loops(nest: &Nest<'_>) -> Result<(Vec<Axis>, u8)> {
         let next = Axis {
             extent: u32::try_from(nest.a.shape[axis])?,
             a: stride(nest.a)?,
-            b: nest.b.map_or(Ok(0), stride)?,
+            b: second.map_or(Ok(0), stride)?,
             out: if is_reduced(&axis) { 0 } else { stride(nest.out)? },
         };
         if next.extent == 1 {

@@ -5,6 +5,7 @@
 
 mod gemm;
 mod nest;
+mod shuffle;
 
 use std::collections::HashMap;
 
@@ -167,13 +168,19 @@ impl Lowering<'_> {
     }
 
     /// As [`destination`](Self::destination) for a step that computes each value from those at the same place: over what
-    /// it reads, where nobody reads that again.
-    fn destination_in_place(&mut self, value: Value, inputs: &[&View], order: &[usize]) -> View {
+    /// it reads, where nobody reads that again. The step begins with `first` and ends with `value`.
+    fn destination_in_place(
+        &mut self,
+        first: Value,
+        value: Value,
+        inputs: &[&View],
+        order: &[usize],
+    ) -> View {
         let shape = self.graph.shape(value);
         let alone = |view: &View| inputs.iter().all(|other| other.memory != view.memory || *other == view);
         let over = inputs.iter().find(|view| {
             let whole = view.shape == shape && view.is_packed(&view.order());
-            whole && alone(view) && self.is_last_reader(value, view.memory)
+            whole && alone(view) && self.is_last_reader(first, view.memory, None)
         });
         match over {
             Some(&view) if !self.destinations.contains_key(&value) => view.clone(),
@@ -181,8 +188,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// Whether the node that computes `value` is the last to read a buffer of one owner.
-    fn is_last_reader(&self, value: Value, memory: Memory) -> bool {
+    /// Whether the node that computes `value`, or `end` after it, is the last to read a buffer of one owner.
+    fn is_last_reader(&self, value: Value, memory: Memory, end: Option<Value>) -> bool {
         let graph = self.graph;
         let values = (0..graph.inputs().len()).map(|i| graph.input(i)).chain(graph.nodes().map(|(v, _)| v));
         let lies_there =
@@ -195,8 +202,10 @@ impl Lowering<'_> {
                 _ => false,
             };
         let shared = self.destinations.values().any(|view| view.memory == memory);
-        let is_read_later =
-            |v: Value| v == graph.output() || self.readers[v.index()].iter().any(|&reader| reader > value);
+        let is_read_later = |v: Value| {
+            v == graph.output()
+                || self.readers[v.index()].iter().any(|&reader| reader > value && Some(reader) != end)
+        };
         matches!(memory, Memory::Buffer(_)) && !shared && !values.filter(lies_there).any(is_read_later)
     }
 

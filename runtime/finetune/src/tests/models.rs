@@ -152,6 +152,7 @@ impl Builder {
 
 fn step(activation: Activation, [input, output]: [Buffer; 2]) -> TapGemmStep {
     TapGemmStep {
+        accumulate: false,
         activation,
         layer: 0,
         first_tap: 0,

@@ -65,15 +65,19 @@ impl Delta<'_> {
             if (old.rows(), old.value_type()) != (values.rows(), values.value_type()) {
                 return Err(DeltaError::OtherShape { index, tensor });
             }
-            let is_bias = |step: Step| matches!(step, Step::TapGemm(step) if step.bias == tensor);
-            if target.change == Change::Factor && !file.steps().any(is_bias) {
+            let is_bias = |step: &Step| matches!(step, Step::TapGemm(step) if step.bias == tensor);
+            // Where a step adds to what is there, a factor would multiply that too.
+            let adds = |step: &Step| matches!(step, Step::TapGemm(step) if step.accumulate);
+            let mut steps = file.steps().filter(is_bias);
+            let is_scaled = steps.next().is_some_and(|step| !adds(&step)) && !steps.any(|step| adds(&step));
+            if target.change == Change::Factor && !is_scaled {
                 return Err(DeltaError::NotABias { index, tensor });
             }
         }
         for (index, step) in file.steps().enumerate() {
             let Step::Nest(nest) = step else { continue };
-            for operand in [nest.a, nest.b] {
-                let Operand::Tensor { index: tensor, .. } = operand else { continue };
+            for operand in [Some(nest.a), Some(nest.b), nest.shift] {
+                let Some(Operand::Tensor { index: tensor, .. }) = operand else { continue };
                 if self.find(Target { network, tensor, change: Change::Replace }).is_some() {
                     return Err(DeltaError::ReadByNest { step: index, tensor });
                 }

@@ -67,7 +67,7 @@ pub enum DeltaError {
         /// Index of the tensor.
         tensor: u32,
     },
-    /// A factor's tensor is the bias of no tap GEMM.
+    /// A factor's tensor is the bias of no tap GEMM, or of one that accumulates.
     NotABias {
         /// Index of the record.
         index: usize,
@@ -149,7 +149,10 @@ impl fmt::Display for DeltaError {
                 )
             }
             Self::NotABias { index, tensor } => {
-                write!(f, "record {index}: tensor {tensor} is no layer's bias: give factors to biases only")
+                write!(
+                    f,
+                    "record {index}: tensor {tensor} is no bias, or that of a layer that adds to what is there: give factors to other biases only"
+                )
             }
             Self::ReadByNest { step, tensor } => {
                 write!(f, "step {step}, a loop nest, reads tensor {tensor}: leave that tensor as it is")

@@ -6,7 +6,7 @@ mod avx512;
 mod expansion;
 mod gradient;
 
-pub(crate) use expansion::expansions;
+pub(crate) use expansion::{expansions, third_level_bytes};
 pub(crate) use gradient::{gradients, gradients_exact};
 
 use crate::Kernels;

@@ -10,12 +10,13 @@ mod loops;
 mod matrix;
 mod values;
 
+use loops::start;
 pub(crate) use loops::{Loops, Place, advance, for_each, for_each_part};
 pub(crate) use values::{Reader, apply_inline, combine_inline, fold, identity, multiply_add};
 use values::{apply, combine, store};
 
 use crate::function::entry;
-use crate::{Axis, Combine, Function, MAX_AXES, Nest, Operand, f16_to_f32};
+use crate::{Activation, Axis, Combine, Function, MAX_AXES, Nest, Operand, f16_to_f32};
 
 /// The implementation for every target.
 pub(crate) fn nest(nest: &Nest<'_>, arena: &mut [f32]) {
@@ -28,6 +29,8 @@ pub(crate) trait Engine: Copy {
     fn apply(self, function: Function, a: &[f32], b: &[f32], out: &mut [f32]);
     /// `sums = combine(sums, values)`, value by value.
     fn combine(self, combine: Combine, sums: &mut [f32], values: &[f32]);
+    /// Applies an activation to every value.
+    fn activate(self, activation: Activation, values: &mut [f32]);
     /// `sums += a * b`, value by value, each product rounded.
     fn multiply_add(self, sums: &mut [f32], a: &[f32], b: &[f32]);
     /// Computes a nest of a form for which there is a loop of its own; false, and nothing done, for any other.
@@ -45,6 +48,10 @@ impl Engine for Plain {
 
     fn combine(self, joins: Combine, sums: &mut [f32], values: &[f32]) {
         combine(joins, sums, values);
+    }
+
+    fn activate(self, activation: Activation, values: &mut [f32]) {
+        activation.apply_all(values);
     }
 
     #[inline(always)]
@@ -65,7 +72,14 @@ pub(crate) fn run<E: Engine>(engine: E, nest: &Nest<'_>, arena: &mut [f32]) {
     if engine.form(nest, &loops, arena) {
         return;
     }
-    let mut runs = Runs { engine, nest, a: Reader::new(nest.a), b: Reader::new(nest.b), result: [0.0; RUN] };
+    let mut runs = Runs {
+        engine,
+        nest,
+        a: Reader::new(nest.a),
+        b: Reader::new(nest.b),
+        shift: nest.shift.map(Reader::new),
+        result: [0.0; RUN],
+    };
     if loops.reduced().is_empty() {
         match nest.function {
             Function::Take => runs.take(&loops, arena),
@@ -83,7 +97,7 @@ pub(crate) fn run<E: Engine>(engine: E, nest: &Nest<'_>, arena: &mut [f32]) {
 /// Whether the nest moves contiguous values as they are.
 fn is_copy(nest: &Nest<'_>, loops: &Loops) -> bool {
     let contiguous = loops.inner().a == 1 && loops.inner().out == 1 && !nest.out_f16;
-    contiguous && !matches!(nest.a, Operand::Scalar(_) | Operand::ArenaF16(_))
+    contiguous && nest.is_plain() && !matches!(nest.a, Operand::Scalar(_) | Operand::ArenaF16(_))
 }
 
 /// A nest, and what lies on the stack meanwhile.
@@ -92,6 +106,7 @@ struct Runs<'a, E> {
     nest: &'a Nest<'a>,
     a: Reader<'a>,
     b: Reader<'a>,
+    shift: Option<Reader<'a>>,
     result: [f32; RUN],
 }
 
@@ -109,9 +124,17 @@ impl<E: Engine> Runs<'_, E> {
     /// One value of the function for each of the result.
     fn map(&mut self, loops: &Loops, arena: &mut [f32]) {
         let inner = loops.inner();
+        // How far the shift is from the second operand, whose strides it has.
+        let apart = start(&self.nest.shift.unwrap_or(self.nest.b)).wrapping_sub(loops.start().b);
         loops.for_each_run(|at, len| {
             self.values(inner, at, len, arena);
-            store(self.nest, &self.result[..len], arena, at.out, inner.out);
+            let result = &mut self.result[..len];
+            if let Some(shift) = &mut self.shift {
+                let shift = shift.read(arena, at.b.wrapping_add(apart), inner.b, len);
+                self.engine.combine(Combine::Sum, result, shift);
+            }
+            self.engine.activate(self.nest.activation, result);
+            store(self.nest, result, arena, at.out, inner.out);
         });
     }
 

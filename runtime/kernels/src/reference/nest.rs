@@ -6,7 +6,7 @@ use crate::{Axis, Function, MAX_AXES, Nest, Operand, f16_to_f32};
 
 /// The loop nest in its defined order: the positions of the axes that are kept in row-major order, each written before
 /// the next is read; for each, the reduced axes in row-major order, starting from the first value, every value and every
-/// combination rounded to `f32`.
+/// combination rounded to `f32`. The shift is added, and the activation applied, last.
 ///
 /// # Panics
 /// See [`Nest::check`].
@@ -21,6 +21,10 @@ pub fn nest(nest: &Nest<'_>, arena: &mut [f32]) {
         while advance(&axes[kept..], &mut position[kept..]) {
             value = nest.combine.apply(value, term(nest, position, arena));
         }
+        if let Some(shift) = &nest.shift {
+            value += read(nest, shift, position, |axis| axis.b, arena);
+        }
+        value = nest.activation.apply(value);
         let out = index(nest.out, axes, position, |axis| axis.out);
         if nest.function != Function::Select || read(nest, &nest.a, position, |axis| axis.a, arena) != 0.0 {
             match nest.out_f16 {
@@ -92,9 +96,23 @@ fn advance(axes: &[Axis], position: &mut [u32]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Combine;
+    use crate::{Activation, Combine};
 
     const NONE: Operand<'_> = Operand::Scalar(0.0);
+
+    /// What the tests here leave out.
+    const PLAIN: Nest<'_> = Nest {
+        function: Function::Identity,
+        combine: Combine::Sum,
+        axes: &[],
+        reduced: 0,
+        a: NONE,
+        b: NONE,
+        shift: None,
+        activation: Activation::Identity,
+        out: 0,
+        out_f16: false,
+    };
 
     /// Runs a nest over `[extent, a, b, out]` on an arena.
     fn run<const N: usize, const R: usize>(
@@ -105,7 +123,7 @@ mod tests {
         mut arena: [f32; N],
     ) -> [f32; N] {
         let axes = axes.map(|[extent, a, b, out]| Axis { extent: extent as u32, a, b, out });
-        nest(&Nest { function, combine, axes: &axes, reduced, a, b, out, out_f16: false }, &mut arena);
+        nest(&Nest { function, combine, axes: &axes, reduced, a, b, out, ..PLAIN }, &mut arena);
         arena
     }
 
@@ -169,6 +187,23 @@ mod tests {
         let axes = [[3, 0, 1, 2], [2, 1, 0, 1], [3, 2, 0, 0]];
         let arena = run((Function::Take, Combine::Sum), axes, 0, views, [9.0; 6]);
         assert_eq!(arena, [20.0, 21.0, 0.0, 1.0, 10.0, 11.0]);
+    }
+
+    #[test]
+    fn a_shift_has_the_strides_of_the_second_operand_and_an_activation_comes_last() {
+        // Two pixels of two channels: relu(x * [2, -1] + [0.5, 3]).
+        let nest = Nest {
+            function: Function::Mul,
+            axes: &[Axis { extent: 2, a: 2, b: 0, out: 2 }, Axis { extent: 2, a: 1, b: 1, out: 1 }],
+            a: Operand::Arena(0),
+            b: Operand::F32(&[2.0, -1.0], 0),
+            shift: Some(Operand::F32(&[9.0, 0.5, 3.0], 1)),
+            activation: Activation::Relu,
+            ..PLAIN
+        };
+        let mut arena = [1.0, 2.0, -3.0, 4.0];
+        super::nest(&nest, &mut arena);
+        assert_eq!(arena, [2.5, 1.0, 0.0, 0.0]);
     }
 
     #[test]

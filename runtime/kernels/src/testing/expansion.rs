@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use half::f16;
 
-use super::tap_gemm::{activation_tolerance, samples};
+use super::tap_gemm::{activation_tolerance, outputs, samples, to_halves};
 use super::{Panics, Random, UNTOUCHED, UNTOUCHED_F16, or_skip};
 use crate::expansion::Kind;
 use crate::winograd::transform::{OUT, Transform};
@@ -170,6 +170,7 @@ impl Drawn {
             taps: &self.taps,
             weights: Panels::F16(&self.weights),
             bias: &self.bias,
+            accumulate: false,
             activation: Activation::Identity,
             input: pixels(sizes.rows, sizes.cols, sizes.c),
             output: pixels(extent(sizes.rows, out_step[0]), extent(sizes.cols, out_step[1]), sizes.n),
@@ -207,6 +208,7 @@ fn compare(expansion: ExpansionKernels, sizes: &Sizes, random: &mut Random) {
             let [below, beside] = [random.below(2), random.below(2)];
             random.pixels(height + out_offset[0] + below, width + out_offset[1] + beside, sizes.n)
         },
+        accumulate: random.below(4) == 0,
         out_offset,
         ..sound
     };
@@ -217,8 +219,8 @@ fn compare(expansion: ExpansionKernels, sizes: &Sizes, random: &mut Random) {
     let mut expanded = vec![f32::NAN; form.len()];
     (expansion.expand)(&form, &op, &mut expanded);
 
-    let mut expected = vec![UNTOUCHED; batch * output_len];
-    let mut output = expected.clone();
+    let before = outputs(&op, &input, batch * output_len, batch, random);
+    let (mut expected, mut output) = (before.clone(), before.clone());
     (reference::KERNELS.tap_gemm)(&op, &mut samples(&input, &mut expected, batch));
     (expansion.tap_gemm)(&form, &op, &expanded, &mut samples(&input, &mut output, batch));
     let inputs = input.chunks_exact(input_len);
@@ -226,7 +228,7 @@ fn compare(expansion: ExpansionKernels, sizes: &Sizes, random: &mut Random) {
         inputs.flat_map(|input| tolerances(&op, &drawn.weights_f32, input, output_len)).collect();
 
     let input: Vec<f16> = input.iter().map(|&x| f16::from_f32(x)).collect();
-    let mut expected_f16 = vec![UNTOUCHED_F16; expected.len()];
+    let mut expected_f16 = to_halves(&before);
     let mut output_f16 = expected_f16.clone();
     (reference::KERNELS.tap_gemm_f16)(&op, &mut samples(&input, &mut expected_f16, batch));
     (expansion.tap_gemm_f16)(&form, &op, &expanded, &mut samples(&input, &mut output_f16, batch));
@@ -241,7 +243,11 @@ fn compare(expansion: ExpansionKernels, sizes: &Sizes, random: &mut Random) {
             assert_eq!(ours_f16.to_bits(), UNTOUCHED_F16.to_bits(), "half not to be written: {}", context());
             continue;
         }
-        let Tolerance { sum, size } = tolerances[i];
+        let Tolerance { mut sum, mut size } = tolerances[i];
+        if op.accumulate {
+            size += before[i].abs();
+            sum += f32::EPSILON * size;
+        }
         let atol = activation_tolerance(op.activation, sum, size);
         assert!((ours - theirs).abs() <= atol, "{ours} instead of {theirs} +- {atol}: {}", context());
         let (ours, theirs) = (ours_f16.to_f32(), theirs_f16.to_f32());

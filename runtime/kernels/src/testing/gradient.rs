@@ -251,6 +251,7 @@ impl Case {
             taps: &[],
             weights: Panels::F32(&[]),
             bias: &[],
+            accumulate: false,
             activation: Activation::Tanh,
             input: {
                 let (height, width) = (

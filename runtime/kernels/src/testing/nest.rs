@@ -14,7 +14,7 @@ use super::Random;
 use super::{Panics, or_skip};
 #[cfg(any(test, feature = "std"))]
 use crate::MAX_AXES;
-use crate::{Axis, Combine, Function, Kernels, Nest, NestFn, Operand, reference};
+use crate::{Activation, Axis, Combine, Function, Kernels, Nest, NestFn, Operand, reference};
 
 /// Two thousand nests of small random extents and strides.
 ///
@@ -99,6 +99,8 @@ fn products(random: &mut Random) -> Vec<Nest<'static>> {
                         reduced: 1,
                         a: Operand::Arena(8000 - (rows * depth) as usize),
                         b: Operand::Arena(2500),
+                        shift: None,
+                        activation: Activation::Identity,
                         out: 0,
                         out_f16: false,
                     });
@@ -131,6 +133,8 @@ pub fn broken_promises(kernels: Option<Kernels>, panics: Panics) {
         reduced: 1,
         a: Operand::Arena(0),
         b: Operand::Arena(12),
+        shift: None,
+        activation: Activation::Identity,
         out: 16,
         out_f16: false,
     };
@@ -166,6 +170,16 @@ pub fn broken_promises(kernels: Option<Kernels>, panics: Panics) {
         ),
         ("second operand of a function of one", Nest { function: Function::Abs, ..sound }),
         ("scalar of a function of one", Nest { function: Function::Abs, b: Operand::Scalar(-0.0), ..sound }),
+        ("a shift of what is reduced", Nest { shift: Some(Operand::Scalar(1.0)), ..sound }),
+        ("an activation of what is reduced", Nest { activation: Activation::Relu, ..sound }),
+        (
+            "result overlaps the shift",
+            Nest { reduced: 0, axes: &[axis(4, 1, 1, 1)], shift: Some(Operand::Arena(15)), ..sound },
+        ),
+        (
+            "a shift beyond its values",
+            Nest { reduced: 0, axes: &[axis(4, 1, 1, 1)], shift: Some(Operand::F32(&values, 8)), ..sound },
+        ),
         ("Select reduces", Nest { function: Function::Select, ..sound }),
         ("Take reduces", Nest { function: Function::Take, ..sound }),
         ("Take without a table", Nest { function: Function::Take, axes: &[], reduced: 0, ..sound }),
@@ -269,8 +283,26 @@ fn compare(kernels: Kernels, function: Function, mut extents: Vec<u32>, random: 
             out: out.strides.get(i).copied().unwrap_or(0),
         })
         .collect();
+    // With the strides of `b`, which may be the result's, and may be counted in halves.
+    let shift_start = 2 * b.before.max(out.before);
+    let shift_values = values(shift_start + 2 * (b.len.max(out.len) + 1), random);
+    let finishes = reduced == 0 && reduces;
+    let shift = random.one_of(&[
+        None,
+        None,
+        Some(Operand::Scalar(0.3)),
+        Some(Operand::F32(&shift_values, shift_start)),
+    ]);
+    let activation = random.one_of(&[
+        Activation::Identity,
+        Activation::Relu,
+        Activation::LeakyRelu(0.2),
+        Activation::Tanh,
+    ]);
     let nest = Nest {
         function,
+        shift: shift.filter(|_| finishes),
+        activation: if finishes { activation } else { Activation::Identity },
         combine: random.one_of(&[Combine::Sum, Combine::Product, Combine::Max, Combine::Min]),
         axes: &axes,
         reduced,

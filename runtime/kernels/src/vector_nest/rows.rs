@@ -3,7 +3,7 @@
 
 use crate::portable::nest::{Loops, RUN, apply_inline, combine_inline, for_each_part, identity};
 use crate::simd::{InnerLoop, Simd};
-use crate::{Axis, Combine, Function, Nest, Operand};
+use crate::{Activation, Axis, Combine, Function, Nest, Operand};
 
 /// Computes the nest if it changes contiguous values in place, with a second operand that is one row or one value; false,
 /// and nothing done, otherwise.
@@ -28,23 +28,48 @@ pub(super) fn in_place<S: Simd<L>, const L: usize>(
     if copies || nest.out_f16 || inner.out != 1 || !contiguous(inner) || !is_at(nest.a, nest.out) {
         return false;
     }
-    let start = loops.start();
-    let mut second = [0.0; LONGEST_ROW];
-    let second = match (nest.b, inner.b) {
-        (Operand::Scalar(value), _) => {
-            second = [value; LONGEST_ROW];
-            &second[..]
-        }
-        (Operand::Arena(_), 1) if row <= LONGEST_ROW => {
-            second[..row].copy_from_slice(&arena[start.b..][..row]);
-            &second[..row]
-        }
-        (Operand::F32(values, _), 1) if row <= LONGEST_ROW => &values[start.b..][..row],
-        _ => return false,
+    // One value for all makes rows of any length.
+    let is_scalar = |operand: Operand<'_>| matches!(operand, Operand::Scalar(_));
+    let scalars = is_scalar(nest.b) && nest.shift.is_none_or(is_scalar);
+    let len = if scalars { LONGEST_ROW } else { row };
+    if len > LONGEST_ROW {
+        return false;
+    }
+    let mut buffers = [[0.0; LONGEST_ROW]; 2];
+    let [second, shift] = &mut buffers;
+    let Some(second) = read_row(nest.b, inner.b, arena, &mut second[..len]) else { return false };
+    let shift = match nest.shift {
+        Some(operand) => match read_row(operand, inner.b, arena, &mut shift[..len]) {
+            Some(shift) => Some(shift),
+            None => return false,
+        },
+        None => None,
     };
-    let values = &mut arena[start.out..][..row * rows as usize];
-    simd.outline(InPlace { function: nest.function, values, second });
+    let values = &mut arena[loops.start().out..][..row * rows as usize];
+    if nest.is_plain() {
+        simd.outline(InPlace { function: nest.function, values, second });
+    } else {
+        let (function, activation) = (nest.function, nest.activation);
+        simd.outline(InPlaceThen { function, values, second, shift, activation });
+    }
     true
+}
+
+/// The row that an operand is, itself or copied; none where it is none.
+#[inline(always)]
+fn read_row<'s>(
+    operand: Operand<'s>,
+    stride: i32,
+    arena: &[f32],
+    buffer: &'s mut [f32],
+) -> Option<&'s [f32]> {
+    match (operand, stride) {
+        (Operand::Scalar(value), _) => buffer.fill(value),
+        (Operand::Arena(start), 1) => buffer.copy_from_slice(&arena[start..][..buffer.len()]),
+        (Operand::F32(values, start), 1) => return Some(&values[start..][..buffer.len()]),
+        _ => return None,
+    }
+    Some(buffer)
 }
 
 fn is_at(operand: Operand<'_>, at: usize) -> bool {
@@ -88,6 +113,36 @@ impl<S: Simd<L>, const L: usize> InnerLoop<S, L> for InPlace<'_> {
             };
         }
         each!(Relu Exp Sqrt Add Sub Mul Div PRelu ExpSub)
+    }
+}
+
+/// `value = activation(function(value, second) + shift)` in rows as long as `second`.
+struct InPlaceThen<'a> {
+    function: Function,
+    values: &'a mut [f32],
+    second: &'a [f32],
+    shift: Option<&'a [f32]>,
+    activation: Activation,
+}
+
+impl<S: Simd<L>, const L: usize> InnerLoop<S, L> for InPlaceThen<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _: S) {
+        let Self { function, values, second, shift, activation } = self;
+        let mut first = [0.0; RUN];
+        for row in values.chunks_mut(second.len()) {
+            for (i, values) in row.chunks_mut(RUN).enumerate() {
+                let first = &mut first[..values.len()];
+                first.copy_from_slice(values);
+                apply_inline(function, first, &second[i * RUN..], values);
+                if let Some(shift) = shift {
+                    combine_inline(Combine::Sum, values, &shift[i * RUN..]);
+                }
+                activation.apply_all(values);
+            }
+        }
     }
 }
 

@@ -241,10 +241,18 @@ impl Group<'_> {
         for tile in 0..self.tiles {
             let sums = &sums[tile..];
             tiling.wide.outline(OutputTile::<L, C, E> { sums, plane, bias: &bias, out: &mut out });
-            let flat = out.as_flattened_mut().as_flattened_mut().as_flattened_mut();
-            tiling.narrow.activate(op.activation, flat);
             let (sample, row, col) = cut.place(self.start + tile);
             let output = &mut *samples[sample].output;
+            if op.accumulate {
+                for (row, out) in (row..op.rows).zip(&mut out) {
+                    for (col, out) in (col..op.cols).zip(out) {
+                        let pixel = &output[op.output_start(row, col) + self.first..][..lanes];
+                        op.add_output(out.as_flattened_mut(), pixel);
+                    }
+                }
+            }
+            let flat = out.as_flattened_mut().as_flattened_mut().as_flattened_mut();
+            tiling.narrow.activate(op.activation, flat);
             for (row, out) in (row..op.rows).zip(&out) {
                 for (col, out) in (col..op.cols).zip(out) {
                     let pixel = &mut output[op.output_start(row, col) + self.first..];

@@ -5,9 +5,9 @@ use pocketgan_format::{Activation, Buffer, ValueType};
 
 use super::Lowering;
 use crate::export::panels::pack;
-use crate::export::phases;
+use crate::export::phases::{self, Phase};
 use crate::export::view::{Memory, View, natural_order};
-use crate::graph::{Conv2dGeometry, Node, Op, Tensor, Value};
+use crate::graph::{Binary, Conv2dGeometry, Node, Op, Tensor, Value};
 
 impl Lowering<'_> {
     /// One position for each vector along the last axis.
@@ -38,7 +38,7 @@ impl Lowering<'_> {
             (output.memory, buffer(self.draft.offset(&output)?, [n, 1, vectors], n)?),
         ];
         let weights = self.draft.layer_weights(tensor, &bias)?;
-        self.draft.gemm(activation, &phase, weights, buffers)?;
+        self.draft.gemm(activation, &phase, weights, buffers, false)?;
         for value in values {
             self.places[value.index()] = Some(output.clone());
         }
@@ -108,9 +108,27 @@ impl Lowering<'_> {
         if pixels(&input.slice(0, 0, 1, 1)).is_none() || !self.is_activation(&input) {
             input = self.copy(&input, &natural_order(&input.shape), self.activations)?;
         }
-        let (last, activation) = self.fused(value);
-        let order = natural_order(self.graph.shape(value));
-        let output = self.destination(last, &[&input], &order, self.activations);
+        let residual = self.residual(value, &input);
+        let sum = residual.as_ref().map_or(value, |(sum, _)| *sum);
+        let (mut last, mut activation) = self.fused(sum);
+        let shuffle = match node.op {
+            Op::Conv2d { ref geometry, .. } if geometry.groups == 1 => self.shuffle(last),
+            _ => None,
+        };
+        let mut values = vec![value, sum, last];
+        if let Some(shuffle) = &shuffle {
+            values.extend(&shuffle.values);
+            last = shuffle.value;
+            if activation == Activation::Identity {
+                (last, activation) = self.fused(last);
+            }
+        }
+        values.push(last);
+        let order = natural_order(self.graph.shape(last));
+        let output = match &residual {
+            Some((_, there)) => there.clone(),
+            None => self.destination(last, &[&input], &order, self.activations),
+        };
         let batch: Vec<(Pixels, Pixels)> = (0..input.shape[0])
             .map(|i| Some((pixels(&input.slice(0, i, 1, 1))?, pixels(&output.slice(0, i, 1, 1))?)))
             .collect::<Option<_>>()
@@ -125,33 +143,56 @@ impl Lowering<'_> {
             }
             _ => bail!("not a convolution"),
         };
-        let (ci, no) = (input.shape[1] / g.groups, output.shape[1] / g.groups);
+        let (ci, no) = (input.shape[1] / g.groups, self.graph.shape(value)[1] / g.groups);
+        // The output channels of each phase, the same in every group.
+        let phases: Vec<(Phase, Vec<usize>)> = match &shuffle {
+            Some(shuffle) => shuffle.phases(&phases[0]),
+            None => phases.into_iter().map(|phase| (phase, (0..no).collect())).collect(),
+        };
         let [kh, kw] = g.kernel_size;
         let at = |group: usize, n: usize, c: usize, [ky, kx]: [usize; 2]| {
             let plane = if transposed { (group * ci + c) * no + n } else { (group * no + n) * ci + c };
             weight.data[(plane * kh + ky) * kw + kx]
         };
-        for phase in &phases {
+        for (phase, channels) in &phases {
             for group in 0..g.groups {
                 // A phase may meet no kernel element; its one tap then has weights of zero.
-                let tensor = pack([no, phase.taps.len().max(1), ci], self.weights, |n, tap, c| {
-                    phase.taps.get(tap).map_or(0.0, |t| at(group, n, c, t.kernel))
-                });
-                let bias =
-                    bias.as_ref().map_or_else(|| vec![0.0; no], |b| b.data[group * no..][..no].to_vec());
+                let tensor =
+                    pack([channels.len(), phase.taps.len().max(1), ci], self.weights, |n, tap, c| {
+                        phase.taps.get(tap).map_or(0.0, |t| at(group, channels[n], c, t.kernel))
+                    });
+                let of_channel = |n: &usize| bias.as_ref().map_or(0.0, |bias| bias.data[group * no + n]);
+                let bias: Vec<f32> = channels.iter().map(of_channel).collect();
                 let weights = self.draft.layer_weights(tensor, &bias)?;
                 for (read, write) in &batch {
                     let buffers = [
                         read.group(group, g.groups, self.activations)?,
                         write.group(group, g.groups, self.activations)?,
                     ];
-                    self.draft.gemm(activation, phase, weights, buffers)?;
+                    self.draft.gemm(activation, phase, weights, buffers, residual.is_some())?;
                 }
             }
         }
-        self.places[value.index()] = Some(output.clone());
-        self.places[last.index()] = Some(output);
+        for value in values {
+            self.places[value.index()] = Some(output.clone());
+        }
         Ok(())
+    }
+
+    /// The sum of a convolution with a picture that is there already and that nobody else reads again: the convolution adds
+    /// to it, where it lies.
+    fn residual(&self, value: Value, input: &View) -> Option<(Value, View)> {
+        let (sum, node) =
+            self.only_reader(value).filter(|(_, node)| matches!(node.op, Op::Binary(Binary::Add)))?;
+        let other = *node.inputs.iter().find(|&&input| input != value)?;
+        let there = self.places[other.index()].clone()?;
+        let fits = there.shape == self.graph.shape(value)
+            && there.memory != input.memory
+            && self.is_activation(&there)
+            && !self.destinations.contains_key(&sum)
+            && (0..there.shape[0]).all(|i| pixels(&there.slice(0, i, 1, 1)).is_some())
+            && self.is_last_reader(value, there.memory, Some(sum));
+        fits.then_some((sum, there))
     }
 }
 

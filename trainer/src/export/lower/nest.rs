@@ -1,7 +1,7 @@
 //! Everything without weights: loop nests.
 
 use anyhow::{Result, bail};
-use pocketgan_format::{Combine, Function, ValueType};
+use pocketgan_format::{Activation, Combine, Function, ValueType};
 
 use super::Lowering;
 use crate::export::draft::Nest;
@@ -16,17 +16,38 @@ impl Lowering<'_> {
         let read = node.inputs.iter().map(|&input| self.view(input)).collect::<Result<Vec<_>>>()?;
         match &node.op {
             Op::Unary(function) => {
-                let out = self.destination_in_place(value, &[&read[0]], &read[0].order());
+                let out = self.destination_in_place(value, value, &[&read[0]], &read[0].order());
                 let (function, slope) = unary(*function);
                 let slope = slope.map(|slope| scalar(slope, shape));
                 self.elementwise(function, &read[0], slope.as_ref(), &out)?;
                 Ok(out)
             }
             Op::Binary(function) => {
-                let [a, b] = [&read[0], &read[1]].map(|view| view.broadcast(shape));
-                let out =
-                    self.destination_in_place(value, &[&a, &b], &order_of(&[&read[0], &read[1]], shape));
-                self.elementwise(binary(*function), &a, Some(&b), &out)?;
+                let mut operands = [&read[0], &read[1]].map(|view| view.broadcast(shape));
+                // What repeats comes second, as the shift that may follow.
+                if matches!(function, Binary::Add | Binary::Mul) && read[0].len() < read[1].len() {
+                    operands.swap(0, 1);
+                }
+                let [a, b] = operands;
+                let end = self.end(value, &b);
+                let order = order_of(&[&read[0], &read[1]], shape);
+                let read: Vec<&View> = [&a, &b].into_iter().chain(&end.shift).collect();
+                let out = self.destination_in_place(value, end.value, &read, &order);
+                self.draft.nest(&Nest {
+                    function: binary(*function),
+                    combine: Combine::Sum,
+                    a: &a,
+                    b: Some(&b),
+                    shift: end.shift.as_ref(),
+                    activation: end.activation,
+                    out: &out,
+                    reduced: &[],
+                    table: None,
+                })?;
+                self.places[end.value.index()] = Some(out.clone());
+                if let Some(sum) = end.sum {
+                    self.places[sum.index()] = Some(out.clone());
+                }
                 Ok(out)
             }
             Op::Select => {
@@ -35,7 +56,7 @@ impl Lowering<'_> {
                 // The value chosen where the condition is 0 is there before the other.
                 let apart = [&condition, &a].into_iter().all(|view| view.memory != b.memory);
                 let out = match apart {
-                    true => self.destination_in_place(value, &[&b], &order),
+                    true => self.destination_in_place(value, value, &[&b], &order),
                     false => {
                         let read = [&condition, &a, &b];
                         self.destination(value, &read, &order, self.value_type(&read))
@@ -55,6 +76,8 @@ impl Lowering<'_> {
                     combine: combine(*reduction),
                     a: &read[0],
                     b: None,
+                    shift: None,
+                    activation: Activation::Identity,
                     out: &out.broadcast(&read[0].shape),
                     reduced: axes,
                     table: None,
@@ -100,6 +123,8 @@ impl Lowering<'_> {
                     combine: Combine::Sum,
                     a: &a,
                     b: Some(&b),
+                    shift: None,
+                    activation: Activation::Identity,
                     out: &out,
                     reduced: &[],
                     table: Some((values.shape[axis], values.strides[axis])),
@@ -108,6 +133,30 @@ impl Lowering<'_> {
             }
             _ => bail!("it is no loop nest"),
         }
+    }
+
+    /// What follows a function of two values in the same step: a sum with what lies as its second operand does, and an
+    /// activation.
+    fn end(&self, value: Value, second: &View) -> End {
+        let mut end = End { value, sum: None, shift: None, activation: Activation::Identity };
+        if let Some((reader, node)) = self.only_reader(value)
+            && matches!(node.op, Op::Binary(Binary::Add))
+            && self.graph.shape(reader) == self.graph.shape(value)
+            && let Some(&other) = node.inputs.iter().find(|&&input| input != value)
+            && let Some(shift) = &self.places[other.index()]
+        {
+            let shift = shift.broadcast(self.graph.shape(value));
+            let is_scalar = |view: &View| matches!(view.memory, Memory::Scalar(_));
+            let strides = |view: &View| -> Vec<isize> {
+                let used = view.shape.iter().zip(&view.strides).filter(|(extent, _)| **extent > 1);
+                used.map(|(_, stride)| *stride).collect()
+            };
+            if is_scalar(&shift) || is_scalar(second) || strides(&shift) == strides(second) {
+                end = End { value: reader, sum: Some(reader), shift: Some(shift), ..end };
+            }
+        }
+        let (value, activation) = self.fused(end.value);
+        End { value, activation, ..end }
     }
 
     /// A sum of products over the labels that the result lacks.
@@ -147,6 +196,8 @@ impl Lowering<'_> {
             combine: Combine::Sum,
             a: &spread(a, read[0]),
             b: Some(&spread(b, read[1])),
+            shift: None,
+            activation: Activation::Identity,
             out: &spread(out, &result),
             reduced: &reduced,
             table: None,
@@ -217,8 +268,28 @@ impl Lowering<'_> {
     }
 
     fn elementwise(&mut self, function: Function, a: &View, b: Option<&View>, out: &View) -> Result<()> {
-        self.draft.nest(&Nest { function, combine: Combine::Sum, a, b, out, reduced: &[], table: None })
+        self.draft.nest(&Nest {
+            function,
+            combine: Combine::Sum,
+            a,
+            b,
+            shift: None,
+            activation: Activation::Identity,
+            out,
+            reduced: &[],
+            table: None,
+        })
     }
+}
+
+/// What one step computes after a function of two values.
+struct End {
+    /// The last value that it computes.
+    value: Value,
+    /// The sum with the shift.
+    sum: Option<Value>,
+    shift: Option<View>,
+    activation: Activation,
 }
 
 /// The order in memory of the first view that has the shape, so that loops over it and the result run alike.

@@ -18,9 +18,9 @@ const fn kernels<const RELAXED: bool>(name: &'static str) -> ExpansionKernels {
     ExpansionKernels {
         name,
         form: |op| winograd::form(op, LANES).or_else(|| widened::form(op)),
-        pays: |op, samples, from| match winograd::form(op, LANES) {
-            Some(_) => winograd::pays(op, samples, from, LANES, 1.0),
-            None => widened::pays(op, samples, from),
+        gain: |op, samples, from| match winograd::form(op, LANES) {
+            Some(_) => winograd::gain(op, samples, from, LANES, 1.0),
+            None => widened::gain(op, samples, from),
         },
         expand: |form, op, expanded| match form.kind {
             Kind::Winograd { .. } => winograd::expand(form, op, LANES, expanded),

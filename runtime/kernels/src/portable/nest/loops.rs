@@ -92,7 +92,8 @@ impl List {
             if matches!(nest.a, Operand::Scalar(_)) {
                 axis.a = 0;
             }
-            if matches!(nest.b, Operand::Scalar(_)) {
+            let is_scalar = |operand: Operand<'_>| matches!(operand, Operand::Scalar(_));
+            if is_scalar(nest.b) && nest.shift.is_none_or(is_scalar) {
                 axis.b = 0;
             }
             match list.axes[..list.len].last_mut() {
@@ -166,7 +167,8 @@ fn is_one(outer: &Axis, inner: &Axis) -> bool {
             .all(|&(outer, step)| i64::from(outer) == i64::from(step) * i64::from(inner.extent))
 }
 
-fn start(operand: &Operand<'_>) -> usize {
+/// Index of the first value.
+pub(super) fn start(operand: &Operand<'_>) -> usize {
     match *operand {
         Operand::Arena(start)
         | Operand::ArenaF16(start)

@@ -4,7 +4,7 @@ use std::vec::Vec;
 
 use super::super::Random;
 use super::same;
-use crate::{Axis, Combine, Function, Kernels, Nest, Operand};
+use crate::{Activation, Axis, Combine, Function, Kernels, Nest, Operand};
 
 /// Rows at 4096, the second operand at 0, joined rows at 64; lengths that fill runs, and some that do not.
 pub(super) fn rows(kernels: Kernels, random: &mut Random) {
@@ -23,8 +23,19 @@ pub(super) fn rows(kernels: Kernels, random: &mut Random) {
             for function in functions {
                 let second =
                     random.one_of(&[Operand::Arena(0), Operand::F32(&stored, 0), Operand::Scalar(0.7)]);
+                let shift = random.one_of(&[
+                    None,
+                    None,
+                    Some(Operand::Scalar(0.2)),
+                    Some(Operand::Arena(1024)),
+                    Some(Operand::F32(&stored, 0)),
+                ]);
+                let activation =
+                    random.one_of(&[Activation::Identity, Activation::Relu, Activation::Sigmoid]);
                 let nest = Nest {
                     function,
+                    shift,
+                    activation,
                     combine: Combine::Sum,
                     axes: &[axis(count, row, 0, row), axis(row, 1, 1, 1)],
                     reduced: 0,
@@ -44,6 +55,8 @@ pub(super) fn rows(kernels: Kernels, random: &mut Random) {
                     reduced: 1,
                     a: Operand::Arena(4096),
                     b: Operand::Scalar(0.0),
+                    shift: None,
+                    activation: Activation::Identity,
                     out: 64,
                     out_f16: false,
                 };

@@ -327,9 +327,18 @@ impl Group<'_> {
                 unsafe { tile::add_products::<M, N>(tiles, pixels, &offsets, panel, sums) };
             }
         }
+        let lanes = (op.output.channels - self.first).min(N * ROWS);
+        if op.accumulate {
+            block.each(|position, sample, row, col| {
+                let pixel = &samples[sample].output[op.output_start(row, col) + self.first..][..lanes];
+                let tile = &mut sums[position / ROWS / M][position / ROWS % M];
+                for (n, pixel) in pixel.chunks(ROWS).enumerate() {
+                    op.add_output(&mut tile[n][position % ROWS], pixel);
+                }
+            });
+        }
         op.activation
             .apply_all(sums.as_flattened_mut().as_flattened_mut().as_flattened_mut().as_flattened_mut());
-        let lanes = (op.output.channels - self.first).min(N * ROWS);
         block.each(|position, sample, row, col| {
             let pixel = &mut samples[sample].output[op.output_start(row, col) + self.first..][..lanes];
             let tile = &sums[position / ROWS / M][position / ROWS % M];
