@@ -60,14 +60,14 @@ part_host() {
     step cargo fmt --all --check --manifest-path boards/Cargo.toml
     step cargo fmt --all --check --manifest-path tests/fuzz/Cargo.toml
 
-    step cargo clippy --locked --workspace --all-targets -- -D warnings
+    step cargo clippy --locked --workspace --all-targets --features pocketgan-runtime/graphics -- -D warnings
     # One at a time, so that the host's `std` does not reach the firmware.
     local package
     for package in boards-arm boards-build boards-common boards-screen host kernel-suite linux-fb mps2-an386 mps3-an547 \
         netduinoplus2 web; do
         step cargo clippy --locked --manifest-path boards/Cargo.toml -p "$package" -- -D warnings
     done
-    RUSTDOCFLAGS=-Dwarnings step cargo doc --locked --workspace --no-deps
+    RUSTDOCFLAGS=-Dwarnings step cargo doc --locked --workspace --features pocketgan-runtime/graphics --no-deps
 
     # The crates that firmware depends on with all checks of a debug build; the others as released, since building their
     # dependencies a second time would take longer than all tests.

@@ -1,14 +1,15 @@
 //! A picture scaled to a rectangle.
 
+use core::iter::Take;
 use core::marker::PhantomData;
 
 use embedded_graphics_core::Drawable;
 use embedded_graphics_core::draw_target::DrawTarget;
 use embedded_graphics_core::geometry::{Dimensions, Point, Size};
-use embedded_graphics_core::pixelcolor::{PixelColor, Rgb888};
+use embedded_graphics_core::pixelcolor::{PixelColor, Rgb888, RgbColor as _};
 use embedded_graphics_core::primitives::Rectangle;
 
-use super::axis::{Axis, ONE, Sample};
+use super::axis::{Axis, MOST_TARGET, ONE, Sample};
 use super::clip::clip;
 use crate::Image;
 
@@ -34,9 +35,9 @@ pub struct Sprite<'a, C> {
 }
 
 impl<'a, C> Sprite<'a, C> {
-    /// The picture stretched to `area`, whose sides count up to `i32::MAX`, where coordinates end.
+    /// The picture stretched to `area`. Sides count up to 2^30 pixels, those of the picture up to 2^24 - 1.
     pub fn new(image: Image<'a>, area: Rectangle, filter: Filter) -> Self {
-        let size = area.size.component_min(Size::new_equal(i32::MAX as u32));
+        let size = area.size.component_min(Size::new_equal(MOST_TARGET));
         Self { image, area: Rectangle::new(area.top_left, size), filter, colour: PhantomData }
     }
 
@@ -70,10 +71,8 @@ impl<C: PixelColor + From<Rgb888>> Drawable for Sprite<'_, C> {
         let first_column = visible.top_left.x.abs_diff(area.top_left.x);
         let rows = Axis::new(image.height, area.size.height, first_row, filter);
         let columns = Axis::new(image.width, area.size.width, first_column, filter);
-        let colours = rows
-            .take(visible.size.height as usize)
-            .flat_map(|rows| Row::new(image, rows, columns.clone()).take(visible.size.width as usize));
-        target.fill_contiguous(&visible, colours.map(C::from))
+        let [width, height] = [visible.size.width, visible.size.height].map(|len| len as usize);
+        target.fill_contiguous(&visible, Colours::new(image, rows.take(height), columns, width))
     }
 }
 
@@ -94,53 +93,87 @@ fn fit(image: &Image<'_>, area: Size) -> Size {
     }
 }
 
-/// The colours of one row of the display.
-struct Row<'a> {
+/// The colours of what is visible, row by row.
+struct Colours<'a, C> {
     image: Image<'a>,
-    rows: Sample,
+    rows: Take<Axis>,
     columns: Axis,
-    /// The columns of the picture on both sides, mixed from two rows; the same for many pixels when enlarged.
+    width: usize,
+    /// Where in them the next pixel lies.
+    row: Sample,
+    rest: Take<Axis>,
+    /// The columns of the picture on both sides, for many pixels the same when enlarged.
     left: Column,
     right: Column,
+    /// The last pixel, again for many the same.
+    column: Sample,
+    colour: C,
 }
 
 /// One column of the picture between two rows.
 #[derive(Clone, Copy)]
 struct Column {
-    index: usize,
-    /// Red, green and blue, each of 255 * [`ONE`].
+    index: u32,
+    /// Red, green and blue, up to `255 * ONE`.
     mixed: [u32; 3],
 }
 
-impl<'a> Row<'a> {
-    fn new(image: Image<'a>, rows: Sample, columns: Axis) -> Self {
-        let none = Column { index: usize::MAX, mixed: [0; 3] };
-        Self { image, rows, columns, left: none, right: none }
+impl<'a, C: From<Rgb888>> Colours<'a, C> {
+    fn new(image: Image<'a>, rows: Take<Axis>, columns: Axis, width: usize) -> Self {
+        Self {
+            image,
+            rows,
+            rest: columns.clone().take(0),
+            columns,
+            width,
+            row: NOWHERE,
+            left: NOTHING,
+            right: NOTHING,
+            column: NOWHERE,
+            colour: Rgb888::BLACK.into(),
+        }
     }
 
-    fn column(&self, index: usize) -> Column {
-        let Sample { low, high, weight } = self.rows;
-        let pixel = |row| self.image.pixel(row, index).unwrap_or_default().map(u32::from);
+    #[cold]
+    fn next_row(&mut self) -> Option<Sample> {
+        self.row = self.rows.next()?;
+        self.rest = self.columns.clone().take(self.width);
+        (self.left, self.right, self.column) = (NOTHING, NOTHING, NOWHERE);
+        self.rest.next()
+    }
+
+    fn mixed(&self, index: u32) -> Column {
+        let Sample { low, high, weight } = self.row;
+        let pixel = |row| self.image.pixel(row as usize, index as usize).unwrap_or_default().map(u32::from);
         let low = pixel(low);
         let high = if weight == 0 { low } else { pixel(high) };
         Column { index, mixed: mix(low, high, weight) }
     }
 }
 
-impl Iterator for Row<'_> {
-    type Item = Rgb888;
+impl<C: Copy + From<Rgb888>> Iterator for Colours<'_, C> {
+    type Item = C;
 
-    fn next(&mut self) -> Option<Rgb888> {
-        let Sample { low, high, weight } = self.columns.next()?;
-        if self.left.index != low {
-            self.left = if self.right.index == low { self.right } else { self.column(low) };
+    #[inline]
+    fn next(&mut self) -> Option<C> {
+        let column = match self.rest.next() {
+            Some(column) => column,
+            None => self.next_row()?,
+        };
+        if self.column != column {
+            self.column = column;
+            let Sample { low, high, weight } = column;
+            if self.left.index != low {
+                self.left = if self.right.index == low { self.right } else { self.mixed(low) };
+            }
+            if self.right.index != high {
+                self.right = if high == low { self.left } else { self.mixed(high) };
+            }
+            let mixed = mix(self.left.mixed, self.right.mixed, weight);
+            let [r, g, b] = mixed.map(|sum| ((sum + ONE * ONE / 2) / (ONE * ONE)) as u8);
+            self.colour = Rgb888::new(r, g, b).into();
         }
-        if self.right.index != high {
-            self.right = if high == low { self.left } else { self.column(high) };
-        }
-        let [r, g, b] = mix(self.left.mixed, self.right.mixed, weight)
-            .map(|sum| ((sum + ONE * ONE / 2) / (ONE * ONE)) as u8);
-        Some(Rgb888::new(r, g, b))
+        Some(self.colour)
     }
 }
 
@@ -148,3 +181,7 @@ impl Iterator for Row<'_> {
 fn mix(low: [u32; 3], high: [u32; 3], weight: u32) -> [u32; 3] {
     core::array::from_fn(|channel| low[channel] * (ONE - weight) + high[channel] * weight)
 }
+
+/// Of no row and no column.
+const NOWHERE: Sample = Sample { low: u32::MAX, high: u32::MAX, weight: 0 };
+const NOTHING: Column = Column { index: u32::MAX, mixed: [0; 3] };
