@@ -1,7 +1,7 @@
 //! Pictures on displays, through embedded-graphics.
 //!
 //! A [`Sprite`] is a picture scaled to a rectangle, and a drawable: it goes to any display, in any colour that `Rgb888` converts
-//! to. A [`Grid`] says where many lie, [`Dithered`] draws greys on a display that has only two or four, and [`draw_in_bands`]
+//! to. A [`Grid`] says where many lie, [`Dithered`] draws greys on a display that has few, and [`draw_in_bands`]
 //! composes a scene without memory for a whole frame. All of it computes in integers, so that a picture has the same pixels on
 //! every target; needs no memory; and takes any size and place, since only what the display shows is computed.
 //!

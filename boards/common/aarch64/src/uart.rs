@@ -1,4 +1,4 @@
-//! ARM's PL011 UART, whose line emulators do not wait for.
+//! ARM's PL011 UART, with the pins and the speed that whoever started the program gave it.
 
 use core::fmt;
 
