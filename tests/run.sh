@@ -60,13 +60,14 @@ part_host() {
     step cargo fmt --all --check --manifest-path boards/Cargo.toml
     step cargo fmt --all --check --manifest-path tests/fuzz/Cargo.toml
 
-    step cargo clippy --locked --workspace --all-targets -- -D warnings
+    step cargo clippy --locked --workspace --all-targets --features pocketgan-runtime/graphics -- -D warnings
     # One at a time, so that the host's `std` does not reach the firmware.
     local package
-    for package in boards-arm boards-build boards-common host kernel-suite mps2-an386 mps3-an547 netduinoplus2 web; do
+    for package in boards-arm boards-build boards-common boards-screen host kernel-suite linux-fb mps2-an386 mps3-an547 \
+        netduinoplus2 web; do
         step cargo clippy --locked --manifest-path boards/Cargo.toml -p "$package" -- -D warnings
     done
-    RUSTDOCFLAGS=-Dwarnings step cargo doc --locked --workspace --no-deps
+    RUSTDOCFLAGS=-Dwarnings step cargo doc --locked --workspace --features pocketgan-runtime/graphics --no-deps
 
     # The crates that firmware depends on with all checks of a debug build; the others as released, since building their
     # dependencies a second time would take longer than all tests.
@@ -74,7 +75,7 @@ part_host() {
     step cargo test --locked -p pocketgan-finetune --features std
     onnx_cases
     step cargo test --locked --release -p pocketgan-trainer -p pocketgan-tests
-    step cargo test --locked --manifest-path boards/Cargo.toml -p boards-common
+    step cargo test --locked --manifest-path boards/Cargo.toml -p boards-common -p boards-screen -p linux-fb
     demo
 }
 
@@ -138,6 +139,9 @@ part_cross() {
     on_target "$aarch64" . test --locked -p pocketgan-kernels --lib -- --skip within --skip peak
     on_target "$aarch64" boards run --quiet --locked --release -p host -- "../$model" >"$scratch/aarch64.out"
     same_output aarch64
+    on_target "$aarch64" boards run --quiet --locked --release -p linux-fb --bin linux-fb -- \
+        --model "../$model" --png "$scratch/aarch64.png"
+    same_screen aarch64
 }
 
 part_boards() {
@@ -155,6 +159,12 @@ part_boards() {
         suite thumbv7em-none-eabihf mps2-an386 mps2-an500
         suite thumbv8m.main-none-eabihf mps3-an547
         suite thumbv6m-none-eabi mps2-an385
+    fi
+    linux_fb >/dev/null
+    same_screen host
+    if has qemu-system-aarch64 qemu-system-arm; then
+        screen_board raspi3b -M raspi3b
+        screen_board aarch64-virt -M virt -cpu cortex-a72 -device ramfb -net none
     fi
     if has qemu-system-riscv32 qemu-system-misc; then
         board riscv32-virt riscv32imafc-unknown-none-elf
@@ -259,6 +269,39 @@ host_board() {
 board() {
     on_target "$2" "boards/$1" run --locked --release >"$scratch/$1.out"
     same_output "$1"
+}
+
+# screen_board NAME QEMU-OPTIONS...: a board with a framebuffer, which says what every board says and shows pictures.
+screen_board() {
+    local name=$1 target=aarch64-unknown-none
+    shift
+    on_target "$target" "boards/$name" build --locked --release
+    : >"$scratch/$name.out"
+    take_picture "$name" | timeout 120 qemu-system-aarch64 "$@" -display none -monitor stdio \
+        -serial "file:$scratch/$name.out" -kernel "$CARGO_TARGET_DIR/$target/release/$name" >"$scratch/$name.monitor" ||
+        die "$name does not run: $(tail -n 3 "$scratch/$name.monitor")"
+    same_output "$name"
+    same_screen "$name"
+}
+
+# take_picture NAME: tells the monitor of an emulator to take a picture of the screen, once the board has said everything.
+take_picture() {
+    local deadline=$((SECONDS + 60))
+    until grep -qE '^(time: .* image|error: .*)$' "$scratch/$1.out" || ((SECONDS > deadline)); do sleep 0.1; done
+    printf '%s\n' "screendump $scratch/$1.png -f png" quit
+}
+
+# linux_fb: the same pictures in a file.
+linux_fb() {
+    step cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p linux-fb --bin linux-fb -- \
+        --model "$model" --png "$scratch/host.png"
+}
+
+# same_screen NAME: the screen has every pixel that every screen of its size has.
+same_screen() {
+    cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p linux-fb --bin compare -- \
+        boards/raspi3b/expected.png "$scratch/$1.png" || die "$1 shows something else"
+    echo "$1: shows what is expected"
 }
 
 # learning_board NAME TARGET BYTES: a board that learns in so much RAM.

@@ -1,56 +1,34 @@
-//! Pictures as embedded-graphics drawables.
+//! Pictures on displays, through embedded-graphics.
+//!
+//! A [`Sprite`] is a picture scaled to a rectangle, and a drawable: it goes to any display, in any colour that `Rgb888` converts
+//! to. A [`Grid`] says where many lie, [`Dithered`] draws greys on a display that has few, and [`draw_in_bands`]
+//! composes a scene without memory for a whole frame. All of it computes in integers, so that a picture has the same pixels on
+//! every target; needs no memory; and takes any size and place, since only what the display shows is computed.
+//!
+//! ```
+//! use embedded_graphics_core::Drawable;
+//! use embedded_graphics_core::draw_target::DrawTarget;
+//! use embedded_graphics_core::pixelcolor::{BinaryColor, Rgb565};
+//! use pocketgan_runtime::Image;
+//! use pocketgan_runtime::display::{Dithered, Filter, Sprite};
+//!
+//! fn on_colour_display<D: DrawTarget<Color = Rgb565>>(image: Image<'_>, display: &mut D) -> Result<(), D::Error> {
+//!     Sprite::fitted(image, display.bounding_box(), Filter::Bilinear).draw(display)
+//! }
+//!
+//! fn on_oled<D: DrawTarget<Color = BinaryColor>>(image: Image<'_>, display: &mut D) -> Result<(), D::Error> {
+//!     Sprite::fitted(image, display.bounding_box(), Filter::Bilinear).draw(&mut Dithered::new(display))
+//! }
+//! ```
 
-use embedded_graphics_core::Drawable;
-use embedded_graphics_core::draw_target::DrawTarget;
-use embedded_graphics_core::geometry::{Point, Size};
-use embedded_graphics_core::pixelcolor::{PixelColor, Rgb888};
-use embedded_graphics_core::primitives::Rectangle;
+mod axis;
+mod band;
+mod clip;
+mod dither;
+mod grid;
+mod sprite;
 
-use crate::Image;
-
-/// A picture at a place on a display, each pixel enlarged to a square.
-#[derive(Clone, Copy, Debug)]
-pub struct Sprite<'a> {
-    /// What is drawn.
-    pub image: Image<'a>,
-    /// Upper left corner.
-    pub position: Point,
-    /// Edge of a square; at least 1.
-    pub scale: u32,
-}
-
-impl<'a> Sprite<'a> {
-    /// The picture at `position`, `scale` times as large.
-    pub fn new(image: Image<'a>, position: Point, scale: u32) -> Self {
-        Self { image, position, scale: scale.max(1) }
-    }
-
-    /// Draws in any colour that `Rgb888` converts to, in one `fill_contiguous`.
-    ///
-    /// # Errors
-    /// Those of the display.
-    pub fn draw_as<C, D>(&self, display: &mut D) -> Result<(), D::Error>
-    where
-        C: PixelColor + From<Rgb888>,
-        D: DrawTarget<Color = C>,
-    {
-        let scale = self.scale as usize;
-        let Image { height, width, .. } = self.image;
-        let area = Rectangle::new(self.position, Size::new((width * scale) as u32, (height * scale) as u32));
-        let colours =
-            (0..height * scale).flat_map(|y| (0..width * scale).map(move |x| (y, x))).map(|(y, x)| {
-                let [r, g, b] = self.image.pixel(y / scale, x / scale).unwrap_or_default();
-                C::from(Rgb888::new(r, g, b))
-            });
-        display.fill_contiguous(&area, colours)
-    }
-}
-
-impl Drawable for Sprite<'_> {
-    type Color = Rgb888;
-    type Output = ();
-
-    fn draw<D: DrawTarget<Color = Rgb888>>(&self, target: &mut D) -> Result<(), D::Error> {
-        self.draw_as(target)
-    }
-}
+pub use band::{Band, draw_in_bands};
+pub use dither::{Dithered, Levels};
+pub use grid::Grid;
+pub use sprite::{Filter, Sprite};

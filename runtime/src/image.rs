@@ -56,8 +56,8 @@ impl Image<'_> {
         if row >= self.height || col >= self.width {
             return None;
         }
-        let start = (row * self.width + col) * self.channels;
-        self.values.get(start..start + self.channels).map(|values| self.rgb(values))
+        let start = row.checked_mul(self.width)?.checked_add(col)?.checked_mul(self.channels)?;
+        self.values.get(start..)?.get(..self.channels).map(|values| self.rgb(values))
     }
 
     /// Writes the picture as tile number `index` of a sheet with `columns` tiles in a row, three bytes a pixel.
