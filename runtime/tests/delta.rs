@@ -12,8 +12,8 @@ use core::cell::Cell;
 use deltas::{Part, delta, encode, factor, learned, parts, replace, summary, values};
 use half::f16;
 use pocketgan_format::{
-    AlignedBytes, Change, Delta, DeltaError, DeltaSummary, File, LearnedTensor, Losses, Network, Target,
-    ValueType, signature,
+    AlignedBytes, Change, Delta, DeltaError, DeltaSummary, File, LearnedTensor, Losses, Network, Step,
+    Target, ValueType, signature,
 };
 use pocketgan_runtime::{Generator, Latent, Model};
 use proptest::prelude::*;
@@ -280,6 +280,15 @@ fn a_delta_that_does_not_fit_says_why() {
     let unread = File::parse(&unread).expect("sound");
     let error = check(&unread, &[f32_rows(factor(4), 1)], None).expect_err("no step's bias");
     assert_eq!(error, DeltaError::NotABias { index: 0, tensor: 4 });
+    // The last of the phases that share the bias adds to what is there.
+    let mut program = programs::tap_gemms();
+    let Some(Step::TapGemm(step)) = program.steps.last_mut() else { panic!("a tap GEMM") };
+    step.accumulate = true;
+    let adds = program.to_bytes().expect("sound");
+    let adds = File::parse(&adds).expect("sound");
+    let error = check(&adds, &[f32_rows(factor(3), 1)], None).expect_err("a factor would reach too far");
+    assert_eq!(error, DeltaError::NotABias { index: 0, tensor: 3 });
+    assert_eq!(check(&adds, &[f32_rows(replace(3), 1)], None), Ok(()));
 
     let bytes = delta(&file, &[f32_rows(replace(3), 1)]);
     let error = Delta::parse(&bytes).expect("sound").check(&nests, None, 1.0).expect_err("another base");
