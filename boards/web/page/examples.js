@@ -19,7 +19,7 @@ export class Examples {
     this.#connectPad();
     $("pad-add").onclick = () => this.#addPad();
     $("pad-clear").onclick = () => this.#clearPad();
-    $("camera").onclick = () => (this.#stream ? this.#closeCamera() : this.#openCamera()).catch?.(fail);
+    $("camera").onclick = () => (this.#stream ? this.#closeCamera() : this.#openCamera().catch(fail));
     $("images-open").onclick = () => $("images").click();
     $("images").onchange = async () => {
       const files = [...$("images").files];

@@ -32,11 +32,12 @@ export class Learning {
     $("negatives").onclick = () => this.#negatives().catch(fail);
   }
 
-  /** Shows the panel, for a model. */
-  async open(model) {
-    $("learn-open").setAttribute("aria-expanded", "true");
-    $("learn-open").hidden = true;
-    if (model && model !== this.#model) await this.use(model);
+  /** Shows the panel for a model, or hides it. */
+  async open(model, open = true) {
+    $("learn-open").setAttribute("aria-expanded", open);
+    $("learn-open").textContent = open ? "Close" : "Show it something";
+    $("learn-body").hidden = !open;
+    if (open && model && model !== this.#model) await this.use(model);
   }
 
   /** Goes over to another model. */

@@ -49,6 +49,7 @@ async function redraw() {
     return;
   }
   redraw.running = true;
+  $("stage").ariaBusy = true;
   try {
     do {
       redraw.again = false;
@@ -59,6 +60,7 @@ async function redraw() {
     if (!(error instanceof WorkerLost)) fail(error);
   } finally {
     redraw.running = false;
+    $("stage").ariaBusy = false;
   }
 }
 
@@ -269,9 +271,8 @@ function connect() {
   });
   on("play", "click", () => play($("play").getAttribute("aria-pressed") !== "true"));
   on("at", "input", () => {
-    play(false);
     state.at = Number($("at").value);
-    changed();
+    play(false);
   });
   on("exact", "change", async () => {
     state.exact = $("exact").checked;
@@ -287,7 +288,7 @@ function connect() {
     say(models.some(({ name }) => name === state.model) ? "The link is copied." : "The link is copied; it works where this file is opened first.");
   });
   on("download", "click", async () => save(await sheet.png(), `${state.model}-${state.seed}.png`));
-  on("learn-open", "click", openLearning);
+  on("learn-open", "click", () => openLearning($("learn-open").getAttribute("aria-expanded") !== "true"));
   $("controls").addEventListener("submit", (event) => event.preventDefault());
   addEventListener("hashchange", async () => {
     const before = state.model;
@@ -338,10 +339,10 @@ async function choose(name) {
 
 let learning;
 
-async function openLearning() {
+async function openLearning(open = true) {
   const { Learning } = await busy("Getting ready to learn", () => import("./learn.js"));
   learning ??= new Learning({ redraw, save });
-  await learning.open(shown);
+  await learning.open(shown, open);
 }
 
 function save(blob, name) {
