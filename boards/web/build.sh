@@ -54,25 +54,23 @@ scripts() {
     done
 }
 
-# models OUT: the committed models, of each folder the file that learns if there is one, and a list with the titles of their
-# cards.
+# models OUT: the committed models, of each folder the file that learns if there is one; their names on the page are what their
+# cards say below the heading. Those that learn come first.
 models() {
-    local folder name file title rows=()
+    local folder name file title options=()
     for folder in ../../models/*/; do
         name=$(basename "$folder")
-        file=$folder/$name-tail.pgan
-        [[ -f $file ]] || file=$folder/$name.pgan
-        [[ -f $file ]] || continue
-        # What pictures it draws, from the line below the heading.
         title=$(sed -n '3s/[,.].*//p' "$folder/CARD.md")
-        cp "$file" "$1/models"
-        rows+=("{\"name\":\"$name\",\"title\":\"${title//\"/}\",\"file\":\"models/$(basename "$file")\"}")
+        for file in "$folder$name"{-tail,}.pgan; do
+            [[ -f $file ]] || continue
+            cp "$file" "$1/models"
+            options+=("$([[ $file == *-tail.pgan ]] || echo ' ')<option value=\"$name\" data-file=\"models/${file##*/}\">$title</option>")
+            break
+        done
     done
-    local IFS=,
-    # Digits, which learn, come first.
-    printf '[%s]\n' "$(printf '%s\n' "${rows[@]}" | sort -t : -k 2,2r | paste -sd ,)" >"$1/models.json"
-    file=$(sed 's/"}.*//; s/.*"//' "$1/models.json")
-    sed -i "s|@MODEL@|$file|" "$1/index.html"
+    mapfile -t options < <(printf '%s\n' "${options[@]}" | LC_ALL=C sort -r)
+    file=$(sed 's/.*data-file="//; s/".*//' <<<"${options[0]}")
+    sed -i -e "s|@MODELS@|${options[*]}|" -e "s|@MODEL@|$file|" "$1/index.html"
 }
 
 # service_worker OUT: fills in the files to keep, and a version that changes with any of them.

@@ -11,8 +11,8 @@ import { $, busy, fail, say } from "./status.js";
 const state = parse(location.hash);
 /** The model, with what belongs to it; none before the first is loaded. */
 let shown;
-/** Models that the page brings: `{ name, title, file }`. */
-let models = [];
+/** Models that the page brings. */
+const models = [...$("model").options].map(({ value, dataset }) => ({ name: value, file: dataset.file }));
 const sheet = new Sheet((index) => explore(index));
 
 /** Loads a model in place of the one that is shown; that stays if the new one is refused. */
@@ -366,8 +366,6 @@ makeDirections();
 reflect();
 connect();
 try {
-  models = await (await fetch("models.json")).json();
-  $("model").append(...models.map(({ name, title }) => new Option(title, name)));
   const wanted = models.find(({ name }) => name === state.model);
   if (state.model && !wanted) fail(`This page has no model ${state.model}; open its file.`);
   await show((wanted ?? models[0]).name, (wanted ?? models[0]).file);

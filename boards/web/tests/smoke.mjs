@@ -1,7 +1,7 @@
 // node smoke.mjs MODULE.wasm MODEL.pgan VALUES: generates the picture of seed 0 in WebAssembly and compares it with
 // VALUES, which the host board wrote. A module that learns learns a little.
 import { readFileSync } from "node:fs";
-import { Engine, Refused } from "./pkg/engine.js";
+import { Engine, Refused } from "../pkg/engine.js";
 
 // Each side is within 1e-4 of the same network with fp16-rounded weights.
 const TOLERANCE = 2e-4;
