@@ -3,7 +3,7 @@
 //!
 //! From `boards/`, where programs are this computer's: `cargo run --release -p web --example pixels`.
 
-use std::error::Error;
+use core::error::Error;
 use std::{env, fs};
 
 use pocketgan_format::AlignedBytes;

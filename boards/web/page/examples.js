@@ -2,7 +2,7 @@
 
 import { fit } from "./pocketgan/index.js";
 import { paint } from "./sheet.js";
-import { $, fail } from "./status.js";
+import { $, busy, fail } from "./status.js";
 
 /** Most examples: a page is no place for a data set. */
 const MOST = 256;
@@ -24,7 +24,7 @@ export class Examples {
     $("images").onchange = async () => {
       const files = [...$("images").files];
       $("images").value = "";
-      await this.addFiles(files).catch(fail);
+      await this.addFiles(files);
     };
   }
 
@@ -48,15 +48,18 @@ export class Examples {
   /** Adds what image files hold; says of which it cannot be read. */
   async addFiles(files) {
     const bad = [];
-    for (const file of files) {
-      try {
-        const bitmap = await createImageBitmap(file);
-        this.add([bitmap]);
-        bitmap.close();
-      } catch {
-        bad.push(file.name);
+    await busy("Reading images", async (onProgress) => {
+      for (const [i, file] of files.entries()) {
+        onProgress(i / files.length);
+        try {
+          const bitmap = await createImageBitmap(file);
+          this.add([bitmap]);
+          bitmap.close();
+        } catch {
+          bad.push(file.name);
+        }
       }
-    }
+    });
     if (bad.length > 0) fail(`No picture that this browser can read: ${bad.join(", ")}`);
   }
 

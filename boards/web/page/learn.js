@@ -68,7 +68,8 @@ export class Learning {
   }
 
   async takeImages(files) {
-    if (!$("learn-panel").hidden) await this.#examples.addFiles(files);
+    if ($("learn-panel").hidden) throw new Error("This model cannot learn from images.");
+    await this.#examples.addFiles(files);
   }
 
   async takeDelta(file) {

@@ -53,7 +53,7 @@ async function redraw() {
   try {
     do {
       redraw.again = false;
-      await draw(shown);
+      await busy("Drawing", () => draw(shown));
     } while (redraw.again);
   } catch (error) {
     // A worker that has ended says so itself.

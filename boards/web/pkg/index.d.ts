@@ -36,7 +36,7 @@ export interface LoadOptions {
   full?: boolean;
   /** Folder of the `.wasm` files; that of the package by default. */
   base?: string;
-  /** Milliseconds that loading, and a call of `generate`, may take before the worker is ended; no limit by default. */
+  /** Milliseconds that an answer may take before the worker is ended, learning apart; no limit by default. */
   deadline?: number;
   /** Called when the worker has ended by itself; the next call starts another, with the same model and delta. */
   onLost?: (reason: WorkerLost) => void;

@@ -27,8 +27,8 @@ export class Generator {
    * Loads a model.
    *
    * @param source an address, or the bytes of a `.pgan` file
-   * @param options `full`: expand weights at once, of use for slow models; `base`: folder of the modules; `deadline`:
-   *     milliseconds that loading and a picture may take; `onLost`: called when the worker has ended
+   * @param options `full`: take the larger module at once; `base`: folder of the modules; `deadline`: milliseconds that an
+   *     answer may take, learning apart; `onLost`: called when the worker has ended
    */
   static async load(source, options = {}) {
     const generator = new Generator(PRIVATE, options);
@@ -48,11 +48,9 @@ export class Generator {
   async generate({ seed = 0, seeds, latents, label, labels, columns, exact, learned } = {}) {
     if (!latents) seeds ??= [seed];
     labels ??= [label ?? 0];
-    const { deadline } = this.#options;
-    const picture = await this.#request("draw", { seeds, latents, labels, columns, exact, learned }, { deadline });
-    const { height, width } = this.info;
+    const picture = await this.#request("draw", { seeds, latents, labels, columns, exact, learned });
     const pictures = seeds?.length ?? latents.length / this.info.latentLength;
-    this.stats = { pictures, milliseconds: picture.milliseconds, size: [width, height] };
+    this.stats = { pictures, milliseconds: picture.milliseconds };
     return new ImageData(picture.pixels, picture.width, picture.height);
   }
 
@@ -73,21 +71,28 @@ export class Generator {
   async learn(images, { steps = 200, preset = "tail", batch, rate, seed, signal, onProgress } = {}) {
     const bytes = pack(images, this.info);
     signal?.throwIfAborted();
-    const stop = () => this.#remote.request("stop").catch(() => {});
+    let timer;
+    const stop = () => {
+      const remote = this.#remote;
+      remote.request("stop").catch(() => {});
+      // One step of a file from strangers may take for ever.
+      timer = setTimeout(() => remote.end("it did not stop"), STOP_MS);
+    };
     signal?.addEventListener("abort", stop);
     try {
       const options = { images: bytes, steps, preset, batch, rate, seed };
-      const learned = await this.#request("learn", options, { onProgress });
+      const learned = await this.#request("learn", options, { onProgress, deadline: undefined });
       if (learned.delta) await this.setDelta(learned.delta);
       return learned;
     } finally {
+      clearTimeout(timer);
       signal?.removeEventListener("abort", stop);
     }
   }
 
   /** Fetches the module that learns before it is needed. */
   prepareToLearn() {
-    return this.#request("prepare");
+    return this.#request("prepare", undefined, { deadline: undefined });
   }
 
   /** What was learned, if the model draws with it: the bytes of a delta. */
@@ -140,7 +145,8 @@ export class Generator {
 
   async #request(operation, request, options) {
     await this.#ready();
-    return this.#remote.request(operation, request, { refusal: Refused, ...options });
+    const { deadline } = this.#options;
+    return this.#remote.request(operation, request, { refusal: Refused, deadline, ...options });
   }
 }
 
@@ -198,5 +204,8 @@ function bounded(source, bytes) {
 
 /** Of a file: it lies in memory three times while it is loaded. */
 const MAX_BYTES = 256 * 2 ** 20;
+
+/** For a worker to stop learning. */
+const STOP_MS = 10000;
 
 const PRIVATE = Symbol();

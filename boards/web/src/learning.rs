@@ -125,7 +125,8 @@ impl Learning {
 
     /// Writes the delta of what was learned, and checks it as any other. Returns the model with it, and its length.
     fn write<'s>(&'s mut self, model: &Model<'s>) -> Result<(Model<'s>, usize), Refusal> {
-        let (Some(learner), Some((_, count)), Some(fresh)) = (&self.learner, self.examples, &mut self.fresh) else {
+        let (Some(learner), Some((_, count)), Some(fresh)) = (&self.learner, self.examples, &mut self.fresh)
+        else {
             return Err(Refusal::Step(StepError::NoExamples));
         };
         let len = learner.write_delta(count as u32, fresh)?;
@@ -169,7 +170,9 @@ pub unsafe extern "C" fn delta_room(bytes: usize) -> *mut u8 {
 pub unsafe extern "C" fn use_delta() -> u32 {
     // SAFETY: promised by the caller.
     let page = unsafe { PAGE.get() };
-    let (Some(session), Some((start, len))) = (&mut page.session, page.learning.room.take()) else { return 0 };
+    let (Some(session), Some((start, len))) = (&mut page.session, page.learning.room.take()) else {
+        return 0;
+    };
     // SAFETY: `delta_room` took this memory, which is given back only after the delta is in use no longer.
     let bytes: &'static [u8] = unsafe { core::slice::from_raw_parts(start, len) };
     let model = session.model;
@@ -279,8 +282,7 @@ pub unsafe extern "C" fn preview(count: usize) -> *const f32 {
     let page = unsafe { PAGE.get() };
     let Some(session) = &mut page.session else { return ptr::null() };
     let model = session.model;
-    let drawn =
-        page.learning.write(&model).and_then(|(learned, _)| Ok(session.draw_with(&learned, count)?));
+    let drawn = page.learning.write(&model).and_then(|(learned, _)| Ok(session.draw_with(&learned, count)?));
     drawn.unwrap_or_else(|refusal| {
         page.error.set(refusal);
         ptr::null()

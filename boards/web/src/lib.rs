@@ -18,8 +18,8 @@ mod text;
 
 use core::ptr;
 
-pub use self::session::Facts;
 use self::memory::{Mark, Shared};
+pub use self::session::Facts;
 use self::session::{Arithmetic, Session};
 use self::text::Text;
 

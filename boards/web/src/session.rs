@@ -84,21 +84,25 @@ impl Session {
         if let Some(input) = model.inputs().find(|input| others(input.role)) {
             return Err(Refusal::Input(input.role));
         }
-        let len_of = |role| model.inputs().filter(|input| input.role == role).map(|input| input.len()).sum();
-        let (latent_len, label_len): (usize, usize) = (len_of(Role::Latent), len_of(Role::Label));
+        let len_of = |role| {
+            let mut lens = model.inputs().filter(|input| input.role == role).map(|input| input.len());
+            lens.try_fold(0, usize::checked_add).ok_or(Refusal::Memory)
+        };
+        let (latent_len, label_len) = (len_of(Role::Latent)?, len_of(Role::Label)?);
         let [height, width, channels] = model.output_shape();
         let arena_len = model.arena_len();
         let capacity = (MAX_ARENAS_LEN / arena_len).clamp(1, BATCH);
-        let len = capacity.checked_mul(arena_len).ok_or(Refusal::Memory)?;
+        let all = |len: usize| capacity.checked_mul(len).ok_or(Refusal::Memory);
         let values = |len: usize| {
             // SAFETY: promised by the caller.
             unsafe { memory::take_values(len) }.ok_or(Refusal::Memory)
         };
-        let (arenas, spare) = (values(len)?, values(len)?);
-        let inputs = values(capacity * (latent_len + label_len))?;
-        let pixel_bytes = [width, capacity, 4].into_iter().try_fold(height, usize::checked_mul);
+        let (arenas, spare) = (values(all(arena_len)?)?, values(all(arena_len)?)?);
+        let inputs = values(all(latent_len.saturating_add(label_len))?)?;
+        let pixel_bytes = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(4));
+        let pixel_bytes = all(pixel_bytes.ok_or(Refusal::Memory)?)?;
         // SAFETY: promised by the caller.
-        let pixels = unsafe { memory::take(pixel_bytes.ok_or(Refusal::Memory)?) }.ok_or(Refusal::Memory)?;
+        let pixels = unsafe { memory::take(pixel_bytes) }.ok_or(Refusal::Memory)?;
         let generator = Generator::with_kernels(&model, arenas, fast()).map_err(Refusal::Start)?;
         #[cfg(feature = "full")]
         let generator = {
@@ -162,14 +166,10 @@ impl Session {
         let Self { shown, generator, spare, inputs, pixels, .. } = self;
         match (arithmetic, shown.delta()) {
             (Arithmetic::Fast, None) => Ok(draw(generator, count, inputs, pixels)),
-            (Arithmetic::Fast, Some(_)) => {
-                Generator::with_kernels(shown, spare, fast())
-                    .map(|mut generator| draw(&mut generator, count, inputs, pixels))
-            }
-            (Arithmetic::Exact, _) => {
-                Generator::with_kernels(shown, spare, exact())
-                    .map(|mut generator| draw(&mut generator, count, inputs, pixels))
-            }
+            (Arithmetic::Fast, Some(_)) => Generator::with_kernels(shown, spare, fast())
+                .map(|mut generator| draw(&mut generator, count, inputs, pixels)),
+            (Arithmetic::Exact, _) => Generator::with_kernels(shown, spare, exact())
+                .map(|mut generator| draw(&mut generator, count, inputs, pixels)),
         }
     }
 
@@ -229,9 +229,9 @@ impl fmt::Display for Refusal {
         match self {
             Self::Load(error) => error.fmt(f),
             Self::Start(error) => error.fmt(f),
-            Self::Input(Role::Image) => {
-                f.write_str("the model makes pictures of other pictures; here it gets numbers and labels only")
-            }
+            Self::Input(Role::Image) => f.write_str(
+                "the model makes pictures of other pictures; here it gets numbers and labels only",
+            ),
             Self::Input(_) => f.write_str("the model reads values of which nothing is known"),
             Self::Memory => f.write_str("there is no memory for what the model needs"),
         }
