@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# boards/web/build.sh [FOLDER]: the page as static files, in boards/web/dist or FOLDER; the modules also go into pkg/.
+# boards/web/build.sh [FOLDER]: the page as static files, in boards/web/dist or FOLDER, and pkg/ as it is published.
 #
 # MODULES=FOLDER   takes the four modules from there and compiles nothing
 # WASM_OPT=PROGRAM optimises them, which takes a tenth off: wasm-opt of npm's binaryen 132; Debian's is too old
@@ -10,6 +10,7 @@ main() {
     out=$(realpath -m "${1:-"$(dirname "${BASH_SOURCE[0]}")/dist"}")
     cd "$(dirname "${BASH_SOURCE[0]}")"
     modules
+    cp ../../LICENSE-* pkg
     rm -rf "$out"
     mkdir -p "$out/pocketgan" "$out/models"
     cp page/*.html page/*.css pkg/*.wasm "$out"

@@ -5,19 +5,22 @@
 // (Haerkoenen et al. 2020, arXiv:2004.02546) and SeFa (Shen and Zhou 2021, arXiv:2007.06600) find such directions in the
 // activations or the weights of one layer; this needs the pictures alone, and so works for any file.
 
-/** Unit vectors, the one along which pictures change most first; none of a model without latent numbers. */
+/** Unit vectors, the one along which pictures change most first. */
 export async function principalDirections(generator, { count, signal, onProgress }) {
   const { latentLength: length, macs } = generator.info;
+  if (2 * length * macs > 4 * BUDGET_MACS) throw new Error("This model is too slow to look for directions.");
   const points = Math.max(1, Math.min(POINTS, Math.floor(BUDGET_MACS / (2 * length * macs))));
   // The same bytes everywhere, and so the same directions, as long as that is quick.
   const exact = 2 * length * points * macs <= EXACT_MACS;
+  // Short enough that the page stays live.
+  const steps = Math.max(1, Math.min(STEPS, Math.floor(REQUEST_MACS / macs)));
   const gram = new Float64Array(length * length);
   for (let point = 0; point < points; point++) {
     const centre = await generator.latents([point]);
     const columns = [];
-    for (let first = 0; first < length; first += STEPS) {
+    for (let first = 0; first < length; first += steps) {
       signal.throwIfAborted();
-      columns.push(...(await answers(generator, centre, first, Math.min(STEPS, length - first), exact)));
+      columns.push(...(await answers(generator, centre, first, Math.min(steps, length - first), exact)));
       onProgress?.((point + columns.length / length) / points);
     }
     accumulate(gram, columns);
@@ -108,8 +111,9 @@ const POINTS = 8;
 const BUDGET_MACS = 2e10;
 const EXACT_MACS = 2e9;
 
-/** Numbers of a latent vector in one request. */
+/** Numbers of a latent vector in one request, and multiply-accumulates for each picture of a pair. */
 const STEPS = 16;
+const REQUEST_MACS = 5e8;
 
 /** Pixels of a picture that are looked at, about. */
 const SAMPLED = 1024;

@@ -1,11 +1,13 @@
 // From what is shown to latent vectors.
 
+import { LIMITS } from "./link.js";
+
 /** Seeds from which the vectors around a picture are drawn, behind those that a page shows otherwise. */
 const AROUND = 2 ** 40;
 
 /** The seeds of a state's pictures, if each is simply that of its seed; no latent vector is needed then. */
 export function plainSeeds(state, count) {
-  const moved = state.at !== 0 || state.directions.some((value) => value !== 0);
+  const moved = state.at % STATIONS !== 0 || state.directions.some((value) => value !== 0);
   return state.around === undefined && !moved ? range(state.seed, count) : undefined;
 }
 
@@ -24,7 +26,7 @@ export class Latents {
     const page = Math.floor(state.at);
     const part = state.at - page;
     const first = state.around === undefined ? state.seed : AROUND;
-    const [from, to] = [await this.#seeds(first + page * count, count), await this.#seeds(first + (page + 1) * count, count)];
+    const [from, to] = await Promise.all([page, page + 1].map((page) => this.#seeds(first + (page % STATIONS) * count, count)));
     const latents = part === 0 ? from.slice() : mix(from, to, part);
     if (state.around !== undefined) {
       const centre = await this.#seeds(state.around, 1);
@@ -67,5 +69,8 @@ function range(first, count) {
   return Array.from({ length: count }, (_, i) => first + i);
 }
 
+/** Sets of pictures that a walk leads through, back to the first. */
+const STATIONS = LIMITS.at[1];
+
 /** Sets of vectors that are kept. */
-const KEPT = 8;
+const KEPT = 12;

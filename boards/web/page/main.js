@@ -2,6 +2,7 @@
 
 import { Generator, WorkerLost } from "./pocketgan/index.js";
 import { hasRelaxedSimd } from "./pocketgan/engine.js";
+import { showSizes, showTime } from "./facts.js";
 import { LIMITS, MAX_SEED, format, parse, whole } from "./link.js";
 import { Latents, plainSeeds } from "./latents.js";
 import { Sheet } from "./sheet.js";
@@ -11,34 +12,42 @@ import { $, busy, fail, say } from "./status.js";
 const state = parse(location.hash);
 /** The model, with what belongs to it; none before the first is loaded. */
 let shown;
-/** Models that the page brings. */
+/** Ends the loading of a model; there while one loads. */
+let loading;
+/** Models that the page brings, and files that were opened. */
 const models = [...$("model").options].map(({ value, dataset }) => ({ name: value, file: dataset.file }));
 const sheet = new Sheet((index) => explore(index));
 
 /** Loads a model in place of the one that is shown; that stays if the new one is refused. */
 async function show(name, source) {
-  const abort = new AbortController();
-  const generator = await busy(
-    `Loading ${name}`,
-    () => aborted(abort.signal, Generator.load(source, { deadline: DEADLINE_MS, onLost: lost })),
-    () => abort.abort(new Error("Loading was cancelled.")),
-  );
-  // A picture that is too slow for a sheet of them is shown alone.
-  const side = SIDES.find((side) => side * side * generator.info.macs <= SHEET_MACS) ?? 1;
-  const next = { name, generator, side, latents: new Latents(generator), abort, directions: undefined };
+  loading?.abort(SUPERSEDED);
+  const abort = (loading = new AbortController());
   try {
-    await draw(next);
-  } catch (error) {
-    generator.close();
-    throw error;
+    const generator = await busy(
+      `Loading ${name}`,
+      () => aborted(abort.signal, Generator.load(source, { deadline: DEADLINE_MS, onLost: lost })),
+      () => abort.abort(new Error("Loading was cancelled.")),
+    );
+    // A picture that is too slow for a sheet of them is shown alone.
+    const side = SIDES.find((side) => side * side * generator.info.macs <= SHEET_MACS) ?? 1;
+    const next = { name, generator, side, latents: new Latents(generator), abort, directions: undefined };
+    try {
+      await draw(next);
+      abort.signal.throwIfAborted();
+    } catch (error) {
+      generator.close();
+      throw error;
+    }
+    shown?.abort.abort();
+    shown?.generator.close();
+    shown = next;
+  } finally {
+    if (loading === abort) loading = undefined;
   }
-  shown?.abort.abort();
-  shown?.generator.close();
-  shown = next;
   state.model = name;
   describe();
   if (learning) learning.use(shown);
-  findDirections(next);
+  findDirections(shown);
 }
 
 /** Draws what is shown. Asked again while it draws, it draws once more at the end. */
@@ -76,11 +85,11 @@ async function draw(model) {
   if (model.abort.signal.aborted) return;
   const what = now.around === undefined ? (i) => `Seed ${now.seed + i}` : (i) => `${i} of those around seed ${now.around}`;
   sheet.show(image, count, side, what);
-  measure(model, generator.stats);
+  showTime(model, generator.stats);
 }
 
 /** The principal directions, which are found while pictures are drawn. */
-async function findDirections(model) {
+async function findDirections(model, again = false) {
   const { principalDirections } = await import("./directions.js");
   const { signal } = model.abort;
   try {
@@ -88,7 +97,10 @@ async function findDirections(model) {
       principalDirections(model.generator, { count: SLIDERS, signal, onProgress }),
     );
   } catch (error) {
-    if (!signal.aborted && !(error instanceof WorkerLost)) fail(error);
+    if (signal.aborted) return;
+    if (!(error instanceof WorkerLost)) fail(error);
+    // Once more with another worker; what ends that as well would end a third.
+    else if (!again) findDirections(model, true);
     return;
   }
   directionInputs().forEach((input, k) => (input.disabled = k >= model.directions.length));
@@ -147,10 +159,9 @@ function remember() {
 
 /** What there is to know of the model. */
 function describe() {
-  const { flashBytes, arenaBytes, labelCount } = shown.generator.info;
-  $("fact-flash").textContent = kib(flashBytes);
-  $("fact-arena").textContent = kib(arenaBytes);
-  $("class-row").hidden = labelCount === 0;
+  const { info } = shown.generator;
+  showSizes(info);
+  $("class-row").hidden = info.labelCount === 0;
   if (![...$("model").options].some((option) => option.value === shown.name)) {
     $("model").append(new Option(shown.name, shown.name));
   }
@@ -159,22 +170,6 @@ function describe() {
   $("verdict").textContent = VERDICT;
   reflect();
   remember();
-}
-
-/** Time of a picture: a running mean, since one sheet takes less than a tick of some clocks. */
-function measure(model, { pictures, milliseconds }) {
-  const each = milliseconds / pictures;
-  model.mean = model.mean === undefined ? each : model.mean + 0.2 * (each - model.mean);
-  const now = performance.now();
-  if (now - model.measured < 200) return;
-  model.measured = now;
-  const { mean } = model;
-  $("fact-time").textContent = mean < 1 ? `${(1000 * mean).toFixed(0)} µs` : `${mean.toFixed(1)} ms`;
-  $("fact-rate").textContent = Math.round(1000 / Math.max(mean, 1e-3)).toLocaleString("en");
-}
-
-function kib(bytes) {
-  return bytes < 2 ** 20 ? `${Math.round(bytes / 1024)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 
 function aborted(signal, promise) {
@@ -238,7 +233,18 @@ function play(on) {
 }
 
 function on(id, event, handler) {
-  $(id).addEventListener(event, (...args) => Promise.resolve(handler(...args)).catch(fail));
+  $(id).addEventListener(event, async (...args) => {
+    try {
+      await handler(...args);
+    } catch (error) {
+      failed(error);
+    }
+  });
+}
+
+/** What took another's place is no failure. */
+function failed(error) {
+  if (error !== SUPERSEDED) fail(error);
 }
 
 function connect() {
@@ -284,8 +290,9 @@ function connect() {
   });
   on("copy", "click", async () => {
     history.replaceState(null, "", format(state));
+    if (!navigator.clipboard) throw new Error("There is no clipboard here; the address of the page is the link.");
     await navigator.clipboard.writeText(location.href);
-    say(models.some(({ name }) => name === state.model) ? "The link is copied." : "The link is copied; it works where this file is opened first.");
+    say(models.some(({ name, file }) => name === state.model && file === String(file)) ? "The link is copied." : "The link is copied; it works where this file is opened first.");
   });
   on("download", "click", async () => save(await sheet.png(), `${state.model}-${state.seed}.png`));
   on("learn-open", "click", () => openLearning($("learn-open").getAttribute("aria-expanded") !== "true"));
@@ -293,7 +300,7 @@ function connect() {
   addEventListener("hashchange", async () => {
     const before = state.model;
     Object.assign(state, parse(location.hash));
-    if (state.model && state.model !== before) await choose(state.model).catch(fail);
+    if (state.model && state.model !== before) await choose(state.model).catch(failed);
     else state.model = before;
     changed();
   });
@@ -301,7 +308,7 @@ function connect() {
     addEventListener(name, (event) => {
       event.preventDefault();
       document.body.classList.toggle("dropping", name === "dragover");
-      if (name === "drop") take([...event.dataTransfer.files]).catch(fail);
+      if (name === "drop") take([...event.dataTransfer.files]).catch(failed);
     });
   }
 }
@@ -313,8 +320,11 @@ async function take(files) {
   const model = files.find((file) => !images.includes(file) && file !== delta);
   if (model) {
     try {
-      await show(model.name.replace(/\.pgan$/, ""), model);
+      const name = model.name.replace(/\.pgan$/, "");
+      await show(name, model);
+      models.push({ name, file: model });
     } catch (error) {
+      if (error === SUPERSEDED) throw error;
       throw new Error(`${model.name}: ${error.message}`, { cause: error });
     }
   }
@@ -326,12 +336,12 @@ async function take(files) {
 }
 
 async function choose(name) {
-  const model = models.find((model) => model.name === name);
+  const model = models.findLast((model) => model.name === name);
   try {
     if (!model) throw new Error(`This page has no model ${name}; open its file.`);
     await show(model.name, model.file);
   } finally {
-    if (shown) $("model").value = shown.name;
+    if (shown && !loading) $("model").value = shown.name;
   }
 }
 
@@ -360,6 +370,7 @@ const SHEET_MACS = 4e9;
 const DEADLINE_MS = 30000;
 /** From one set of pictures to the next on the walk. */
 const WALK_MS = 2500;
+const SUPERSEDED = new Error("Another model was chosen.");
 const VERDICT = $("verdict").textContent;
 
 makeDirections();
@@ -371,6 +382,6 @@ try {
   await show((wanted ?? models[0]).name, (wanted ?? models[0]).file);
   performance.mark("first-picture");
 } catch (error) {
-  fail(error);
+  failed(error);
 }
 navigator.serviceWorker?.register(`sw.js?${hasRelaxedSimd() ? "relaxed" : "simd"}`).catch(() => {});

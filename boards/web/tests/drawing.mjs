@@ -34,7 +34,6 @@ export function drawing({ browser, server, expected, models }) {
     await page.fill("#seed", "8");
     await shows(page, sheetOf(expected.digits, { first: 8 }), "seed 8");
     await page.click("#seed-on");
-    await says(page, "#cells button:first-child", /^/);
     assert.equal(await page.inputValue("#seed"), "72");
     await page.click("#seed-back");
     await page.click("#seed-back");
@@ -97,6 +96,11 @@ export function drawing({ browser, server, expected, models }) {
       document.querySelector("#at").dispatchEvent(new Event("input"));
     });
     await shows(page, sheetOf(expected.digits, { first: 64 }), "one step on: the next 64 seeds");
+    await page.evaluate(() => {
+      document.querySelector("#at").value = 8;
+      document.querySelector("#at").dispatchEvent(new Event("input"));
+    });
+    await shows(page, before, "the end: where it began");
     await page.uncheck("#exact");
     await page.click("#play");
     let last = await changed(page, on);
@@ -121,8 +125,14 @@ export function drawing({ browser, server, expected, models }) {
     await changed(page, before);
     await says(page, "#fact-flash", /^478 KiB$/);
     await says(page, "#fact-arena", /^37 KiB$/);
+    // Of two that are chosen at once, the second counts.
+    await page.selectOption("#model", "mnist-dcgan28");
+    await page.selectOption("#model", "fashion-mnist-dcgan28");
     await page.selectOption("#model", "mnist-dcgan28");
     await shows(page, before, "the digits again");
+    assert.equal(await page.textContent("#failed"), "");
+    await page.waitForTimeout(500);
+    await shows(page, before, "the digits still");
     await close();
   });
 
@@ -137,6 +147,8 @@ export function drawing({ browser, server, expected, models }) {
     assert.ok(!expected.class0.equals(expected.class2));
     await page.selectOption("#model", "mnist-dcgan28");
     await shows(page, sheetOf(expected.digits), "the digits again");
+    await page.selectOption("#model", "attention");
+    await shows(page, sheetOf(expected.class2, size), "the file again");
     await close();
   });
 
