@@ -6,7 +6,8 @@ use core::cell::UnsafeCell;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark(usize);
 
-/// `bytes` of memory, 16-byte aligned and zero; none when there is no more.
+/// `bytes` of memory, 16-byte aligned, with anything in them; none when there is no more. What is not written takes no memory
+/// of the computer's.
 ///
 /// # Safety
 /// No other function of this file runs.
@@ -18,10 +19,9 @@ pub(crate) unsafe fn take(bytes: usize) -> Option<&'static mut [u8]> {
     let start = heap(all)?;
     let place = core::ptr::with_exposed_provenance_mut::<u8>(start.checked_add(*taken)?);
     *taken = all;
-    // SAFETY: `heap` says that there is so much, and of what is taken nothing is taken again before it is given back.
-    let place = unsafe { core::slice::from_raw_parts_mut(place, bytes) };
-    place.fill(0);
-    Some(place)
+    // SAFETY: `heap` says that there is so much, every pattern is a byte, and what is taken is not taken again before it is
+    // given back.
+    Some(unsafe { core::slice::from_raw_parts_mut(place, bytes) })
 }
 
 /// As [`take`], `len` values.

@@ -6,6 +6,9 @@ import { Engine, Refused } from "../pkg/engine.js";
 // Each side is within 1e-4 of the same network with fp16-rounded weights.
 const TOLERANCE = 2e-4;
 
+// Of the header, see FORMAT.md.
+const ARENA_BYTES_AT = 72;
+
 const [modulePath, modelPath, valuesPath] = process.argv.slice(2);
 const engine = new Engine(new WebAssembly.Module(readFileSync(modulePath)));
 
@@ -49,6 +52,18 @@ console.log(`exact: ${drawn} as the file says`);
 // The memory of a model before is used again: without, these would be more than there can be.
 for (let i = 0; i < 2000; i++) engine.load(file);
 
+// The largest arena that a file may ask for, in memory of 32 bits: it draws the same, or says that there is no room.
+const vast = Buffer.from(file);
+vast.writeUInt32LE(1 << 30, ARENA_BYTES_AT);
+vast.writeUInt32LE(crc32Of(Buffer.concat([vast.subarray(0, 12), vast.subarray(16)])), 12);
+try {
+  engine.load(vast);
+  if (!same(engine.draw({ seeds: [36], exact: true }).pixels, last.pixels)) throw new Error("a vast arena draws another picture");
+} catch (error) {
+  if (!(error instanceof Refused)) throw error;
+}
+engine.load(file);
+
 if (engine.full && model.learningBytes > 0) learn();
 
 function learn() {
@@ -73,6 +88,16 @@ function learn() {
   if (!same(factory, engine.draw({ seeds: [5] }).pixels)) throw new Error("without its delta the model is another");
   refused(() => engine.learn(), "it learns without a learner");
   console.log(`learning: a delta of ${delta.length} bytes, loss ${losses.discriminator.toFixed(3)}`);
+}
+
+/** CRC-32/ISO-HDLC, bit by bit. */
+function crc32Of(bytes) {
+  let crc = -1;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return ~crc >>> 0;
 }
 
 function refused(action, otherwise) {
