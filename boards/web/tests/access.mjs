@@ -14,7 +14,7 @@ const SCREENS = {
   "a phone in the dark": { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, colorScheme: "dark" },
 };
 
-export function access({ browser, server, tools }) {
+export function access({ browser, server, tools, models }) {
   for (const [name, options] of Object.entries(SCREENS)) {
     test(`names, contrast and width on ${name}`, async () => {
       const axe = await readFile(createRequire(join(tools, "package.json")).resolve("axe-core/axe.min.js"), "utf8");
@@ -24,9 +24,12 @@ export function access({ browser, server, tools }) {
       await page.click("#negatives");
       await page.waitForSelector("#learn:enabled");
       await page.evaluate(axe);
-      const { violations } = await page.evaluate(() => axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
-      const found = violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
-      assert.deepEqual(found, []);
+      assert.deepEqual(await violations(page), []);
+      // With classes, and without learning.
+      await page.setInputFiles("#file", models.conditional);
+      await page.waitForSelector("#class", { state: "visible" });
+      await page.waitForSelector("#learn-refused", { state: "visible" });
+      assert.deepEqual(await violations(page), []);
       const [needed, there] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
       assert.ok(needed <= there, `${needed} of ${there} pixels`);
       await close();
@@ -90,4 +93,11 @@ export function access({ browser, server, tools }) {
     assert.equal(await page.inputValue("#model"), "mnist-dcgan28");
     await close();
   });
+}
+
+/** What axe finds, each with the element. */
+async function violations(page) {
+  const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+  const { violations } = await page.evaluate((runOnly) => axe.run({ runOnly }), rules);
+  return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
 }
