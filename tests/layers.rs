@@ -276,7 +276,7 @@ fn read_tree(folder: &Path, prefix: &str, tree: &mut Tree) {
 }
 
 /// Folders that `.gitignore` names.
-const IGNORED: [&str; 2] = ["target", "demo"];
+const IGNORED: [&str; 3] = ["target", "demo", "dist"];
 
 #[test]
 fn the_workspace_keeps_its_rules() {

@@ -4,7 +4,7 @@
 #   host    format, lints, documentation, tests, and the main job as a user runs it
 #   cross   what firmware and pages depend on, checked for every target and linked for two; kernels on 64-bit ARM
 #   boards  firmware in QEMU
-#   web     the WebAssembly modules in node, and the kernels' tests in WebAssembly
+#   web     the WebAssembly modules in node, the kernels' tests in WebAssembly, and the demo page in Chromium
 #   fuzz    hostile models, deltas and ONNX files, for FUZZ_SECONDS (60) each
 #
 # Installs what is missing with apt-get or cargo where it may, and says so where it may not. Builds in CARGO_TARGET_DIR,
@@ -67,6 +67,7 @@ part_host() {
         netduinoplus2 web; do
         step cargo clippy --locked --manifest-path boards/Cargo.toml -p "$package" -- -D warnings
     done
+    step cargo clippy --locked --manifest-path boards/Cargo.toml -p web --all-targets --features full -- -D warnings
     RUSTDOCFLAGS=-Dwarnings step cargo doc --locked --workspace --features pocketgan-runtime/graphics --no-deps
 
     # The crates that firmware depends on with all checks of a debug build; the others as released, since building their
@@ -188,30 +189,70 @@ part_web() {
     has_cross_compiler || return 0
     has node nodejs || return 0
     host_board "$scratch/values" >/dev/null
+    mkdir "$scratch/modules"
     local node=(node)
-    web_module simd simd128
+    web_modules simd simd128
     # Up to node 20 behind an option, which later ones do not know.
     has_relaxed_simd || node+=(--experimental-wasm-relaxed-simd)
-    has_relaxed_simd || { skip "this node has no relaxed SIMD" && return; }
-    web_module relaxed relaxed-simd --config relaxed.toml
+    has_relaxed_simd || { skip "this node has no relaxed SIMD" && node=(); }
+    web_modules relaxed relaxed-simd --config relaxed.toml
+    page
 }
 
 has_relaxed_simd() {
     "${node[@]}" --input-type=module 2>/dev/null -e '
-        import { hasRelaxedSimd } from "./boards/web/pocketgan.mjs";
+        import { hasRelaxedSimd } from "./boards/web/pkg/engine.js";
         process.exit(hasRelaxedSimd() ? 0 : 1);'
 }
 
-# web_module NAME KERNELS OPTIONS...: builds the module and the kernels' tests, and runs both.
-web_module() {
-    local name=$1 kernels=$2 out=$CARGO_TARGET_DIR/wasm32-unknown-unknown/release
+# web_modules KIND KERNELS OPTIONS...: builds the module that draws, the one that learns, and the kernels' tests, and runs
+# them where there is a node that can.
+web_modules() {
+    local kind=$1 kernels=$2 out=$CARGO_TARGET_DIR/wasm32-unknown-unknown/release
     shift 2
-    on_target wasm32-unknown-unknown boards/web build --locked --release "$@"
-    cp "$out/web.wasm" "$out/pocketgan-$name.wasm"
-    step "${node[@]}" boards/web/smoke.mjs "$out/pocketgan-$name.wasm" "$model" "$scratch/values"
+    web_module "pocketgan-$kind" "$model" "$@"
+    web_module "pocketgan-full-$kind" "${model%.pgan}-tail.pgan" "$@" --features full
+    ((${#node[@]} > 0)) || return 0
     local library=std
     on_target wasm32-unknown-unknown boards/web build --locked --release "$@" --config suite.toml --example suite
-    step "${node[@]}" boards/web/suite.mjs "$out/examples/suite.wasm" "$kernels"
+    step "${node[@]}" boards/web/tests/suite.mjs "$out/examples/suite.wasm" "$kernels"
+}
+
+# web_module NAME MODEL OPTIONS...: builds one, and compares what it draws with the host.
+web_module() {
+    local name=$1 file=$2
+    shift 2
+    on_target wasm32-unknown-unknown boards/web build --locked --release "$@"
+    cp "$CARGO_TARGET_DIR/wasm32-unknown-unknown/release/web.wasm" "$scratch/modules/$name.wasm"
+    ((${#node[@]} == 0)) ||
+        step "${node[@]}" boards/web/tests/smoke.mjs "$scratch/modules/$name.wasm" "$file" "$scratch/values"
+}
+
+# The demo page and the package, as a person uses them.
+page() {
+    local tools=$CARGO_TARGET_DIR/tools/web expected=$scratch/expected
+    has chromium chromium || return 0
+    has npm npm || return 0
+    if ! cmp -s boards/web/tests/package.json "$tools/package.json"; then
+        mkdir -p "$tools"
+        cp boards/web/tests/package.json "$tools"
+        step npm --prefix "$tools" install --no-package-lock --no-audit --no-fund --loglevel error >&2 ||
+            { rm "$tools/package.json" && skip "npm cannot install what drives the browser" && return; }
+    fi
+    mkdir "$expected"
+    local folder=models conditional=tests/fuzz/corpus/load/attention.pgan
+    page_pixels "$folder/mnist-dcgan28/mnist-dcgan28-tail.pgan" "$expected/digits" 128
+    page_pixels "$folder/fashion-mnist-dcgan28/fashion-mnist-dcgan28.pgan" "$expected/fashion" 128
+    page_pixels "$conditional" "$expected/class0" 64
+    page_pixels "$conditional" "$expected/class2" 64 2
+    export WASM_OPT=$tools/node_modules/.bin/wasm-opt
+    MODULES=$scratch/modules step boards/web/build.sh "$scratch/page"
+    CHROMIUM=$(command -v chromium) step timeout 400 node boards/web/tests/page.mjs "$scratch/page" "$tools" "$expected"
+}
+
+# page_pixels MODEL OUT COUNT [CLASS]: what the page must show, from this computer's runtime.
+page_pixels() {
+    step cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p web --example pixels -- "$@"
 }
 
 part_fuzz() {

@@ -116,7 +116,8 @@ fn in_batches<T: Default>(
     [input, output]: [usize; 2],
     run: impl Fn(&mut [Sample<'_, T>]),
 ) {
-    for batch in arenas.chunks_mut(BATCH * arena_len) {
+    // The largest arena that a file may have, 16 times, is more than 32 bits hold.
+    for batch in arenas.chunks_mut(BATCH.saturating_mul(arena_len)) {
         let mut samples: [Sample<'_, T>; BATCH] = Default::default();
         let count = batch.len() / arena_len;
         for (sample, arena) in samples.iter_mut().zip(batch.chunks_exact_mut(arena_len)) {

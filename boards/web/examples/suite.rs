@@ -1,4 +1,4 @@
-//! The suite that every kernel passes, as a WebAssembly module; `suite.mjs` runs it.
+//! The suite that every kernel passes, as a WebAssembly module; `tests/suite.mjs` runs it.
 //!
 //! Imports `panics(closure)`, which calls `call(closure)` and says whether that trapped, and `report(text, len)` for the
 //! text of a panic.

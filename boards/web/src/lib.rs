@@ -1,148 +1,165 @@
-//! The runtime as a WebAssembly module without imports: one instance runs one model.
+//! The runtime as a WebAssembly module without imports; with the feature `full` it expands weights, learns, and
+//! draws with deltas.
 //!
-//! `reserve` room for the file, copy it there, `load` it; then `generate` a seed's picture, or write to `latent` and `run`;
-//! `pixels` makes bytes of it. All addresses are offsets into the module's memory. `pocketgan.mjs` does all that.
+//! `open` makes room for a file; copy it there and `load` it. Fill the inputs that [`Facts`] names, or have `seed` do it,
+//! and `draw`. Another `open` forgets everything and uses the same memory. All addresses are offsets into the module's
+//! memory. `pkg/engine.js` does all that.
+//!
+//! # Safety
+//! Of every function: none other runs. A module has one thread, so that only a caller that ignores a trap could break it.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
+#[cfg(feature = "full")]
+pub mod learning;
 mod memory;
+mod session;
+mod text;
 
-use core::{ptr, slice};
+use core::ptr;
 
-use memory::Shared;
-use pocketgan_runtime::{Generator, Latent, Model, Verdict};
+use self::memory::{Mark, Shared};
+pub use self::session::Facts;
+use self::session::{Arithmetic, Session};
+use self::text::Text;
 
-/// Takes `bytes` of new memory, 16-byte aligned and zero, for ever; null when there is no more.
-#[unsafe(no_mangle)]
-pub extern "C" fn reserve(bytes: usize) -> *mut u8 {
-    memory::reserve(bytes).map_or(ptr::null_mut(), <[u8]>::as_mut_ptr)
-}
-
-/// Loads a file and takes memory for its arena. Returns the address of its [`Facts`], or null when the bytes are no usable
-/// file, the model wants more than a latent vector, or there is no more memory.
+/// Forgets everything, and makes room for a file of so many bytes; null when there is no memory.
 ///
 /// # Safety
-/// `model` is 16-byte aligned with `model_len` readable bytes, which never change again. No other function of the module
-/// runs.
+/// That of the module.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn load(model: *const u8, model_len: usize) -> *const Facts {
+pub unsafe extern "C" fn open(bytes: usize) -> *mut u8 {
     // SAFETY: promised by the caller.
-    let (bytes, session) = unsafe { (slice::from_raw_parts(model, model_len), SESSION.get()) };
-    *session = Model::load(bytes).ok().and_then(Session::new);
-    session.as_ref().map_or(ptr::null(), |session| &raw const session.facts)
+    let page = unsafe { PAGE.get() };
+    page.forget();
+    // SAFETY: promised by the caller; `forget` left nothing that uses memory.
+    let room = unsafe {
+        memory::release(Mark::NOTHING);
+        memory::take(bytes)
+    };
+    let Some(room) = room else {
+        page.error.set("there is no memory for the file");
+        return ptr::null_mut();
+    };
+    let start = room.as_mut_ptr();
+    page.file = Some((start, bytes));
+    start
 }
 
-/// Draws the picture of a seed and returns the address of its values, `f32`, channels last; null without a model.
+/// Loads the file that was copied to where [`open`] said. Returns the address of its [`Facts`]; null when it is refused, see
+/// [`error`].
 ///
 /// # Safety
-/// No other function of the module runs.
+/// That of the module; and the file does not change any more.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn generate(seed: u64) -> *const f32 {
+pub unsafe extern "C" fn load() -> *const Facts {
     // SAFETY: promised by the caller.
-    let Some(session) = (unsafe { SESSION.get() }) else { return ptr::null() };
-    session.draw(Some(seed))
-}
-
-/// The same for the latent vector at [`Facts::latent`].
-///
-/// # Safety
-/// No other function of the module runs.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn run() -> *const f32 {
+    let page = unsafe { PAGE.get() };
+    let Some((start, len)) = page.file.take() else { return ptr::null() };
+    // SAFETY: `open` took this memory, which is given back only after the session has ended.
+    let file: &'static [u8] = unsafe { core::slice::from_raw_parts(start, len) };
     // SAFETY: promised by the caller.
-    let Some(session) = (unsafe { SESSION.get() }) else { return ptr::null() };
-    session.draw(None)
-}
-
-/// What a page must know of a model.
-#[repr(C)]
-#[derive(Debug)]
-pub struct Facts {
-    /// Of the picture.
-    pub height: u32,
-    /// Of the picture.
-    pub width: u32,
-    /// Of the picture.
-    pub channels: u32,
-    /// Values of the latent vector.
-    pub latent_len: u32,
-    /// Where [`run`] reads the latent vector.
-    pub latent: *mut f32,
-    /// Where pictures are left as four bytes a pixel, for a canvas.
-    pub pixels: *mut u8,
-}
-
-/// A loaded model and its memory.
-struct Session {
-    model: Model<'static>,
-    arena: &'static mut [f32],
-    latent: &'static mut [f32],
-    pixels: &'static mut [u8],
-    facts: Facts,
-}
-
-impl Session {
-    fn new(model: Model<'static>) -> Option<Self> {
-        if !model.needs_latent_only() {
-            return None;
+    match unsafe { Session::new(file) } {
+        Ok(session) => &raw const page.session.insert(session).facts,
+        Err(refusal) => {
+            page.error.set(refusal);
+            ptr::null()
         }
-        let [height, width, channels] = model.output_shape();
-        let arena = memory::reserve_values(model.arena_len())?;
-        let latent = memory::reserve_values(model.latent_dim())?;
-        let pixels = memory::reserve(height.checked_mul(width)?.checked_mul(4)?)?;
-        let facts = Facts {
-            height: height as u32,
-            width: width as u32,
-            channels: channels as u32,
-            latent_len: latent.len() as u32,
-            latent: latent.as_mut_ptr(),
-            pixels: pixels.as_mut_ptr(),
-        };
-        Some(Self { model, arena, latent, pixels, facts })
-    }
-
-    /// What exact arithmetic draws, beside what the file says; `None` never happens, as in `draw`.
-    fn check(&mut self) -> Option<Verdict> {
-        Generator::exact(&self.model, self.arena).ok().map(|mut generator| generator.check())
-    }
-
-    /// Draws a picture and returns where its values are; null never happens, since the arena has the model's length.
-    fn draw(&mut self, seed: Option<u64>) -> *const f32 {
-        let latent = seed.map_or(Latent::from(&*self.latent), Latent::from_seed);
-        let Ok(mut generator) = Generator::new(&self.model, self.arena) else { return ptr::null() };
-        let picture = generator.generate(latent);
-        picture.to_rgba8888(self.pixels);
-        picture.values.as_ptr()
     }
 }
 
-/// Draws in exact arithmetic the picture of which the file speaks. Returns 1 when it is as the file says, 0 when it is
-/// another, or the file says nothing, or there is no model.
+/// Sets the latent vectors of a picture to what a seed draws.
 ///
 /// # Safety
-/// No other function of the module runs.
+/// That of the module.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn check() -> u32 {
+pub unsafe extern "C" fn seed(picture: usize, seed: u64) {
     // SAFETY: promised by the caller.
-    let Some(session) = (unsafe { SESSION.get() }) else { return 0 };
-    session.check().is_some_and(|verdict| verdict.holds()).into()
+    if let Some(session) = unsafe { &mut PAGE.get().session } {
+        session.seed(picture, seed);
+    }
 }
 
-/// The checksum of the picture that [`check`] drew.
+/// Draws the first `count` pictures of their inputs, as many as there is room for; in exact arithmetic if `exact` is not 0.
+/// Returns the address of the first one's values, `f32`, channels last; null without a model.
 ///
 /// # Safety
-/// No other function of the module runs.
+/// That of the module.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn drawn_crc32() -> u32 {
+pub unsafe extern "C" fn draw(count: usize, exact: u32) -> *const f32 {
     // SAFETY: promised by the caller.
-    let Some(session) = (unsafe { SESSION.get() }) else { return 0 };
-    session.check().map_or(0, |verdict| verdict.drawn.crc32)
+    let page = unsafe { PAGE.get() };
+    let Some(session) = &mut page.session else { return ptr::null() };
+    let arithmetic = if exact == 0 { Arithmetic::Fast } else { Arithmetic::Exact };
+    session.draw(count, arithmetic).unwrap_or_else(|error| {
+        page.error.set(error);
+        ptr::null()
+    })
 }
+
+/// Draws in exact arithmetic the picture of which the file speaks. Returns its checksum, plus 2^32 when it is as the file
+/// says; 0 without a model.
+///
+/// # Safety
+/// That of the module.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn check() -> f64 {
+    // SAFETY: promised by the caller.
+    let verdict = unsafe { &mut PAGE.get().session }.as_mut().and_then(|session| session.check().ok());
+    verdict.map_or(0.0, |verdict| {
+        f64::from(verdict.drawn.crc32) + if verdict.holds() { 4_294_967_296.0 } else { 0.0 }
+    })
+}
+
+/// Address of the last reason why something was refused, UTF-8.
+///
+/// # Safety
+/// That of the module.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn error() -> *const u8 {
+    // SAFETY: promised by the caller.
+    unsafe { PAGE.get().error.as_str().as_ptr() }
+}
+
+/// Its bytes.
+///
+/// # Safety
+/// That of the module.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn error_len() -> usize {
+    // SAFETY: promised by the caller.
+    unsafe { PAGE.get().error.as_str().len() }
+}
+
+/// All that the module holds.
+struct Page {
+    /// Room for a file that is not loaded yet.
+    file: Option<(*mut u8, usize)>,
+    session: Option<Session>,
+    #[cfg(feature = "full")]
+    learning: learning::Learning,
+    error: Text,
+}
+
+impl Page {
+    /// Ends all that uses memory.
+    fn forget(&mut self) {
+        #[cfg(feature = "full")]
+        self.learning.forget();
+        (self.file, self.session) = (None, None);
+    }
+}
+
+static PAGE: Shared<Page> = Shared::new(Page {
+    file: None,
+    session: None,
+    #[cfg(feature = "full")]
+    learning: learning::Learning::NONE,
+    error: Text::EMPTY,
+});
 
 #[cfg(target_arch = "wasm32")]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()
 }
-
-static SESSION: Shared<Option<Session>> = Shared::new(None);

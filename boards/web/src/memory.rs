@@ -1,33 +1,89 @@
-//! Memory that is taken for ever, and the one cell that lives in it.
+//! The module's memory, which is taken from the front and given back from the end, and the one cell that lives beside it.
 
 use core::cell::UnsafeCell;
 
-/// `bytes` of new memory, 16-byte aligned and zero; none when there is no more.
-#[cfg(target_arch = "wasm32")]
-pub(crate) fn reserve(bytes: usize) -> Option<&'static mut [u8]> {
-    use core::arch::wasm32::memory_grow;
-    use core::{ptr, slice};
+/// How much of the memory is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark(usize);
 
-    let first_page = memory_grow::<0>(bytes.div_ceil(PAGE_BYTES));
-    if first_page == usize::MAX {
-        return None;
+/// `bytes` of memory, 16-byte aligned, with anything in them; none when there is no more. What is not written takes no memory
+/// of the computer's.
+///
+/// # Safety
+/// No other function of this file runs.
+pub(crate) unsafe fn take(bytes: usize) -> Option<&'static mut [u8]> {
+    // SAFETY: promised by the caller.
+    let taken = unsafe { TAKEN.get() };
+    let bytes_taken = bytes.checked_next_multiple_of(ALIGNMENT)?;
+    let all = taken.checked_add(bytes_taken)?;
+    let start = heap(all)?;
+    let place = core::ptr::with_exposed_provenance_mut::<u8>(start.checked_add(*taken)?);
+    *taken = all;
+    // SAFETY: `heap` says that there is so much, every pattern is a byte, and what is taken is not taken again before it is
+    // given back.
+    Some(unsafe { core::slice::from_raw_parts_mut(place, bytes) })
+}
+
+/// As [`take`], `len` values.
+///
+/// # Safety
+/// As for [`take`].
+pub(crate) unsafe fn take_values(len: usize) -> Option<&'static mut [f32]> {
+    // SAFETY: promised by the caller.
+    let bytes = unsafe { take(len.checked_mul(size_of::<f32>())?) }?;
+    // SAFETY: the bytes are aligned for values, every pattern is a value, and they are given up.
+    Some(unsafe { bytes.align_to_mut().1 })
+}
+
+/// What is taken now.
+///
+/// # Safety
+/// No other function of this file runs.
+#[cfg(feature = "full")]
+pub(crate) unsafe fn mark() -> Mark {
+    // SAFETY: promised by the caller.
+    Mark(unsafe { *TAKEN.get() })
+}
+
+/// Gives back all that was taken since `mark`.
+///
+/// # Safety
+/// No other function of this file runs, and nothing of what was taken since is used any more.
+pub(crate) unsafe fn release(mark: Mark) {
+    // SAFETY: promised by the caller.
+    let taken = unsafe { TAKEN.get() };
+    *taken = mark.0.min(*taken);
+}
+
+impl Mark {
+    /// Nothing is taken.
+    pub(crate) const NOTHING: Self = Self(0);
+}
+
+/// Where the memory starts, once it has so many bytes.
+#[cfg(target_arch = "wasm32")]
+fn heap(bytes: usize) -> Option<usize> {
+    use core::arch::wasm32::{memory_grow, memory_size};
+
+    /// Page from which on memory is ours, and pages that are; nobody else makes it grow.
+    static PAGES: Shared<Option<(usize, usize)>> = Shared::new(None);
+
+    // SAFETY: the callers promise that one at a time runs.
+    let (first, count) = unsafe { PAGES.get() }.get_or_insert_with(|| (memory_size::<0>(), 0));
+    let need = bytes.div_ceil(PAGE_BYTES);
+    if need > *count {
+        if memory_grow::<0>(need - *count) == usize::MAX {
+            return None;
+        }
+        *count = need;
     }
-    let start = ptr::with_exposed_provenance_mut(first_page * PAGE_BYTES);
-    // SAFETY: the pages were added just now, zero, and nothing else knows them.
-    Some(unsafe { slice::from_raw_parts_mut(start, bytes) })
+    first.checked_mul(PAGE_BYTES)
 }
 
 /// None: a computer that only checks the code has no such memory.
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) fn reserve(_: usize) -> Option<&'static mut [u8]> {
+fn heap(_: usize) -> Option<usize> {
     None
-}
-
-/// As [`reserve`], `len` values.
-pub(crate) fn reserve_values(len: usize) -> Option<&'static mut [f32]> {
-    let bytes = reserve(len.checked_mul(size_of::<f32>())?)?;
-    // SAFETY: the bytes are aligned for values, every pattern is a value, and they are given up.
-    Some(unsafe { bytes.align_to_mut().1 })
 }
 
 /// A value that all functions of the module share.
@@ -51,6 +107,12 @@ impl<T> Shared<T> {
 
 // SAFETY: `get` is the only way in, and its callers promise that one at a time uses it.
 unsafe impl<T> Sync for Shared<T> {}
+
+/// Bytes that are taken, from the start of the memory on.
+static TAKEN: Shared<usize> = Shared::new(0);
+
+/// As files and vectors want it.
+const ALIGNMENT: usize = 16;
 
 /// One page of WebAssembly memory.
 #[cfg(target_arch = "wasm32")]
