@@ -136,17 +136,17 @@ part_cross() {
     # Without the sweeps of elementwise functions, which are the same code everywhere and take minutes in an emulator, and
     # without the measure of speed, which has none there.
     on_target "$aarch64" . test --locked -p pocketgan-kernels --lib -- --skip within --skip peak
-    on_target "$aarch64" boards run --quiet --locked --release -p host -- "../$model" >"$scratch/aarch64.out"
-    same_output aarch64
+    on_target "$aarch64" boards build --locked --release -p host
+    drawing aarch64 aarch64_board
 }
 
 part_boards() {
     has_cross_compiler || return 0
-    host_board >"$scratch/host.out"
-    same_output host
+    drawing host host_board
     learning host host_console
     if has qemu-system-arm qemu-system-arm; then
         board mps2-an386 thumbv7em-none-eabihf
+        board mps2-an500 thumbv7em-none-eabihf
         board mps3-an547 thumbv8m.main-none-eabihf
         board netduinoplus2 thumbv7em-none-eabihf
         learning_board mps2-an386 thumbv7em-none-eabihf 262144
@@ -157,7 +157,7 @@ part_boards() {
         suite thumbv6m-none-eabi mps2-an385
     fi
     if has qemu-system-riscv32 qemu-system-misc; then
-        board riscv32-virt riscv32imafc-unknown-none-elf
+        board riscv32-virt riscv32imafc-unknown-none-elf virt
         suite riscv32imafc-unknown-none-elf virt
         learned riscv32imafc-unknown-none-elf virt
     fi
@@ -177,7 +177,7 @@ suite() {
 part_web() {
     has_cross_compiler || return 0
     has node nodejs || return 0
-    host_board "$scratch/values" >/dev/null
+    host_board "$scratch/values" </dev/null >/dev/null
     local node=(node)
     web_module simd simd128
     # Up to node 20 behind an option, which later ones do not know.
@@ -252,13 +252,33 @@ model=models/mnist-dcgan28/mnist-dcgan28.pgan
 
 # host_board [VALUES]: this computer as a board.
 host_board() {
-    step cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p host -- "$model" "$@"
+    step cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p host --bin host -- "$model" "$@"
 }
 
-# board NAME TARGET: a board that an emulator runs.
+# aarch64_board: the same program for 64-bit ARM Linux.
+aarch64_board() {
+    "$CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER" "$CARGO_TARGET_DIR/$aarch64/release/host" "$model"
+}
+
+# board NAME TARGET [MACHINE]: a board that an emulator runs.
 board() {
-    on_target "$2" "boards/$1" run --locked --release >"$scratch/$1.out"
-    same_output "$1"
+    on_target "$2" "boards/$1" build --locked --release --bin "$1"
+    drawing "$1" emulate "${3:-$1}" "$CARGO_TARGET_DIR/$2/release/$1" "$scratch"
+}
+
+# drawing NAME COMMAND...: a console draws, the same on every board with the same model; times and memory apart.
+drawing() {
+    local name=$1 expected=boards/$1/expected.out
+    shift
+    [[ -e $expected ]] || expected=boards/mps2-an386/expected.out
+    drawing_session | talk "$scratch/$name" "$@"
+    grep -v '^\(time\|memory\): ' "$scratch/$name.out" | diff "$expected" - || die "$name draws something else"
+    echo "$name: as expected; $(grep -m 1 '^time: ' "$scratch/$name.out"); $(grep '^memory: ' "$scratch/$name.out")"
+}
+
+# What is said to a console that draws.
+drawing_session() {
+    printf '%s\n' info 'seed 3' exact 'walk 3 4 3' 'walk 1 2' 'label 1' 'learn 1' nonsense fast 'bench 2' exit
 }
 
 # learning_board NAME TARGET BYTES: a board that learns in so much RAM.
@@ -266,7 +286,7 @@ learning_board() {
     on_target "$2" "boards/$1" build --locked --release --bin "$1-learn"
     learning "$1" emulate "$1" "$CARGO_TARGET_DIR/$2/release/$1-learn"
     local bytes
-    bytes=$(sed -n 's/^memory: \([0-9]*\) bytes.*/\1/p' "$scratch/$1-learning/out")
+    bytes=$(sed -n 's/^memory: \([0-9]*\) bytes.*/\1/p' "$scratch/$1-learning.out")
     ((0 < bytes && bytes <= $3)) || die "$1 needs ${bytes:-unknown} bytes of RAM, more than $3"
 }
 
@@ -276,14 +296,14 @@ learning() {
     shift
     mkdir "$folder"
     head -c $((3 * 784)) boards/common/examples/bold-digits.raw >"$folder/examples.raw"
-    first_session | talk "$folder" "$@"
-    second_session | talk "$folder" "$@"
-    grep -v '^memory: ' "$folder/out" | diff boards/mps2-an386/expected-learning.out - || die "$name learns something else"
-    echo "$name: learns as expected; $(grep '^memory: ' "$folder/out")"
+    first_session | talk "$folder" "$@" "$folder"
+    second_session | talk "$folder" "$@" "$folder"
+    grep -v '^memory: ' "$folder.out" | diff boards/mps2-an386/expected-learning.out - || die "$name learns something else"
+    echo "$name: learns as expected; $(grep '^memory: ' "$folder.out")"
 }
 
 # What is said to a console.
-first_session() { printf '%s\n' exact 'plan small' 'draw 3' 'learn 32' loss save 'draw 3' 'learn 1' revert memory exit; }
+first_session() { printf '%s\n' exact 'plan small' 'seed 3' 'learn 32' loss save 'seed 3' 'learn 1' revert memory exit; }
 
 # The same after the power was off: two examples, the second of which arrives only once noise is over.
 second_session() {
@@ -291,35 +311,36 @@ second_session() {
     head -c $((2 * len)) boards/common/examples/bold-digits.raw >"$scratch/examples"
     cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p host --bin frames \
         "$scratch/examples" "$len" >"$scratch/frames"
-    printf '%s\n' exact 'draw 3' examples 'example file' examples 'example 2'
+    printf '%s\n' exact 'seed 3' examples 'example file' examples 'example 2'
     head -c 1000 "$scratch/frames"
     printf 'noise\0'
     cat "$scratch/frames"
-    printf '%s\n' examples revert 'draw 3' factory exit
+    printf '%s\n' examples revert 'seed 3' factory exit
 }
 
-# talk FOLDER COMMAND...: runs a console in a folder, adds what it says to FOLDER/out, and tells it what comes on standard
-# input, once it speaks: a serial line that is not switched on yet would lose it.
+# talk NAME COMMAND...: runs a console, adds what it says to NAME.out, and tells it what comes on standard input, once it
+# speaks: a serial line that is not switched on yet would lose it.
 talk() {
-    local folder=$1 console
+    local out=$1.out said=$1.said console
     shift
     rm -f "$scratch/line"
     mkfifo "$scratch/line"
-    "$@" "$folder" <"$scratch/line" >"$folder/said" &
+    "$@" <"$scratch/line" >"$said" &
     console=$!
     exec 3>"$scratch/line"
-    until grep -q '^drawing' "$folder/said" || ! kill -0 "$console" 2>/dev/null; do sleep 0.1; done
+    until grep -q '^drawing' "$said" || ! kill -0 "$console" 2>/dev/null; do sleep 0.1; done
     cat >&3
     exec 3>&-
-    wait "$console" || die "the console failed: $(tail -n 3 "$folder/said")"
-    cat "$folder/said" >>"$folder/out"
+    wait "$console" || die "the console failed: $(tail -n 3 "$said")"
+    cat "$said" >>"$out"
 }
 
 # emulate MACHINE ELF FOLDER: a board with its serial line on standard input and output, and its flash in a folder.
 emulate() {
+    local options=(-M "$1" -nographic -monitor none -serial stdio -icount shift=0 -kernel "$2")
     cd "$3"
-    exec timeout 120 qemu-system-arm -M "$1" -nographic -monitor none -serial stdio -icount shift=0 \
-        -semihosting-config enable=on,target=native -kernel "$2"
+    if [[ $1 == virt ]]; then exec timeout 120 qemu-system-riscv32 -bios none "${options[@]}"; fi
+    exec timeout 120 qemu-system-arm -semihosting-config enable=on,target=native "${options[@]}"
 }
 
 # learned TARGET MACHINE: the bits of `learn 32` on a machine without a console.
@@ -335,12 +356,6 @@ learned() {
 host_console() {
     exec cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p host --bin console -- \
         "${model%.pgan}-tail.pgan" "$1/learned.flash" boards/common/examples/bold-digits.raw small
-}
-
-# same_output BOARD: what the board printed is what every board prints, times apart.
-same_output() {
-    grep -v '^time: ' "$scratch/$1.out" | diff boards/mps2-an386/expected.out - || die "$1 draws something else"
-    echo "$1: as expected; $(grep '^time: ' "$scratch/$1.out")"
 }
 
 # on_target TARGET FOLDER COMMAND ARGS...: cargo for another target, with the standard library that the toolchain has,

@@ -16,7 +16,7 @@ mod run;
 mod terminal;
 mod text;
 
-pub use console::{Device, End, Usage};
+pub use console::{Device, End, Learning, Usage};
 pub use plan::{Plan, RECEIVED};
 pub use run::{Report, RunError, SEEDS, run};
 pub use text::TextDisplay;
