@@ -3,5 +3,5 @@
 use core::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    boards_build::place("link.x")
+    boards_build::place_with("link.x", "../../models/mnist-micro/mnist-micro.pgan")
 }

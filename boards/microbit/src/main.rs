@@ -22,7 +22,7 @@ fn main() -> ! {
     let arena = singleton!(: [f32; ARENA_LEN] = [0.0; ARENA_LEN]);
     let (uart, timer) = (uart::Uart::start(), timer::Timer::start());
     // An entry runs once, so that the arena is there.
-    draw(uart, MODEL, arena.map_or(&mut [], |arena| arena), timer)
+    draw::<NESTS>(uart, MODEL, arena.map_or(&mut [], |arena| arena), timer)
 }
 
 #[panic_handler]

@@ -20,7 +20,7 @@ fn main() -> ! {
     // SAFETY: that is UART0 on this board (ARM DAI0386, table 4-1), and nothing else in this firmware uses it.
     let uart = unsafe { Uart::start(0x4000_4000, 25_000_000) };
     // An entry runs once, so that the arena is there.
-    draw(uart, MODEL, arena.map_or(&mut [], |arena| arena), SysTick::start(25))
+    draw::<NESTS>(uart, MODEL, arena.map_or(&mut [], |arena| arena), SysTick::start(25))
 }
 
 #[panic_handler]

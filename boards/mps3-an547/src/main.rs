@@ -21,7 +21,7 @@ fn main() -> ! {
     // firmware uses it.
     let uart = unsafe { Uart::start(0x5930_3000, 25_000_000) };
     // An entry runs once, so that the arena is there.
-    draw(uart, MODEL, arena.map_or(&mut [], |arena| arena), SysTick::start(32))
+    draw::<NESTS>(uart, MODEL, arena.map_or(&mut [], |arena| arena), SysTick::start(32))
 }
 
 #[panic_handler]

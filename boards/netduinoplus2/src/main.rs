@@ -21,7 +21,7 @@ fn main() -> ! {
     let arena = singleton!(: [f32; ARENA_LEN] = [0.0; ARENA_LEN]);
     let uart = uart::Usart::start();
     // An entry runs once, so that the arena is there.
-    draw(uart, MODEL, arena.map_or(&mut [], |arena| arena), SysTick::start(168))
+    draw::<NESTS>(uart, MODEL, arena.map_or(&mut [], |arena| arena), SysTick::start(168))
 }
 
 #[panic_handler]

@@ -6,9 +6,16 @@ use pocketgan_runtime::dispatch;
 
 use crate::stack;
 
-/// Draws over `port`.
-pub fn draw(port: impl Read + Write, model: &[u8], arena: &mut [f32], clock: impl Clock) -> ! {
-    // Dense layers and convolutions are all that the digits need, and a third of the code.
-    let (fast, exact) = (dispatch::best().without_nests(), dispatch::exact().without_nests());
+/// Draws over `port`, with loop nests only where the model has some: they are most of the code.
+pub fn draw<const NESTS: bool>(
+    port: impl Read + Write,
+    model: &[u8],
+    arena: &mut [f32],
+    clock: impl Clock,
+) -> ! {
+    let (mut fast, mut exact) = (dispatch::best(), dispatch::exact());
+    if !NESTS {
+        (fast, exact) = (fast.without_nests(), exact.without_nests());
+    }
     crate::finish(Device { model, port, clock, arena, fast, exact, usage: stack::usage }.draw())
 }
