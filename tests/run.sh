@@ -63,7 +63,8 @@ part_host() {
     step cargo clippy --locked --workspace --all-targets -- -D warnings
     # One at a time, so that the host's `std` does not reach the firmware.
     local package
-    for package in boards-arm boards-build boards-common host kernel-suite mps2-an386 mps3-an547 netduinoplus2 web; do
+    for package in boards-arm boards-build boards-common host kernel-suite microbit mps2-an386 mps2-an500 mps3-an547 \
+        netduinoplus2 web; do
         step cargo clippy --locked --manifest-path boards/Cargo.toml -p "$package" -- -D warnings
     done
     RUSTDOCFLAGS=-Dwarnings step cargo doc --locked --workspace --no-deps
@@ -74,7 +75,7 @@ part_host() {
     step cargo test --locked -p pocketgan-finetune --features std
     onnx_cases
     step cargo test --locked --release -p pocketgan-trainer -p pocketgan-tests
-    step cargo test --locked --manifest-path boards/Cargo.toml -p boards-common
+    step cargo test --locked --manifest-path boards/Cargo.toml -p boards-common -p boards-build -p host
     demo
 }
 
@@ -149,18 +150,24 @@ part_boards() {
         board mps2-an500 thumbv7em-none-eabihf
         board mps3-an547 thumbv8m.main-none-eabihf
         board netduinoplus2 thumbv7em-none-eabihf
-        learning_board mps2-an386 thumbv7em-none-eabihf 262144
-        learning_board mps3-an547 thumbv8m.main-none-eabihf 262144
-        learning_board netduinoplus2 thumbv7em-none-eabihf 131072
+        board microbit thumbv6m-none-eabi models/mnist-micro/mnist-micro.pgan
+        learning_board mps2-an386 thumbv7em-none-eabihf
+        learning_board mps3-an547 thumbv8m.main-none-eabihf
+        learning_board netduinoplus2 thumbv7em-none-eabihf
         suite thumbv7em-none-eabihf mps2-an386 mps2-an500
         suite thumbv8m.main-none-eabihf mps3-an547
         suite thumbv6m-none-eabi mps2-an385
     fi
     if has qemu-system-riscv32 qemu-system-misc; then
-        board riscv32-virt riscv32imafc-unknown-none-elf virt
+        board riscv32-virt riscv32imafc-unknown-none-elf
         suite riscv32imafc-unknown-none-elf virt
         learned riscv32imafc-unknown-none-elf virt
     fi
+    grep '^|' tests/budgets.md | head -n 2 | cat - "$scratch/weights"
+    head -c 300000 /dev/zero >"$scratch/large.pgan"
+    refused microbit thumbv6m-none-eabi "$scratch/large.pgan" 'has 300000 bytes, and FLASH of memory.x 262144'
+    refused microbit thumbv6m-none-eabi "$PWD/$model" 'has 75264 bytes, and RAM of memory.x 7168'
+    panics thumbv7em-none-eabihf mps2-an386
 }
 
 # suite TARGET MACHINES...: the kernels' suite in firmware.
@@ -260,10 +267,50 @@ aarch64_board() {
     "$CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER" "$CARGO_TARGET_DIR/$aarch64/release/host" "$model"
 }
 
-# board NAME TARGET [MACHINE]: a board that an emulator runs.
+# board NAME TARGET [MODEL]: a board that an emulator runs.
 board() {
+    local elf=$CARGO_TARGET_DIR/$2/release/$1
     on_target "$2" "boards/$1" build --locked --release --bin "$1"
-    drawing "$1" emulate "${3:-$1}" "$CARGO_TARGET_DIR/$2/release/$1" "$scratch"
+    drawing "$1" emulate "$1" "$elf" "$scratch"
+    weigh "$1" "$elf" "${3:-$model}"
+}
+
+# learning_board NAME TARGET: a board that learns.
+learning_board() {
+    local elf=$CARGO_TARGET_DIR/$2/release/$1-learn
+    on_target "$2" "boards/$1" build --locked --release --bin "$1-learn"
+    learning "$1" emulate "$1" "$elf"
+    weigh "$1-learn" "$elf" "${model%.pgan}-tail.pgan"
+}
+
+# weigh NAME ELF MODEL: adds what a firmware takes to a table, if that is within its budget.
+weigh() {
+    host_tool weigh tests/budgets.md "$1" "$2" "$3" "$scratch/$1.out" >>"$scratch/weights" || die "$1 takes too much"
+}
+
+# refused BOARD TARGET MODEL REASON: building for a board says why a model does not fit.
+refused() {
+    local said
+    if said=$(POCKETGAN_MODEL=$3 on_target "$2" "boards/$1" build --locked --release --bin "$1" 2>&1); then
+        die "$1 has no room for $3, and was built"
+    fi
+    [[ $said == *"$4"* ]] || die "$1 does not say that $3 $4: $said"
+}
+
+# panics TARGET BOARD: the least firmware panics nowhere but where it is known why it does not; and nothing is known of a
+# firmware without a list.
+panics() {
+    local elf=$CARGO_TARGET_DIR/$1/release/least
+    on_target "$1" "boards/$2" build --locked --release --bin least
+    host_tool panics "$elf" tests/panics.txt || die "the least firmware may panic"
+    if host_tool panics "$elf" /dev/null >/dev/null 2>&1; then die "the list of panics has no effect"; fi
+}
+
+# host_tool NAME ARGS...
+host_tool() {
+    local name=$1
+    shift
+    cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p host --bin "$name" -- "$@"
 }
 
 # drawing NAME COMMAND...: a console draws, the same on every board with the same model; times and memory apart.
@@ -281,18 +328,9 @@ drawing_session() {
     printf '%s\n' info 'seed 3' exact 'walk 3 4 3' 'walk 1 2' 'label 1' 'learn 1' nonsense fast 'bench 2' exit
 }
 
-# learning_board NAME TARGET BYTES: a board that learns in so much RAM.
-learning_board() {
-    on_target "$2" "boards/$1" build --locked --release --bin "$1-learn"
-    learning "$1" emulate "$1" "$CARGO_TARGET_DIR/$2/release/$1-learn"
-    local bytes
-    bytes=$(sed -n 's/^memory: \([0-9]*\) bytes.*/\1/p' "$scratch/$1-learning.out")
-    ((0 < bytes && bytes <= $3)) || die "$1 needs ${bytes:-unknown} bytes of RAM, more than $3"
-}
-
 # learning NAME COMMAND...: a console learns, is switched off, and draws what it has learned: the same bits on every board.
 learning() {
-    local name=$1 folder=$scratch/$1-learning
+    local name=$1 folder=$scratch/$1-learn
     shift
     mkdir "$folder"
     head -c $((3 * 784)) boards/common/examples/bold-digits.raw >"$folder/examples.raw"
@@ -309,8 +347,7 @@ first_session() { printf '%s\n' exact 'plan small' 'seed 3' 'learn 32' loss save
 second_session() {
     local len=784
     head -c $((2 * len)) boards/common/examples/bold-digits.raw >"$scratch/examples"
-    cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p host --bin frames \
-        "$scratch/examples" "$len" >"$scratch/frames"
+    host_tool frames "$scratch/examples" "$len" >"$scratch/frames"
     printf '%s\n' exact 'seed 3' examples 'example file' examples 'example 2'
     head -c 1000 "$scratch/frames"
     printf 'noise\0'
@@ -335,12 +372,14 @@ talk() {
     cat "$said" >>"$out"
 }
 
-# emulate MACHINE ELF FOLDER: a board with its serial line on standard input and output, and its flash in a folder.
+# emulate BOARD ELF FOLDER: a board with its serial line on standard input and output, and its flash in a folder.
 emulate() {
-    local options=(-M "$1" -nographic -monitor none -serial stdio -icount shift=0 -kernel "$2")
+    local options=(-nographic -monitor none -serial stdio -icount shift=0 -kernel "$2")
     cd "$3"
-    if [[ $1 == virt ]]; then exec timeout 120 qemu-system-riscv32 -bios none "${options[@]}"; fi
-    exec timeout 120 qemu-system-arm -semihosting-config enable=on,target=native "${options[@]}"
+    case $1 in
+        riscv32-virt) exec timeout 120 qemu-system-riscv32 -M virt -bios none "${options[@]}" ;;
+        *) exec timeout 120 qemu-system-arm -M "$1" -semihosting-config enable=on,target=native "${options[@]}" ;;
+    esac
 }
 
 # learned TARGET MACHINE: the bits of `learn 32` on a machine without a console.

@@ -24,10 +24,10 @@ extern "C" fn main() -> ! {
     let arena = &raw mut ARENA;
     // SAFETY: nothing else names the arena, and this function runs once.
     let arena = unsafe { &mut *arena };
-    let (mut fast, mut exact) = (dispatch::best(), dispatch::exact());
-    if !NESTS {
-        (fast, exact) = (fast.without_nests(), exact.without_nests());
-    }
+    let (fast, exact) = match NESTS {
+        true => (dispatch::best(), dispatch::exact()),
+        false => (dispatch::best().without_nests(), dispatch::exact().without_nests()),
+    };
     let device = Device { model: MODEL, port: Serial, clock: timer::Timer, arena, fast, exact, usage };
     match device.draw() {
         End::Reset => reset(),

@@ -13,9 +13,9 @@ pub fn draw<const NESTS: bool>(
     arena: &mut [f32],
     clock: impl Clock,
 ) -> ! {
-    let (mut fast, mut exact) = (dispatch::best(), dispatch::exact());
-    if !NESTS {
-        (fast, exact) = (fast.without_nests(), exact.without_nests());
-    }
+    let (fast, exact) = match NESTS {
+        true => (dispatch::best(), dispatch::exact()),
+        false => (dispatch::best().without_nests(), dispatch::exact().without_nests()),
+    };
     crate::finish(Device { model, port, clock, arena, fast, exact, usage: stack::usage }.draw())
 }
