@@ -3,13 +3,13 @@
 use std::io::{self, Read};
 use std::{fs, path::Path};
 
-use boards_common::{Clock, Device, End, RunError, SEEDS, TextDisplay, Usage, run};
+use boards_common::{Clock, Device, End, RunError, SEEDS, TextDisplay, Usage, exhibit, run};
 use embedded_io_adapters::std::FromStd;
 use pocketgan_format::{
     AlignedBytes, Axis, Combine, Function, Input, NestStep, Operand, Program, Role, Step, TensorData,
     ValueType,
 };
-use pocketgan_runtime::{Generator, Model, dispatch};
+use pocketgan_runtime::{Generator, Image, Model, dispatch};
 
 fn digits() -> AlignedBytes {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mnist-dcgan28/mnist-dcgan28.pgan");
@@ -230,4 +230,29 @@ fn nothing_that_is_said_ends_a_conversation() {
         }
         assert_eq!(talk(&file, &input).1, End::Exit);
     }
+}
+
+#[test]
+fn an_exhibition_goes_on_after_the_run_until_the_display_fails() {
+    /// Fails at the third picture.
+    struct Display(Vec<u32>);
+    impl boards_common::Display for Display {
+        type Error = &'static str;
+
+        fn show(&mut self, image: &Image<'_>) -> Result<(), &'static str> {
+            self.0.push(image.crc32());
+            if self.0.len() == 3 { Err("it broke") } else { Ok(()) }
+        }
+    }
+    let file = digits();
+    let model = Model::load(&file).expect("the model is intact");
+    let mut arena = vec![0.0; model.arena_len()];
+    let (mut display, mut pauses) = (Display(Vec::new()), 0);
+    let error = exhibit(&*file, &mut display, &mut arena, dispatch::exact(), || pauses += 1);
+    assert!(matches!(error, RunError::Display("it broke")));
+    assert_eq!(pauses, 2);
+    let mut generator = Generator::exact(&model, &mut arena).expect("the arena is as long");
+    assert_eq!(display.0, [16, 17, 18].map(|seed| generator.conformance(seed).crc32));
+    let error = exhibit(&*file, &mut display, &mut arena[1..], dispatch::exact(), || ());
+    assert!(matches!(error, RunError::Start(_)));
 }
