@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The one test command: tests/run.sh [host|cross|boards|web|fuzz|all]
+# The one test command: tests/run.sh [host|cross|boards|kits|web|fuzz|all]
 #
 #   host    format, lints, documentation, tests, and the main job as a user runs it
 #   cross   what firmware and pages depend on, checked for every target and linked for two; kernels on 64-bit ARM
-#   boards  firmware in QEMU
+#   boards  firmware in QEMU, and what it takes
+#   kits    firmware for boards that nothing emulates: compiled and linked
 #   web     the WebAssembly modules in node, and the kernels' tests in WebAssembly
 #   fuzz    hostile models, deltas and ONNX files, for FUZZ_SECONDS (60) each
 #
@@ -15,10 +16,10 @@ main() {
     cd "$(dirname "${BASH_SOURCE[0]}")/.."
     local parts=("${1:-all}")
     case ${parts[0]} in
-        all) parts=(host cross boards web fuzz) ;;
-        host | cross | boards | web | fuzz) ;;
+        all) parts=(host cross boards kits web fuzz) ;;
+        host | cross | boards | kits | web | fuzz) ;;
         *)
-            sed -n '2,8s/^# \{0,1\}//p' tests/run.sh
+            sed -n '2,9s/^# \{0,1\}//p' tests/run.sh
             exit 2
             ;;
     esac
@@ -31,6 +32,7 @@ main() {
     for part in "${parts[@]}"; do
         local start=$SECONDS skips=${#skipped[@]}
         echo "== $part"
+        rm -f "$scratch/weights"
         "part_$part"
         if ((${#skipped[@]} == skips)); then passed+=("$part"); fi
         echo "== $part: $((SECONDS - start)) s"
@@ -59,6 +61,8 @@ part_host() {
     step cargo fmt --all --check
     step cargo fmt --all --check --manifest-path boards/Cargo.toml
     step cargo fmt --all --check --manifest-path tests/fuzz/Cargo.toml
+    local kit
+    for kit in rp2350 stm32f746 nrf52840 esp32c6; do step cargo fmt --check --manifest-path "boards/$kit/Cargo.toml"; done
 
     step cargo clippy --locked --workspace --all-targets -- -D warnings
     # One at a time, so that the host's `std` does not reach the firmware.
@@ -181,6 +185,22 @@ suite() {
     done
 }
 
+part_kits() {
+    has_cross_compiler || return 0
+    kit rp2350 thumbv8m.main-none-eabihf
+    host_tool uf2 "$CARGO_TARGET_DIR/thumbv8m.main-none-eabihf/release/rp2350" "$scratch/rp2350.uf2"
+    kit stm32f746 thumbv7em-none-eabihf
+    kit nrf52840 thumbv7em-none-eabihf
+    kit esp32c6 riscv32imac-unknown-none-elf
+    grep '^|' tests/budgets.md | head -n 2 | cat - "$scratch/weights"
+}
+
+# kit NAME TARGET: a board that nothing emulates.
+kit() {
+    on_target "$2" "boards/$1" build --locked --release
+    weigh "$1" "$CARGO_TARGET_DIR/$2/release/$1" "$model" /dev/null
+}
+
 part_web() {
     has_cross_compiler || return 0
     has node nodejs || return 0
@@ -272,7 +292,7 @@ board() {
     local elf=$CARGO_TARGET_DIR/$2/release/$1
     on_target "$2" "boards/$1" build --locked --release --bin "$1"
     drawing "$1" emulate "$1" "$elf" "$scratch"
-    weigh "$1" "$elf" "${3:-$model}"
+    weigh "$1" "$elf" "${3:-$model}" "$scratch/$1.out"
 }
 
 # learning_board NAME TARGET: a board that learns.
@@ -280,12 +300,12 @@ learning_board() {
     local elf=$CARGO_TARGET_DIR/$2/release/$1-learn
     on_target "$2" "boards/$1" build --locked --release --bin "$1-learn"
     learning "$1" emulate "$1" "$elf"
-    weigh "$1-learn" "$elf" "${model%.pgan}-tail.pgan"
+    weigh "$1-learn" "$elf" "${model%.pgan}-tail.pgan" "$scratch/$1-learn.out"
 }
 
-# weigh NAME ELF MODEL: adds what a firmware takes to a table, if that is within its budget.
+# weigh NAME ELF MODEL SAID: adds what a firmware takes to a table, if that is within its budget.
 weigh() {
-    host_tool weigh tests/budgets.md "$1" "$2" "$3" "$scratch/$1.out" >>"$scratch/weights" || die "$1 takes too much"
+    host_tool weigh tests/budgets.md "$@" >>"$scratch/weights" || die "$1 takes too much"
 }
 
 # refused BOARD TARGET MODEL REASON: building for a board says why a model does not fit.

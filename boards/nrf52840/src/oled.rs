@@ -1,21 +1,17 @@
 //! An SSD1306 with 128 x 64 pixels that are on or off: greys become patterns.
 
 use boards_common::Display;
+use embassy_nrf::twim::Twim;
 use embedded_graphics_core::draw_target::DrawTarget;
 use embedded_graphics_core::geometry::{Point, Size};
 use embedded_graphics_core::pixelcolor::BinaryColor;
 use embedded_graphics_core::primitives::Rectangle;
-use embassy_nrf::twim::Twim;
 use pocketgan_runtime::Image;
 use ssd1306::mode::{BufferedGraphicsMode, DisplayConfig};
 use ssd1306::prelude::{DisplayRotation, DisplaySize128x64, I2CInterface};
 use ssd1306::{I2CDisplayInterface, Ssd1306};
 
-type Driver<'d> = Ssd1306<
-    I2CInterface<Twim<'d>>,
-    DisplaySize128x64,
-    BufferedGraphicsMode<DisplaySize128x64>,
->;
+type Driver<'d> = Ssd1306<I2CInterface<Twim<'d>>, DisplaySize128x64, BufferedGraphicsMode<DisplaySize128x64>>;
 
 /// The display, and its picture in memory.
 pub(crate) struct Oled<'d>(Driver<'d>);
@@ -41,10 +37,8 @@ impl Display for Oled<'_> {
     fn show(&mut self, image: &Image<'_>) -> Result<(), NoAnswer> {
         let scale = (WIDTH / image.width.max(1)).min(HEIGHT / image.height.max(1)).max(1);
         let (width, height) = (image.width * scale, image.height * scale);
-        let position = Point::new(
-            WIDTH.saturating_sub(width) as i32 / 2,
-            HEIGHT.saturating_sub(height) as i32 / 2,
-        );
+        let position =
+            Point::new(WIDTH.saturating_sub(width) as i32 / 2, HEIGHT.saturating_sub(height) as i32 / 2);
         let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (y, x))).map(|(y, x)| {
             let [r, g, b] = image.pixel(y / scale, x / scale).unwrap_or_default().map(u32::from);
             // Luma of ITU-R BT.601.

@@ -28,7 +28,8 @@ fn main() -> ! {
     let arena = singleton!(: [f32; ARENA_LEN] = [0.0; ARENA_LEN]);
     let buffer = singleton!(: [u8; 512] = [0; 512]);
     // An entry runs once, so that both are there.
-    let (arena, buffer) = (arena.map_or(&mut [][..], |arena| arena), buffer.map_or(&mut [][..], |buffer| buffer));
+    let (arena, buffer) =
+        (arena.map_or(&mut [][..], |arena| arena), buffer.map_or(&mut [][..], |buffer| buffer));
 
     let mut config = Config::default();
     config.frequency = SPI_HZ;

@@ -27,7 +27,10 @@ pub fn place(script: &str) -> Result<(), Box<dyn Error>> {
 /// Those of [`place`].
 pub fn place_with(script: &str, model: &str) -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::copy("memory.x", out.join("memory.x"))?;
+    // Of some chips the HAL has the map.
+    if fs::exists("memory.x")? {
+        fs::copy("memory.x", out.join("memory.x"))?;
+    }
     println!("cargo:rerun-if-changed=memory.x");
     println!("cargo:rustc-link-search={}", out.display());
     println!("cargo:rustc-link-arg=-T{script}");
@@ -66,7 +69,7 @@ fn place_model(
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let path = chosen(variable, default);
     let bytes = fs::read(&path).map_err(|error| format!("{path}: {error}"))?;
-    let map = fs::read_to_string("memory.x").map_err(|error| format!("memory.x: {error}"))?;
+    let map = if fs::exists("memory.x")? { fs::read_to_string("memory.x")? } else { String::new() };
     let in_flash = fits(&map, "FLASH", bytes.len());
     in_flash.map_err(|error| format!("{path} has {error}"))?;
     let described = describe(&AlignedBytes::copy(&bytes));
