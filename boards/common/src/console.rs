@@ -32,12 +32,12 @@ pub struct Device<'a, P, C> {
     /// Those that give the same bits as every other board's, see
     /// [`dispatch::exact`](pocketgan_runtime::dispatch::exact).
     pub exact: Kernels,
-    /// RAM that is in use.
-    pub usage: fn() -> Usage,
+    /// RAM that is in use, if that can be said.
+    pub usage: fn() -> Option<Usage>,
 }
 
 /// RAM in use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// Bytes of statics, the arena among them.
     pub static_bytes: usize,
@@ -71,7 +71,7 @@ struct Console<P, C> {
     clock: C,
     fast: Kernels,
     exact: Kernels,
-    usage: fn() -> Usage,
+    usage: fn() -> Option<Usage>,
     /// The class that is drawn, by a model that knows classes.
     label: u32,
 }
@@ -134,7 +134,9 @@ impl<P: Read + Write, C: Clock> Console<P, C> {
     }
 
     fn memory(&mut self) -> Result<(), Closed> {
-        let Usage { static_bytes, stack_bytes } = (self.usage)();
+        let Some(Usage { static_bytes, stack_bytes }) = (self.usage)() else {
+            return self.say(format_args!("memory: nobody measures it here"));
+        };
         let all = static_bytes + stack_bytes;
         self.say(format_args!(
             "memory: {all} bytes: {static_bytes} of statics, {stack_bytes} of stack at most"

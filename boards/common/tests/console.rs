@@ -6,7 +6,7 @@ use std::path::Path;
 
 use boards_common::flash::FileFlash;
 use boards_common::frame::{Frame, encode, encoded_bytes};
-use boards_common::{Clock, Device, End, Learning, Plan, Usage};
+use boards_common::{Clock, Device, End, Learning, Plan};
 use embedded_io_adapters::std::FromStd;
 use pocketgan_finetune::store::Store;
 use pocketgan_format::{
@@ -87,7 +87,7 @@ impl Board {
             arena: bytemuck::cast_slice_mut(&mut arena),
             fast: dispatch::best(),
             exact: dispatch::exact(),
-            usage: Usage::default,
+            usage: || None,
         }
         .learn(Learning {
             store: self.store(),
@@ -282,7 +282,7 @@ fn a_model_that_cannot_learn_is_refused() {
         arena: &mut [],
         fast: dispatch::best(),
         exact: dispatch::exact(),
-        usage: Usage::default,
+        usage: || None,
     };
     let learning = Learning { store: board.store(), examples: &[], file: &mut |_| None, plan: Plan::Full };
     assert_eq!(device.learn(learning), End::Failed);

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::{fs, path::Path};
 
-use boards_common::{Clock, Device, End, RunError, SEEDS, TextDisplay, Usage, exhibit, run};
+use boards_common::{Clock, Device, End, RunError, SEEDS, TextDisplay, exhibit, run};
 use embedded_io_adapters::std::FromStd;
 use pocketgan_format::{
     AlignedBytes, Axis, Combine, Function, Input, NestStep, Operand, Program, Role, Step, TensorData,
@@ -59,7 +59,7 @@ impl Clock for Ticks {
 }
 
 /// What a run prints, with so many values of arena more than the model needs, or fewer.
-fn report(file: &AlignedBytes, more: isize) -> Result<String, RunError<std::fmt::Error>> {
+fn report(file: &AlignedBytes, more: isize) -> Result<String, RunError<core::fmt::Error>> {
     let model = Model::load(file).expect("the model is intact");
     let len = model.arena_len().saturating_add_signed(more);
     let mut out = String::new();
@@ -94,7 +94,7 @@ fn talk(file: &AlignedBytes, input: &[u8]) -> (String, End) {
         arena: &mut vec![0.0; arena_len],
         fast: dispatch::best(),
         exact: dispatch::exact(),
-        usage: Usage::default,
+        usage: || None,
     }
     .draw();
     (String::from_utf8(output).expect("it speaks text"), end)

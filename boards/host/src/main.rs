@@ -7,7 +7,7 @@
 use std::{env, fs, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
-use boards_common::{Device, End, Usage};
+use boards_common::{Device, End};
 use embedded_io_adapters::std::FromStd;
 use host::{Standard, Started};
 use pocketgan_format::AlignedBytes;
@@ -33,7 +33,7 @@ fn main() -> Result<ExitCode> {
         arena: &mut arena,
         fast: dispatch::best(),
         exact: dispatch::exact(),
-        usage: Usage::default,
+        usage: || None,
     };
     Ok(match device.draw() {
         End::Failed => ExitCode::FAILURE,

@@ -45,17 +45,17 @@ unsafe extern "C" {
 }
 
 /// RAM in use, and the most that the stack had.
-pub(crate) fn usage() -> Usage {
+pub(crate) fn usage() -> Option<Usage> {
     let (bottom, top) = ((&raw const stack_bottom).addr(), (&raw const stack_top).addr());
     let is_painted = |word: &usize| {
         // SAFETY: it lies in RAM, where there is nothing but the stack.
         unsafe { (*word as *const u32).read_volatile() == PAINTED }
     };
     let painted = (bottom..top).step_by(size_of::<u32>()).take_while(is_painted).count();
-    Usage {
+    Some(Usage {
         static_bytes: (&raw const bss_end).addr() - (&raw const data_start).addr(),
         stack_bytes: top - bottom - painted * size_of::<u32>(),
-    }
+    })
 }
 
 /// The serial port.

@@ -12,7 +12,7 @@ use std::{env, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
 use boards_common::flash::FileFlash;
-use boards_common::{Device, End, Learning, Plan, Usage};
+use boards_common::{Device, End, Learning, Plan};
 use embedded_io_adapters::std::FromStd;
 use host::{Standard, Started};
 use pocketgan_finetune::store::Store;
@@ -51,7 +51,7 @@ fn main() -> Result<ExitCode> {
         arena: bytemuck::cast_slice_mut(&mut arena),
         fast: dispatch::best(),
         exact: dispatch::exact(),
-        usage: Usage::default,
+        usage: || None,
     };
     let store = Store::new(flash, 0..(2 * SECTORS * SECTOR_BYTES) as u32);
     let learning = Learning { store, examples: &examples, file: &mut from_file, plan };
