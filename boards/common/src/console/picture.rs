@@ -106,7 +106,7 @@ impl<P: Read + Write, C: Clock> Console<P, C> {
     fn info(&mut self, model: &Model<'_>) -> Result<(), Closed> {
         let file = model.file();
         let ([height, width, channels], [low, high]) = (model.output_shape(), model.range());
-        self.say(format_args!("picture: {height} x {width} x {channels}, from {low} to {high}"))?;
+        self.say(format_args!("picture: {height} x {width} x {channels}, from {low:.1} to {high:.1}"))?;
         for input in model.inputs() {
             let [height, width, channels] = input.shape;
             self.say(format_args!("input: {:?}, {height} x {width} x {channels}", input.role))?;
