@@ -220,7 +220,8 @@ mod tests {
         let angle = (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()).acos();
         let rtol = f64::from(f32::EPSILON) * (N as f64 + 8.0) / angle.sin();
         for at in [0.1, 0.5, 0.8] {
-            let shares = [1.0 - f64::from(at), f64::from(at)].map(|share| (share * angle).sin() / angle.sin());
+            let shares =
+                [1.0 - f64::from(at), f64::from(at)].map(|share| (share * angle).sin() / angle.sin());
             for (i, got) in vector(Latent::between(3, 8, at)).into_iter().enumerate() {
                 let parts = [shares[0] * f64::from(a[i]), shares[1] * f64::from(b[i])];
                 let atol = rtol * (parts[0].abs() + parts[1].abs());
