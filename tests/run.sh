@@ -170,7 +170,7 @@ part_boards() {
     grep '^|' tests/budgets.md | head -n 2 | cat - "$scratch/weights"
     head -c 300000 /dev/zero >"$scratch/large.pgan"
     refused microbit thumbv6m-none-eabi "$scratch/large.pgan" 'has 300000 bytes, and FLASH of memory.x 262144'
-    refused microbit thumbv6m-none-eabi "$PWD/$model" 'has 75264 bytes, and RAM of memory.x 7168'
+    refused microbit thumbv6m-none-eabi "$PWD/$model" 'has 75264 bytes, and RAM of memory.x 9728'
     panics thumbv7em-none-eabihf mps2-an386
 }
 
