@@ -2,33 +2,30 @@
 
 use pocketgan_runtime::{Generator, Kernels, Latent, Model};
 
-use crate::run::set_inputs;
-use crate::{Display, RunError, SEEDS, Storage};
+use crate::run::{draws_from_seeds, set_inputs};
+use crate::{Display, RunError, Storage};
 
-/// Shows the picture of one seed after the other, from the first that [`run`](crate::run) does not show, and `pause`s after
-/// each. Ends only by an error.
+/// Shows the picture of one seed after the other, and `pause`s after each.
+///
+/// # Errors
+/// The first error of the model, the arena or the display.
 pub fn exhibit<D: Display>(
     storage: &(impl Storage + ?Sized),
     display: &mut D,
     arena: &mut [f32],
     kernels: Kernels,
+    seeds: impl IntoIterator<Item = u64>,
     mut pause: impl FnMut(),
-) -> RunError<D::Error> {
-    let model = match Model::load(storage.model()) {
-        Ok(model) => model,
-        Err(error) => return RunError::Load(error),
-    };
-    let mut generator = match Generator::with_kernels(&model, arena, kernels) {
-        Ok(generator) => generator,
-        Err(error) => return RunError::Start(error),
-    };
-    let mut seed = SEEDS.end;
-    loop {
-        set_inputs(&mut generator, Latent::from_seed(seed), 0);
-        if let Err(error) = display.show(&generator.run()) {
-            return RunError::Display(error);
-        }
-        pause();
-        seed = seed.wrapping_add(1);
+) -> Result<(), RunError<D::Error>> {
+    let model = Model::load(storage.model()).map_err(RunError::Load)?;
+    if !draws_from_seeds(&model) {
+        return Err(RunError::Inputs);
     }
+    let mut generator = Generator::with_kernels(&model, arena, kernels).map_err(RunError::Start)?;
+    seeds.into_iter().try_for_each(|seed| {
+        set_inputs(&mut generator, Latent::from_seed(seed), 0);
+        display.show(&generator.run()).map_err(RunError::Display)?;
+        pause();
+        Ok(())
+    })
 }

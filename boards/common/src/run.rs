@@ -57,7 +57,7 @@ pub fn run<D: Display>(
     exact: Kernels,
 ) -> Result<Report, RunError<D::Error>> {
     let model = Model::load(storage.model()).map_err(RunError::Load)?;
-    if !model.inputs().all(|input| matches!(input.role, Role::Latent | Role::Label)) {
+    if !draws_from_seeds(&model) {
         return Err(RunError::Inputs);
     }
     arena.fill(UNUSED);
@@ -83,6 +83,11 @@ pub fn run<D: Display>(
     }
     let flash_bytes = storage.model().len();
     Ok(Report { flash_bytes, arena_bytes: used_bytes, pictures, generate_us, exact: verdict })
+}
+
+/// Whether latent vectors and labels are all that the model wants.
+pub(crate) fn draws_from_seeds(model: &Model<'_>) -> bool {
+    model.inputs().all(|input| matches!(input.role, Role::Latent | Role::Label))
 }
 
 /// Sets what a picture is drawn of.

@@ -233,7 +233,7 @@ fn nothing_that_is_said_ends_a_conversation() {
 }
 
 #[test]
-fn an_exhibition_goes_on_after_the_run_until_the_display_fails() {
+fn an_exhibition_goes_on_until_the_display_fails() {
     /// Fails at the third picture.
     struct Display(Vec<u32>);
     impl boards_common::Display for Display {
@@ -248,11 +248,25 @@ fn an_exhibition_goes_on_after_the_run_until_the_display_fails() {
     let model = Model::load(&file).expect("the model is intact");
     let mut arena = vec![0.0; model.arena_len()];
     let (mut display, mut pauses) = (Display(Vec::new()), 0);
-    let error = exhibit(&*file, &mut display, &mut arena, dispatch::exact(), || pauses += 1);
-    assert!(matches!(error, RunError::Display("it broke")));
+    let result = exhibit(&*file, &mut display, &mut arena, dispatch::exact(), 16.., || pauses += 1);
+    assert!(matches!(result, Err(RunError::Display("it broke"))));
     assert_eq!(pauses, 2);
     let mut generator = Generator::exact(&model, &mut arena).expect("the arena is as long");
     assert_eq!(display.0, [16, 17, 18].map(|seed| generator.conformance(seed).crc32));
-    let error = exhibit(&*file, &mut display, &mut arena[1..], dispatch::exact(), || ());
-    assert!(matches!(error, RunError::Start(_)));
+    assert!(exhibit(&*file, &mut display, &mut arena, dispatch::exact(), [3], || ()).is_ok());
+    assert_eq!(display.0.len(), 4);
+    let result = exhibit(&*file, &mut display, &mut arena[1..], dispatch::exact(), 0..1, || ());
+    assert!(matches!(result, Err(RunError::Start(_))));
+}
+
+#[test]
+fn what_wants_a_picture_is_refused() {
+    let mut program = classes();
+    program.inputs[0].role = Role::Image;
+    let file = program.to_bytes().expect("the program keeps the rules");
+    assert!(matches!(report(&file, 0), Err(RunError::Inputs)));
+    let mut display = TextDisplay::new(String::new());
+    let result = exhibit(&*file, &mut display, &mut [0.0; 9], dispatch::exact(), [0], || ());
+    assert!(matches!(result, Err(RunError::Inputs)));
+    assert_eq!(talk(&file, b"seed 1\n").1, End::Failed);
 }

@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use boards_common::{Clock, Panel, exhibit, run};
+use boards_common::{Clock, Panel, SEEDS, exhibit, run};
 use embedded_hal_bus::spi::ExclusiveDevice;
 use esp_hal::delay::Delay;
 use esp_hal::gpio::{Level, Output, OutputConfig};
@@ -54,7 +54,7 @@ fn main() -> ! {
     };
     // What is drawn is all that this board says.
     let _ = run(MODEL, &mut Uptime, &mut display, arena, fast, exact);
-    let _ = exhibit(MODEL, &mut display, arena, fast, || Delay::new().delay_millis(PAUSE_MS));
+    let _ = exhibit(MODEL, &mut display, arena, fast, SEEDS.end.., || Delay::new().delay_millis(PAUSE_MS));
     stop()
 }
 

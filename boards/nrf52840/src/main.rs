@@ -5,7 +5,7 @@
 
 mod oled;
 
-use boards_common::{Clock, exhibit, run};
+use boards_common::{Clock, SEEDS, exhibit, run};
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use embassy_nrf::gpio::{Level, Output, OutputDrive};
@@ -49,7 +49,7 @@ fn main() -> ! {
     if report.is_ok_and(|report| report.exact.holds()) {
         light.set_low();
     }
-    let _ = exhibit(MODEL, &mut display, arena, fast, || block_for(PAUSE));
+    let _ = exhibit(MODEL, &mut display, arena, fast, SEEDS.end.., || block_for(PAUSE));
     stop()
 }
 

@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use boards_common::{Clock, Panel, exhibit, run};
+use boards_common::{Clock, Panel, SEEDS, exhibit, run};
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use embassy_rp::gpio::{Level, Output};
@@ -51,7 +51,7 @@ fn main() -> ! {
     // The light says that this board computes what every other does.
     let report = run(MODEL, &mut Uptime, &mut display, arena, fast, exact);
     light.set_level(report.is_ok_and(|report| report.exact.holds()).into());
-    let _ = exhibit(MODEL, &mut display, arena, fast, || block_for(PAUSE));
+    let _ = exhibit(MODEL, &mut display, arena, fast, SEEDS.end.., || block_for(PAUSE));
     stop()
 }
 

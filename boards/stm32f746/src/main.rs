@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use boards_common::{Clock, Panel, exhibit, run};
+use boards_common::{Clock, Panel, SEEDS, exhibit, run};
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use embassy_stm32::gpio::{Level, Output, Speed};
@@ -52,7 +52,7 @@ fn main() -> ! {
     };
     // What is drawn is all that this board says: its light shares a pin with the display.
     let _ = run(MODEL, &mut Uptime, &mut display, arena, fast, exact);
-    let _ = exhibit(MODEL, &mut display, arena, fast, || block_for(PAUSE));
+    let _ = exhibit(MODEL, &mut display, arena, fast, SEEDS.end.., || block_for(PAUSE));
     stop()
 }
 
