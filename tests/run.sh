@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The one test command: tests/run.sh [host|cross|boards|web|fuzz|all]
+# The one test command: tests/run.sh [host|cross|boards|kits|web|fuzz|all]
 #
 #   host    format, lints, documentation, tests, and the main job as a user runs it
 #   cross   what firmware and pages depend on, checked for every target and linked for two; kernels on 64-bit ARM
-#   boards  firmware in QEMU
+#   boards  firmware in QEMU, and what it takes
+#   kits    firmware for boards that nothing emulates: compiled and linked
 #   web     the WebAssembly modules in node, the kernels' tests in WebAssembly, and the demo page in Chromium
 #   fuzz    hostile models, deltas and ONNX files, for FUZZ_SECONDS (60) each
 #
@@ -15,10 +16,10 @@ main() {
     cd "$(dirname "${BASH_SOURCE[0]}")/.."
     local parts=("${1:-all}")
     case ${parts[0]} in
-        all) parts=(host cross boards web fuzz) ;;
-        host | cross | boards | web | fuzz) ;;
+        all) parts=(host cross boards kits web fuzz) ;;
+        host | cross | boards | kits | web | fuzz) ;;
         *)
-            sed -n '2,8s/^# \{0,1\}//p' tests/run.sh
+            sed -n '2,9s/^# \{0,1\}//p' tests/run.sh
             exit 2
             ;;
     esac
@@ -31,6 +32,7 @@ main() {
     for part in "${parts[@]}"; do
         local start=$SECONDS skips=${#skipped[@]}
         echo "== $part"
+        rm -f "$scratch/weights"
         "part_$part"
         if ((${#skipped[@]} == skips)); then passed+=("$part"); fi
         echo "== $part: $((SECONDS - start)) s"
@@ -59,11 +61,14 @@ part_host() {
     step cargo fmt --all --check
     step cargo fmt --all --check --manifest-path boards/Cargo.toml
     step cargo fmt --all --check --manifest-path tests/fuzz/Cargo.toml
+    local kit
+    for kit in rp2350 stm32f746 nrf52840 esp32c6; do step cargo fmt --check --manifest-path "boards/$kit/Cargo.toml"; done
 
     step cargo clippy --locked --workspace --all-targets --features pocketgan-runtime/graphics -- -D warnings
     # One at a time, so that the host's `std` does not reach the firmware.
     local package
-    for package in boards-arm boards-build boards-common boards-screen host kernel-suite linux-fb mps2-an386 mps3-an547 \
+    for package in boards-arm boards-build boards-common boards-screen host kernel-suite linux-fb microbit mps2-an386 \
+        mps2-an500 mps3-an547 \
         netduinoplus2 web; do
         step cargo clippy --locked --manifest-path boards/Cargo.toml -p "$package" -- -D warnings
     done
@@ -76,7 +81,8 @@ part_host() {
     step cargo test --locked -p pocketgan-finetune --features std
     onnx_cases
     step cargo test --locked --release -p pocketgan-trainer -p pocketgan-tests
-    step cargo test --locked --manifest-path boards/Cargo.toml -p boards-common -p boards-screen -p linux-fb
+    step cargo test --locked --manifest-path boards/Cargo.toml -p boards-common -p boards-build -p boards-screen -p host \
+        -p linux-fb --all-features
     demo
 }
 
@@ -138,30 +144,30 @@ part_cross() {
     # Without the sweeps of elementwise functions, which are the same code everywhere and take minutes in an emulator, and
     # without the measure of speed, which has none there.
     on_target "$aarch64" . test --locked -p pocketgan-kernels --lib -- --skip within --skip peak
-    on_target "$aarch64" boards run --quiet --locked --release -p host -- "../$model" >"$scratch/aarch64.out"
-    same_output aarch64
-    on_target "$aarch64" boards run --quiet --locked --release -p linux-fb --bin linux-fb -- \
-        --model "../$model" --png "$scratch/aarch64.png"
+    on_target "$aarch64" boards build --locked --release -p host -p linux-fb
+    drawing aarch64 aarch64_program host "$model"
+    aarch64_program linux-fb --model "$model" --png "$scratch/aarch64.png"
     same_screen aarch64
 }
 
 part_boards() {
     has_cross_compiler || return 0
-    host_board >"$scratch/host.out"
-    same_output host
+    drawing host host_board
     learning host host_console
     if has qemu-system-arm qemu-system-arm; then
         board mps2-an386 thumbv7em-none-eabihf
+        board mps2-an500 thumbv7em-none-eabihf
         board mps3-an547 thumbv8m.main-none-eabihf
         board netduinoplus2 thumbv7em-none-eabihf
-        learning_board mps2-an386 thumbv7em-none-eabihf 262144
-        learning_board mps3-an547 thumbv8m.main-none-eabihf 262144
-        learning_board netduinoplus2 thumbv7em-none-eabihf 131072
+        board microbit thumbv6m-none-eabi models/mnist-micro/mnist-micro.pgan
+        learning_board mps2-an386 thumbv7em-none-eabihf
+        learning_board mps3-an547 thumbv8m.main-none-eabihf
+        learning_board netduinoplus2 thumbv7em-none-eabihf
         suite thumbv7em-none-eabihf mps2-an386 mps2-an500
         suite thumbv8m.main-none-eabihf mps3-an547
         suite thumbv6m-none-eabi mps2-an385
     fi
-    linux_fb >/dev/null
+    linux_fb
     same_screen host
     if has qemu-system-aarch64 qemu-system-arm; then
         screen_board raspi3b -M raspi3b
@@ -172,6 +178,11 @@ part_boards() {
         suite riscv32imafc-unknown-none-elf virt
         learned riscv32imafc-unknown-none-elf virt
     fi
+    grep '^|' tests/budgets.md | head -n 2 | cat - "$scratch/weights"
+    head -c 300000 /dev/zero >"$scratch/large.pgan"
+    refused microbit thumbv6m-none-eabi "$scratch/large.pgan" 'has 300000 bytes, and FLASH of memory.x 262144'
+    refused microbit thumbv6m-none-eabi "$PWD/$model" 'has 75264 bytes, and RAM of memory.x 9728'
+    panics thumbv7em-none-eabihf mps2-an386
 }
 
 # suite TARGET MACHINES...: the kernels' suite in firmware.
@@ -185,10 +196,26 @@ suite() {
     done
 }
 
+part_kits() {
+    has_cross_compiler || return 0
+    kit rp2350 thumbv8m.main-none-eabihf
+    host_tool uf2 "$CARGO_TARGET_DIR/thumbv8m.main-none-eabihf/release/rp2350" "$scratch/rp2350.uf2"
+    kit stm32f746 thumbv7em-none-eabihf
+    kit nrf52840 thumbv7em-none-eabihf
+    kit esp32c6 riscv32imac-unknown-none-elf
+    grep '^|' tests/budgets.md | head -n 2 | cat - "$scratch/weights"
+}
+
+# kit NAME TARGET: a board that nothing emulates.
+kit() {
+    on_target "$2" "boards/$1" build --locked --release
+    weigh "$1" "$CARGO_TARGET_DIR/$2/release/$1" "$model" /dev/null
+}
+
 part_web() {
     has_cross_compiler || return 0
     has node nodejs || return 0
-    host_board "$scratch/values" >/dev/null
+    host_board "$scratch/values" </dev/null >/dev/null
     mkdir "$scratch/modules"
     local node=(node)
     web_modules simd simd128
@@ -303,26 +330,37 @@ model=models/mnist-dcgan28/mnist-dcgan28.pgan
 
 # host_board [VALUES]: this computer as a board.
 host_board() {
-    step cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p host -- "$model" "$@"
+    step cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p host --bin host -- "$model" "$@"
 }
 
-# board NAME TARGET: a board that an emulator runs.
+# aarch64_program NAME ARGS...: a program for 64-bit ARM Linux.
+aarch64_program() {
+    local name=$1
+    shift
+    "$CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER" "$CARGO_TARGET_DIR/$aarch64/release/$name" "$@"
+}
+
+# board NAME TARGET [MODEL]: a board that an emulator runs.
 board() {
-    on_target "$2" "boards/$1" run --locked --release >"$scratch/$1.out"
-    same_output "$1"
+    local elf=$CARGO_TARGET_DIR/$2/release/$1
+    on_target "$2" "boards/$1" build --locked --release --bin "$1"
+    drawing "$1" emulate "$1" "$elf" "$scratch"
+    weigh "$1" "$elf" "${3:-$model}" "$scratch/$1.out"
 }
 
 # screen_board NAME QEMU-OPTIONS...: a board with a framebuffer, which says what every board says and shows pictures.
 screen_board() {
     local name=$1 target=aarch64-unknown-none
+    local elf=$CARGO_TARGET_DIR/$target/release/$name
     shift
     on_target "$target" "boards/$name" build --locked --release
     : >"$scratch/$name.out"
     take_picture "$name" | timeout 120 qemu-system-aarch64 "$@" -display none -monitor stdio \
-        -serial "file:$scratch/$name.out" -kernel "$CARGO_TARGET_DIR/$target/release/$name" >"$scratch/$name.monitor" ||
+        -serial "file:$scratch/$name.out" -kernel "$elf" >"$scratch/$name.monitor" ||
         die "$name does not run: $(tail -n 3 "$scratch/$name.monitor")"
-    same_output "$name"
+    expect boards/raspi3b/expected.out '^time: ' "$scratch/$name.out" || die "$name draws something else"
     same_screen "$name"
+    weigh "$name" "$elf" "$model" "$scratch/$name.out"
 }
 
 # take_picture NAME: tells the monitor of an emulator to take a picture of the screen, once the board has said everything.
@@ -345,65 +383,118 @@ same_screen() {
     echo "$1: shows what is expected"
 }
 
-# learning_board NAME TARGET BYTES: a board that learns in so much RAM.
+# learning_board NAME TARGET: a board that learns.
 learning_board() {
+    local elf=$CARGO_TARGET_DIR/$2/release/$1-learn
     on_target "$2" "boards/$1" build --locked --release --bin "$1-learn"
-    learning "$1" emulate "$1" "$CARGO_TARGET_DIR/$2/release/$1-learn"
-    local bytes
-    bytes=$(sed -n 's/^memory: \([0-9]*\) bytes.*/\1/p' "$scratch/$1-learning/out")
-    ((0 < bytes && bytes <= $3)) || die "$1 needs ${bytes:-unknown} bytes of RAM, more than $3"
+    learning "$1" emulate "$1" "$elf"
+    weigh "$1-learn" "$elf" "${model%.pgan}-tail.pgan" "$scratch/$1-learn.out"
+}
+
+# weigh NAME ELF MODEL SAID: adds what a firmware takes to a table, if that is within its budget.
+weigh() {
+    host_tool weigh tests/budgets.md "$@" >>"$scratch/weights" || die "$1 takes too much"
+}
+
+# refused BOARD TARGET MODEL REASON: building for a board says why a model does not fit.
+refused() {
+    local said
+    if said=$(POCKETGAN_MODEL=$3 on_target "$2" "boards/$1" build --locked --release --bin "$1" 2>&1); then
+        die "$1 has no room for $3, and was built"
+    fi
+    [[ $said == *"$4"* ]] || die "$1 does not say that $3 $4: $said"
+}
+
+# panics TARGET BOARD: the least firmware panics nowhere but where it is known why it does not; and nothing is known of a
+# firmware without a list.
+panics() {
+    local elf=$CARGO_TARGET_DIR/$1/release/least
+    on_target "$1" "boards/$2" build --locked --release --bin least
+    host_tool panics "$elf" tests/panics.txt || die "the least firmware may panic"
+    if host_tool panics "$elf" /dev/null >/dev/null 2>&1; then die "the list of panics has no effect"; fi
+}
+
+# host_tool NAME ARGS...
+host_tool() {
+    local name=$1
+    shift
+    cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p host --bin "$name" -- "$@"
+}
+
+# drawing NAME COMMAND...: a console draws, the same on every board with the same model; times and memory apart. What is
+# expected is written anew where POCKETGAN_REWRITE is set.
+drawing() {
+    local name=$1 expected=boards/$1/expected.out
+    shift
+    [[ -e $expected ]] || expected=boards/mps2-an386/expected.out
+    drawing_session | talk "$scratch/$name" "$@"
+    expect "$expected" '^\(time\|memory\): ' "$scratch/$name.out" || die "$name draws something else"
+    echo "$name: as expected; $(grep -m 1 '^time: ' "$scratch/$name.out"); $(grep '^memory: ' "$scratch/$name.out")"
+}
+
+# expect FILE PATTERN OUTPUT: the output, without lines of the pattern, is what the file says.
+expect() {
+    if [[ -n ${POCKETGAN_REWRITE:-} ]]; then grep -v "$2" "$3" >"$1"; fi
+    grep -v "$2" "$3" | diff "$1" -
+}
+
+# What is said to a console that draws.
+drawing_session() {
+    printf '%s\n' info 'seed 3' exact 'walk 3 4 3' 'walk 1 2' 'label 1' 'learn 1' nonsense fast 'bench 2' exit
 }
 
 # learning NAME COMMAND...: a console learns, is switched off, and draws what it has learned: the same bits on every board.
 learning() {
-    local name=$1 folder=$scratch/$1-learning
+    local name=$1 folder=$scratch/$1-learn
     shift
     mkdir "$folder"
     head -c $((3 * 784)) boards/common/examples/bold-digits.raw >"$folder/examples.raw"
-    first_session | talk "$folder" "$@"
-    second_session | talk "$folder" "$@"
-    grep -v '^memory: ' "$folder/out" | diff boards/mps2-an386/expected-learning.out - || die "$name learns something else"
-    echo "$name: learns as expected; $(grep '^memory: ' "$folder/out")"
+    first_session | talk "$folder" "$@" "$folder"
+    second_session | talk "$folder" "$@" "$folder"
+    expect boards/mps2-an386/expected-learning.out '^memory: ' "$folder.out" || die "$name learns something else"
+    echo "$name: learns as expected; $(grep '^memory: ' "$folder.out")"
 }
 
 # What is said to a console.
-first_session() { printf '%s\n' exact 'plan small' 'draw 3' 'learn 32' loss save 'draw 3' 'learn 1' revert memory exit; }
+first_session() { printf '%s\n' exact 'plan small' 'seed 3' 'learn 32' loss save 'seed 3' 'learn 1' revert memory exit; }
 
 # The same after the power was off: two examples, the second of which arrives only once noise is over.
 second_session() {
     local len=784
     head -c $((2 * len)) boards/common/examples/bold-digits.raw >"$scratch/examples"
-    cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p host --bin frames \
-        "$scratch/examples" "$len" >"$scratch/frames"
-    printf '%s\n' exact 'draw 3' examples 'example file' examples 'example 2'
+    host_tool frames "$scratch/examples" "$len" >"$scratch/frames"
+    printf '%s\n' exact 'seed 3' examples 'example file' examples 'example 2'
     head -c 1000 "$scratch/frames"
     printf 'noise\0'
     cat "$scratch/frames"
-    printf '%s\n' examples revert 'draw 3' factory exit
+    printf '%s\n' examples revert 'seed 3' factory exit
 }
 
-# talk FOLDER COMMAND...: runs a console in a folder, adds what it says to FOLDER/out, and tells it what comes on standard
-# input, once it speaks: a serial line that is not switched on yet would lose it.
+# talk NAME COMMAND...: runs a console, adds what it says to NAME.out, and tells it what comes on standard input, once it
+# speaks: a serial line that is not switched on yet would lose it.
 talk() {
-    local folder=$1 console
+    local out=$1.out said=$1.said console
     shift
     rm -f "$scratch/line"
     mkfifo "$scratch/line"
-    "$@" "$folder" <"$scratch/line" >"$folder/said" &
+    "$@" <"$scratch/line" >"$said" &
     console=$!
     exec 3>"$scratch/line"
-    until grep -q '^drawing' "$folder/said" || ! kill -0 "$console" 2>/dev/null; do sleep 0.1; done
+    until grep -q '^drawing' "$said" || ! kill -0 "$console" 2>/dev/null; do sleep 0.1; done
     cat >&3
     exec 3>&-
-    wait "$console" || die "the console failed: $(tail -n 3 "$folder/said")"
-    cat "$folder/said" >>"$folder/out"
+    wait "$console" || die "the console failed: $(tail -n 3 "$said")"
+    cat "$said" >>"$out"
 }
 
-# emulate MACHINE ELF FOLDER: a board with its serial line on standard input and output, and its flash in a folder.
+# emulate BOARD ELF FOLDER: a board with its serial line on standard input and output, and its flash in a folder.
 emulate() {
+    local options=(-nographic -monitor none -serial stdio -icount shift=0 -kernel "$2")
     cd "$3"
-    exec timeout 120 qemu-system-arm -M "$1" -nographic -monitor none -serial stdio -icount shift=0 \
-        -semihosting-config enable=on,target=native -kernel "$2"
+    case $1 in
+        riscv32-virt) exec timeout 120 qemu-system-riscv32 -M virt -bios none "${options[@]}" ;;
+        *) exec timeout 120 qemu-system-arm -M "$1" -semihosting-config enable=on,target=native "${options[@]}" ;;
+    esac
 }
 
 # learned TARGET MACHINE: the bits of `learn 32` on a machine without a console.
@@ -419,12 +510,6 @@ learned() {
 host_console() {
     exec cargo run --quiet --locked --release --manifest-path boards/Cargo.toml -p host --bin console -- \
         "${model%.pgan}-tail.pgan" "$1/learned.flash" boards/common/examples/bold-digits.raw small
-}
-
-# same_output BOARD: what the board printed is what every board prints, times apart.
-same_output() {
-    grep -v '^time: ' "$scratch/$1.out" | diff boards/mps2-an386/expected.out - || die "$1 draws something else"
-    echo "$1: as expected; $(grep '^time: ' "$scratch/$1.out")"
 }
 
 # on_target TARGET FOLDER COMMAND ARGS...: cargo for another target, with the standard library that the toolchain has,

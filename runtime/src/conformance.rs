@@ -2,22 +2,19 @@
 
 use core::fmt;
 
-use pocketgan_format::{Role, crc32};
+use pocketgan_format::Role;
 
 use crate::latent::Normal;
 use crate::{Generator, Model};
 
 /// The checksum of the picture that a seed draws.
-///
-/// # Units
-/// CRC-32/ISO-HDLC of the picture's values as `f32`, little-endian, channels last; each NaN counts as 0x7fc00000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conformance {
     /// Every input but labels and pictures holds the numbers that [`Latent::from_seed`](crate::Latent::from_seed) draws:
     /// input 0 those of this seed, each further one those of the seed before it plus 2^32. Pictures hold the same numbers,
     /// limited to the model's range, and labels 0.
     pub seed: u64,
-    /// Of the picture.
+    /// Of the picture, see [`Image::crc32`](crate::Image::crc32).
     pub crc32: u32,
 }
 
@@ -70,9 +67,7 @@ impl Generator<'_, '_> {
                 Role::Label => 0.0,
             });
         }
-        let image = self.run();
-        let bits = |value: &f32| if value.is_nan() { 0x7fc0_0000 } else { value.to_bits() };
-        Conformance { seed, crc32: crc32(image.values.iter().map(|value| bits(value).to_le_bytes())) }
+        Conformance { seed, crc32: self.run().crc32() }
     }
 
     /// Draws the picture of which the file speaks, or else that of seed 0.

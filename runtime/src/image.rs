@@ -1,5 +1,7 @@
 //! From the generator's values to pixels.
 
+use pocketgan_format::crc32;
+
 /// A picture in the generator's arena.
 #[derive(Clone, Copy, Debug)]
 pub struct Image<'a> {
@@ -49,6 +51,13 @@ impl Image<'_> {
             let scale = |v: u8, most: u16| (u16::from(v) * most + 127) / 255;
             (scale(r, 31) << 11 | scale(g, 63) << 5 | scale(b, 31)).to_be_bytes()
         });
+    }
+
+    /// CRC-32/ISO-HDLC of the values as `f32`, little-endian; each NaN counts as 0x7fc00000. Pictures in exact arithmetic
+    /// have the same on every device.
+    pub fn crc32(&self) -> u32 {
+        let bits = |value: &f32| if value.is_nan() { 0x7fc0_0000 } else { value.to_bits() };
+        crc32(self.values.iter().map(|value| bits(value).to_le_bytes()))
     }
 
     /// Red, green and blue of the pixel at `(row, col)`, or `None` outside.

@@ -14,6 +14,7 @@ pub struct Latent<'a>(Source<'a>);
 #[derive(Clone, Copy, Debug)]
 enum Source<'a> {
     Seed(u64),
+    Between { from: u64, to: u64, at: f32 },
     Values(&'a [f32]),
 }
 
@@ -23,13 +24,23 @@ impl Latent<'_> {
         Self(Source::Seed(seed))
     }
 
+    /// The vector that lies `at` of the way from one seed's to another's, 0 to 1, along the arc between them: on a straight
+    /// line the vectors in the middle would be shorter than nearly all that the network was trained on.
+    ///
+    /// # Source
+    /// White 2016, "Sampling Generative Networks", arXiv:1609.04468, section 2.1, after Shoemake 1985.
+    pub fn between(from: u64, to: u64, at: f32) -> Self {
+        Self(Source::Between { from, to, at })
+    }
+
     /// Writes the latent vector to `values`.
     ///
     /// # Panics
     /// When the vector was given as values, and their number is another.
-    pub(crate) fn fill(self, values: &mut [f32]) {
+    pub fn fill(self, values: &mut [f32]) {
         match self.0 {
             Source::Seed(seed) => fill_normal(seed, values),
+            Source::Between { from, to, at } => fill_between([from, to], at, values),
             Source::Values(given) => {
                 assert_eq!(
                     given.len(),
@@ -53,6 +64,34 @@ pub fn fill_normal(seed: u64, values: &mut [f32]) {
     let mut normal = Normal::from_seed(seed);
     values.fill_with(|| normal.sample());
 }
+
+/// Fills `values` with the point `at` of the way along the arc between two seeds' vectors.
+fn fill_between(seeds: [u64; 2], at: f32, values: &mut [f32]) {
+    let mut ends = seeds.map(Normal::from_seed);
+    let [mut dot, mut from_square, mut to_square] = [0.0; 3];
+    for _ in 0..values.len() {
+        let [from, to] = ends.each_mut().map(Normal::sample);
+        dot += from * to;
+        from_square += from * from;
+        to_square += to * to;
+    }
+    // NaN where there is no value, or none but zeros; both comparisons take that to the straight line.
+    let cosine = dot / libm::sqrtf(from_square * to_square);
+    let angle = libm::acosf(cosine.clamp(-1.0, 1.0));
+    let sine = libm::sinf(angle);
+    let [from_share, to_share] = match sine > LEAST_SINE {
+        true => [1.0 - at, at].map(|share| libm::sinf(share * angle) / sine),
+        false => [1.0 - at, at],
+    };
+    let mut ends = seeds.map(Normal::from_seed);
+    values.fill_with(|| {
+        let [from, to] = ends.each_mut().map(Normal::sample);
+        from_share * from + to_share * to
+    });
+}
+
+/// Below this the ends are parallel for `f32`, and the arc is a line, or opposite, and there is no one arc.
+const LEAST_SINE: f32 = 1e-3;
 
 /// An endless stream of standard normal numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +196,39 @@ mod tests {
         assert!((moment(2) - 1.0).abs() < four_errors(2.0));
         assert!(moment(3).abs() < four_errors(15.0));
         assert!((moment(4) - 3.0).abs() < four_errors(96.0));
+    }
+
+    #[test]
+    fn the_way_between_two_seeds_is_an_arc() {
+        const N: usize = 64;
+        let vector = |latent: Latent<'_>| {
+            let mut values = [0.0; N];
+            latent.fill(&mut values);
+            values
+        };
+        let dot = |a: &[f32; N], b: &[f32; N]| -> f64 {
+            a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+        };
+        let ends = [3, 8].map(|seed| vector(Latent::from_seed(seed)));
+        // At the ends one share is 1 and the other 0, without rounding.
+        assert_eq!([0.0, 1.0].map(|at| vector(Latent::between(3, 8, at))), ends);
+        assert_eq!(vector(Latent::between(3, 3, 0.5)).map(f32::to_bits), ends[0].map(f32::to_bits));
+
+        // Of ends a and b at an angle w, the point at t is the sum of a sin((1 - t) w) / sin w and b sin(t w) / sin w. In f32
+        // the angle is off by the rounding of a sum of N products over its sine, and each sine by about as much.
+        let [a, b] = &ends;
+        let angle = (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()).acos();
+        let rtol = f64::from(f32::EPSILON) * (N as f64 + 8.0) / angle.sin();
+        for at in [0.1, 0.5, 0.8] {
+            let shares =
+                [1.0 - f64::from(at), f64::from(at)].map(|share| (share * angle).sin() / angle.sin());
+            for (i, got) in vector(Latent::between(3, 8, at)).into_iter().enumerate() {
+                let parts = [shares[0] * f64::from(a[i]), shares[1] * f64::from(b[i])];
+                let atol = rtol * (parts[0].abs() + parts[1].abs());
+                assert!((f64::from(got) - parts[0] - parts[1]).abs() <= atol, "{i} at {at}");
+            }
+        }
+        Latent::between(1, 2, 0.5).fill(&mut []);
     }
 
     #[test]

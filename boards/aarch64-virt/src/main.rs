@@ -31,7 +31,7 @@ fn main(_: u64, _: u64, _: u64, _: u64) -> ! {
     // SAFETY: nothing else names the arena, and this function runs once.
     let arena = unsafe { &mut *arena };
     match fw_cfg::framebuffer() {
-        Some(frame) => draw(MODEL, arena, frame, UART),
+        Some(frame) => draw::<NESTS>(MODEL, arena, frame, UART),
         None => fail(UART, "this machine has no ramfb"),
     }
 }

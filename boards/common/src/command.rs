@@ -1,15 +1,37 @@
 //! What can be said to a console, one command a line.
 
 use core::fmt;
+use core::str::SplitAsciiWhitespace;
 
 use crate::Plan;
 
 /// A command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
+    Draw(Draw),
+    Learn(Learn),
     Help,
-    Draw { seed: u64 },
-    Learn { steps: u32 },
+    Exact,
+    Fast,
+    Memory,
+    Reset,
+    Exit,
+}
+
+/// What every board can do with its model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Draw {
+    Seed(u64),
+    Walk { from: u64, to: u64, steps: u32 },
+    Label(u32),
+    Info,
+    Bench { images: u32 },
+}
+
+/// What a board can do that learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Learn {
+    Steps(u32),
     Loss,
     Save,
     Revert,
@@ -17,12 +39,7 @@ pub(crate) enum Command {
     Examples,
     Receive { count: usize },
     Open,
-    Exact,
-    Fast,
     Plan(Plan),
-    Memory,
-    Reset,
-    Exit,
 }
 
 /// Why a line is no command.
@@ -31,6 +48,7 @@ pub(crate) enum Mistake {
     Unknown,
     /// A number is missing or out of range.
     Number {
+        least: u64,
         most: u64,
     },
     /// Neither of the plans.
@@ -42,49 +60,62 @@ pub(crate) enum Mistake {
 impl Command {
     /// The command that a line is; `None` for an empty one.
     pub(crate) fn parse(line: &str) -> Result<Option<Self>, Mistake> {
-        let mut words = line.split_ascii_whitespace();
+        let mut words = Words(line.split_ascii_whitespace());
         let Some(name) = words.next() else { return Ok(None) };
-        let word = words.next();
-        if words.next().is_some() {
-            return Err(Mistake::More);
-        }
-        let number = |otherwise: Option<u64>, most: u64| match word {
-            None => otherwise.ok_or(Mistake::Number { most }),
-            Some(word) => {
-                let number = word.parse().ok().filter(|&number| number <= most);
-                number.ok_or(Mistake::Number { most })
-            }
-        };
         let command = match name {
-            "draw" => Self::Draw { seed: number(Some(0), u64::MAX)? },
-            "learn" => Self::Learn { steps: number(None, MOST_STEPS)? as u32 },
-            "example" if word == Some("file") => Self::Open,
-            "example" => Self::Receive { count: number(Some(1), MOST_EXAMPLES)? as usize },
-            "plan" => {
-                let plan = Plan::ALL.into_iter().find(|plan| Some(plan.name()) == word);
-                Self::Plan(plan.ok_or(Mistake::Plan)?)
+            "seed" => Self::Draw(Draw::Seed(words.number(0, u64::MAX)?)),
+            "walk" => {
+                let [from, to] = [words.number(0, u64::MAX)?, words.number(0, u64::MAX)?];
+                Self::Draw(Draw::Walk { from, to, steps: words.number(2, MOST_IMAGES)? as u32 })
             }
-            _ => {
-                let (_, command) =
-                    PLAIN.into_iter().find(|&(plain, _)| plain == name).ok_or(Mistake::Unknown)?;
-                if word.is_some() {
-                    return Err(Mistake::More);
+            "label" => Self::Draw(Draw::Label(words.number(0, MOST_LABEL)? as u32)),
+            "bench" => Self::Draw(Draw::Bench { images: words.number(1, MOST_IMAGES)? as u32 }),
+            "learn" => Self::Learn(Learn::Steps(words.number(0, MOST_STEPS)? as u32)),
+            "example" => match words.clone().next() {
+                Some("file") => {
+                    words.next();
+                    Self::Learn(Learn::Open)
                 }
-                command
+                _ => Self::Learn(Learn::Receive { count: words.number(0, MOST_EXAMPLES)? as usize }),
+            },
+            "plan" => {
+                let name = words.next();
+                let plan = Plan::ALL.into_iter().find(|plan| Some(plan.name()) == name);
+                Self::Learn(Learn::Plan(plan.ok_or(Mistake::Plan)?))
             }
+            _ => PLAIN.into_iter().find(|&(plain, _)| plain == name).ok_or(Mistake::Unknown)?.1,
         };
-        Ok(Some(command))
+        match words.next() {
+            None => Ok(Some(command)),
+            Some(_) => Err(Mistake::More),
+        }
+    }
+}
+
+/// What follows the name of a command.
+#[derive(Clone)]
+struct Words<'a>(SplitAsciiWhitespace<'a>);
+
+impl<'a> Words<'a> {
+    fn next(&mut self) -> Option<&'a str> {
+        self.0.next()
+    }
+
+    fn number(&mut self, least: u64, most: u64) -> Result<u64, Mistake> {
+        let number = self.next().and_then(|word| word.parse().ok());
+        number.filter(|number| (least..=most).contains(number)).ok_or(Mistake::Number { least, most })
     }
 }
 
 /// Commands of one word.
-const PLAIN: [(&str, Command); 11] = [
+const PLAIN: [(&str, Command); 12] = [
+    ("info", Command::Draw(Draw::Info)),
+    ("loss", Command::Learn(Learn::Loss)),
+    ("save", Command::Learn(Learn::Save)),
+    ("revert", Command::Learn(Learn::Revert)),
+    ("factory", Command::Learn(Learn::Factory)),
+    ("examples", Command::Learn(Learn::Examples)),
     ("help", Command::Help),
-    ("loss", Command::Loss),
-    ("save", Command::Save),
-    ("revert", Command::Revert),
-    ("factory", Command::Factory),
-    ("examples", Command::Examples),
     ("exact", Command::Exact),
     ("fast", Command::Fast),
     ("memory", Command::Memory),
@@ -96,7 +127,7 @@ impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str("no such command; `help` lists them"),
-            Self::Number { most } => write!(f, "a number from 0 to {most} should follow"),
+            Self::Number { least, most } => write!(f, "a number from {least} to {most} should follow"),
             Self::Plan => f.write_str("`full` or `small` should follow"),
             Self::More => f.write_str("the line has more words than the command takes"),
         }
@@ -105,7 +136,18 @@ impl fmt::Display for Mistake {
 
 /// What `help` says.
 pub(crate) const HELP: &str = "\
-draw [seed]    draw a picture, as learned so far
+seed N         draw the picture of a seed
+walk A B N     draw N pictures on the way from one seed to another
+label N        draw this class from now on
+bench N        draw N pictures and say how long that took
+info           say what the model is
+exact, fast    compute the same bits as every other board, or as fast as this one can
+memory         RAM in use
+reset, exit    start again, or end
+";
+
+/// What it says besides where a board learns.
+pub(crate) const HELP_LEARNING: &str = "\
 learn N        learn N steps from the examples
 loss           losses of the first and the last step
 save           keep what was learned, for good
@@ -114,11 +156,12 @@ factory        forget everything, for good
 examples       say what there is to learn from
 example N      receive N pictures as frames, to learn from them
 example file   read them from a file, where there is one
-exact, fast    compute the same bits as every other board, or as fast as this one can
 plan P         learn all that the file says (full), or what 128 KB of RAM allow (small)
-memory         RAM in use
-reset, exit    start again, or end
 ";
+
+/// Numbers up to here are exact in `f32`, as which a model takes a label.
+const MOST_LABEL: u64 = 1 << 24;
+const MOST_IMAGES: u64 = 1000;
 
 /// More than any guard allows.
 const MOST_STEPS: u64 = 1_000_000;
@@ -131,30 +174,43 @@ mod tests {
     #[test]
     fn lines_become_commands() {
         for (line, command) in [
-            ("", None),
-            (" \t", None),
-            ("draw", Some(Command::Draw { seed: 0 })),
-            (" draw  18446744073709551615 ", Some(Command::Draw { seed: u64::MAX })),
-            ("learn 10", Some(Command::Learn { steps: 10 })),
-            ("example 8", Some(Command::Receive { count: 8 })),
-            ("example file", Some(Command::Open)),
-            ("plan small", Some(Command::Plan(Plan::Small))),
-            ("save", Some(Command::Save)),
+            (" seed  18446744073709551615 ", Command::Draw(Draw::Seed(u64::MAX))),
+            ("walk 3 4 5", Command::Draw(Draw::Walk { from: 3, to: 4, steps: 5 })),
+            ("label 9", Command::Draw(Draw::Label(9))),
+            ("bench 1", Command::Draw(Draw::Bench { images: 1 })),
+            ("info", Command::Draw(Draw::Info)),
+            ("learn 10", Command::Learn(Learn::Steps(10))),
+            ("example 8", Command::Learn(Learn::Receive { count: 8 })),
+            ("example file", Command::Learn(Learn::Open)),
+            ("plan small", Command::Learn(Learn::Plan(Plan::Small))),
+            ("save", Command::Learn(Learn::Save)),
+            ("exit", Command::Exit),
         ] {
-            assert_eq!(Command::parse(line), Ok(command), "{line:?}");
+            assert_eq!(Command::parse(line), Ok(Some(command)), "{line:?}");
         }
+        for line in ["", " \t"] {
+            assert_eq!(Command::parse(line), Ok(None), "{line:?}");
+        }
+        let number = |least, most| Mistake::Number { least, most };
         for (line, mistake) in [
-            ("drew", Mistake::Unknown),
-            ("draw 18446744073709551616", Mistake::Number { most: u64::MAX }),
-            ("draw -1", Mistake::Number { most: u64::MAX }),
-            ("learn", Mistake::Number { most: MOST_STEPS }),
-            ("learn 1000001", Mistake::Number { most: MOST_STEPS }),
-            ("example 9", Mistake::Number { most: MOST_EXAMPLES }),
-            ("example files", Mistake::Number { most: MOST_EXAMPLES }),
+            ("draw 1", Mistake::Unknown),
+            ("seed", number(0, u64::MAX)),
+            ("seed 18446744073709551616", number(0, u64::MAX)),
+            ("seed -1", number(0, u64::MAX)),
+            ("walk 1 2", number(2, MOST_IMAGES)),
+            ("walk 1 2 1", number(2, MOST_IMAGES)),
+            ("label 16777217", number(0, MOST_LABEL)),
+            ("bench 0", number(1, MOST_IMAGES)),
+            ("learn", number(0, MOST_STEPS)),
+            ("learn 1000001", number(0, MOST_STEPS)),
+            ("example 9", number(0, MOST_EXAMPLES)),
+            ("example files", number(0, MOST_EXAMPLES)),
+            ("example file 1", Mistake::More),
             ("plan", Mistake::Plan),
             ("plan medium", Mistake::Plan),
             ("save 1", Mistake::More),
-            ("draw 1 2", Mistake::More),
+            ("seed 1 2", Mistake::More),
+            ("walk 1 2 3 4", Mistake::More),
         ] {
             assert_eq!(Command::parse(line), Err(mistake), "{line:?}");
         }
@@ -162,9 +218,15 @@ mod tests {
 
     #[test]
     fn help_lists_every_command() {
-        let names = PLAIN.iter().map(|&(name, _)| name).chain(["draw", "learn", "example", "plan"]);
-        for name in names.filter(|&name| name != "help") {
-            assert!(HELP.lines().any(|line| line.split([' ', ',']).any(|word| word == name)), "{name}");
+        let others = [("seed", false), ("walk", false), ("label", false), ("bench", false)];
+        let lessons = [("learn", true), ("example", true), ("plan", true)];
+        let plain = PLAIN.map(|(name, command)| (name, matches!(command, Command::Learn(_))));
+        let listed = |help: &str, name| {
+            help.lines().any(|line| line.split([' ', ',']).take(3).any(|word| word == name))
+        };
+        for (name, learns) in plain.into_iter().chain(others).chain(lessons) {
+            assert_eq!(listed(HELP_LEARNING, name), learns, "{name}");
+            assert_eq!(listed(HELP, name), !learns && name != "help", "{name}");
         }
     }
 }

@@ -9,14 +9,20 @@
 
 mod command;
 mod console;
+mod exhibit;
 pub mod flash;
 pub mod frame;
+#[cfg(feature = "graphics")]
+mod panel;
 mod plan;
 mod run;
 mod terminal;
 mod text;
 
-pub use console::{Device, End, Usage};
+pub use console::{Device, End, Learning, Usage};
+pub use exhibit::exhibit;
+#[cfg(feature = "graphics")]
+pub use panel::Panel;
 pub use plan::{Plan, RECEIVED};
 pub use run::{Report, RunError, SEEDS, run};
 pub use text::TextDisplay;

@@ -13,12 +13,18 @@ use crate::Display;
 pub struct TextDisplay<W> {
     out: W,
     shown: u64,
+    limit: u64,
 }
 
 impl<W: Write> TextDisplay<W> {
     /// A display that writes to `out`.
     pub fn new(out: W) -> Self {
-        Self { out, shown: 0 }
+        Self::with_limit(out, u64::MAX)
+    }
+
+    /// A display that writes only the first `limit` pictures.
+    pub fn with_limit(out: W, limit: u64) -> Self {
+        Self { out, shown: 0, limit }
     }
 }
 
@@ -26,6 +32,9 @@ impl<W: Write> Display for TextDisplay<W> {
     type Error = fmt::Error;
 
     fn show(&mut self, image: &Image<'_>) -> fmt::Result {
+        if self.shown >= self.limit {
+            return Ok(());
+        }
         let (height, width) = (image.height, image.width);
         writeln!(self.out, "image {}: {height} x {width} x {}", self.shown, image.channels)?;
         self.shown += 1;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use boards_common::flash::FileFlash;
 use boards_common::frame::{Frame, encode, encoded_bytes};
-use boards_common::{Device, End, Plan, Usage};
+use boards_common::{Clock, Device, End, Learning, Plan};
 use embedded_io_adapters::std::FromStd;
 use pocketgan_finetune::store::Store;
 use pocketgan_format::{
@@ -34,6 +34,16 @@ impl io::Write for Line<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A clock on which a microsecond passes whenever it is asked.
+struct Ticks(u64);
+
+impl Clock for Ticks {
+    fn now_us(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
     }
 }
 
@@ -73,6 +83,13 @@ impl Board {
         let end = Device {
             model: &model,
             port: FromStd::new(Line { input, output: &mut output }),
+            clock: Ticks(0),
+            arena: bytemuck::cast_slice_mut(&mut arena),
+            fast: dispatch::best(),
+            exact: dispatch::exact(),
+            usage: || None,
+        }
+        .learn(Learning {
             store: self.store(),
             examples: &examples,
             file: &mut |bytes| {
@@ -80,13 +97,8 @@ impl Board {
                 bytes[..len].copy_from_slice(&file.as_ref()?[..len]);
                 Some(len)
             },
-            arena: bytemuck::cast_slice_mut(&mut arena),
-            fast: dispatch::best(),
-            exact: dispatch::exact(),
             plan: Plan::Small,
-            usage: Usage::default,
-        }
-        .run();
+        });
         (String::from_utf8(output).expect("it speaks text"), end)
     }
 
@@ -151,18 +163,18 @@ fn pictures_of_a_file_are_learned_from() {
 #[test]
 fn what_is_saved_outlives_power_and_what_is_not_does_not() {
     let mut board = Board::new();
-    let (said, _) = board.talk(b"exact\ndraw 3\nlearn 2\ndraw 3\n");
+    let (said, _) = board.talk(b"exact\nseed 3\nlearn 2\nseed 3\n");
     let drawn = after(&said, "exact: ");
     let &[factory, learned] = &drawn[..] else { panic!("{said}") };
     assert_ne!(factory, learned);
 
     // Not saved. Then saved, and learned from there.
-    let (said, _) = board.talk(b"exact\ndraw 3\nlearn 2\nsave\ndraw 3\nlearn 1\ndraw 3\nrevert\ndraw 3\n");
+    let (said, _) = board.talk(b"exact\nseed 3\nlearn 2\nsave\nseed 3\nlearn 1\nseed 3\nrevert\nseed 3\n");
     let drawn = after(&said, "exact: ");
     assert_eq!((drawn[0], drawn[1], drawn[3]), (factory, learned, learned), "{said}");
     assert_ne!(drawn[2], learned);
 
-    let (said, end) = board.talk(b"exact\ndraw 3\nlearn 1\nsave\nrevert\ndraw 3\nfactory\ndraw 3\nexit\n");
+    let (said, end) = board.talk(b"exact\nseed 3\nlearn 1\nsave\nrevert\nseed 3\nfactory\nseed 3\nexit\n");
     assert!(said.starts_with("drawing as learned in 2 steps from 16 examples"), "{said}");
     assert_eq!(after(&said, "exact: "), [learned, learned, factory], "{said}");
     assert_eq!(end, End::Exit);
@@ -172,7 +184,7 @@ fn what_is_saved_outlives_power_and_what_is_not_does_not() {
 #[test]
 fn what_is_stored_is_checked_before_it_is_used() {
     let mut board = Board::new();
-    let factory = after(&board.talk(b"exact\ndraw 3\n").0, "exact: ").concat();
+    let factory = after(&board.talk(b"exact\nseed 3\n").0, "exact: ").concat();
     let mut torn = board.delta(board.base(), 1.5);
     let middle = torn.len() / 2;
     torn[middle] ^= 1;
@@ -184,13 +196,13 @@ fn what_is_stored_is_checked_before_it_is_used() {
         (vec![0; 8000], "not a delta"),
     ] {
         board.store().save(&delta).expect("the flash is whole");
-        let (said, _) = board.talk(b"exact\ndraw 3\n");
+        let (said, _) = board.talk(b"exact\nseed 3\n");
         assert!(said.starts_with(&format!("what is stored is ignored: {reason}")), "{said}");
         assert_eq!(after(&said, "exact: "), [&factory], "{said}");
     }
     let near = board.delta(board.base(), 1.5);
     board.store().save(&near).expect("the flash is whole");
-    let (said, _) = board.talk(b"exact\ndraw 3\n");
+    let (said, _) = board.talk(b"exact\nseed 3\n");
     assert!(said.starts_with("drawing as learned in 5 steps from 3 examples"), "{said}");
     assert_ne!(after(&said, "exact: "), [&factory]);
 }
@@ -225,7 +237,7 @@ fn frames_become_examples() {
 fn mistakes_are_told_and_nothing_ends_a_conversation() {
     let mut board = Board::new();
     let (said, end) =
-        board.talk(b"plan full\nsave\nlearn\nlearn x\n\xff\xfe\ndraw 1 2\nexample 9\nnonsense\nlearn 0\n");
+        board.talk(b"plan full\nsave\nlearn\nlearn x\n\xff\xfe\nseed 1 2\nexample 9\nnonsense\nlearn 0\n");
     assert_eq!(end, End::Exit, "the line was closed");
     for told in ["not here: there are ", "nothing was learned", "a number from 0 to", "no such command"] {
         assert!(said.contains(told), "{told}: {said}");
@@ -245,7 +257,7 @@ fn mistakes_are_told_and_nothing_ends_a_conversation() {
         (z ^ (z >> 31)) as usize
     };
     let words =
-        ["draw ", "example ", "save", "revert", "plan ", "small", "exact", "factory", "8", "0", "loss", "\n"];
+        ["seed ", "example ", "save", "revert", "plan ", "small", "exact", "factory", "8", "0", "loss", "\n"];
     for _ in 0..20 {
         let mut input = Vec::new();
         for _ in 0..60 {
@@ -265,16 +277,14 @@ fn a_model_that_cannot_learn_is_refused() {
     let mut output = Vec::new();
     let device = Device {
         model: &AlignedBytes::copy(b"no model"),
-        port: FromStd::new(Line { input: b"draw\n", output: &mut output }),
-        store: board.store(),
-        examples: &[],
-        file: &mut |_| None,
+        port: FromStd::new(Line { input: b"seed 1\n", output: &mut output }),
+        clock: Ticks(0),
         arena: &mut [],
         fast: dispatch::best(),
         exact: dispatch::exact(),
-        plan: Plan::Full,
-        usage: Usage::default,
+        usage: || None,
     };
-    assert_eq!(device.run(), End::Failed);
+    let learning = Learning { store: board.store(), examples: &[], file: &mut |_| None, plan: Plan::Full };
+    assert_eq!(device.learn(learning), End::Failed);
     assert!(String::from_utf8(output).expect("it speaks text").starts_with("error: loading the model: "));
 }

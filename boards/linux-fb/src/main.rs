@@ -6,10 +6,9 @@ mod framebuffer;
 use core::ops::Range;
 use std::fs;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use boards_common::{Clock, run};
+use boards_common::exhibit;
 use boards_screen::Screen;
 use clap::Parser;
 use embedded_graphics_core::geometry::Size;
@@ -60,7 +59,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// The pictures, computed exactly, so that every machine draws the same; says on the console what they cost.
+/// The pictures, computed exactly, so that every machine draws the same.
 fn draw(args: &Args, seeds: Range<u64>, size: Size) -> Result<Canvas> {
     let path = args.model.display();
     let bytes = fs::read(&args.model).with_context(|| format!("reading {path}"))?;
@@ -68,10 +67,8 @@ fn draw(args: &Args, seeds: Range<u64>, size: Size) -> Result<Canvas> {
     let model = Model::load(&file).with_context(|| format!("loading {path}"))?;
     let mut arena = vec![0.0; model.arena_len()];
     let Ok(mut screen) = Screen::new(Canvas::new(size), args.count);
-    let mut clock = Started(Instant::now());
-    let report = run(&*file, &mut clock, &mut screen, &mut arena, dispatch::exact(), seeds)
+    exhibit(&*file, &mut screen, &mut arena, dispatch::exact(), seeds, || ())
         .map_err(|error| anyhow!("{path}: {error}"))?;
-    println!("{report}");
     Ok(screen.into_target())
 }
 
@@ -87,14 +84,6 @@ fn size(text: &str) -> Result<Size> {
 }
 
 const MAX_SIDE: u32 = 8192;
-
-struct Started(Instant);
-
-impl Clock for Started {
-    fn now_us(&mut self) -> u64 {
-        u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX)
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,11 @@
-//! Firmware for the MPS3 board with image AN547: a model in flash, a static arena, pictures on the debugger's console.
+//! Firmware for the MPS3 board with image AN547: a model in flash, a static arena, and pictures for whom one talks to on UART0.
 
 #![no_std]
 #![no_main]
 
 use core::panic::PanicInfo;
 
-use boards_arm::{SysTick, draw};
+use boards_arm::{SysTick, Uart, draw};
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use pocketgan_runtime::include_model;
@@ -17,8 +17,11 @@ static MODEL: &[u8] = include_model!(concat!(env!("OUT_DIR"), "/model.pgan"));
 #[entry]
 fn main() -> ! {
     let arena = singleton!(: [f32; ARENA_LEN] = [0.0; ARENA_LEN]);
+    // SAFETY: that is UART0 on this board, as the secure side sees it (ARM DAI0547, table 3-4), and nothing else in this
+    // firmware uses it.
+    let uart = unsafe { Uart::start(0x5930_3000, 25_000_000) };
     // An entry runs once, so that the arena is there.
-    draw(MODEL, &mut SysTick::start(32), arena.map_or(&mut [], |arena| arena))
+    draw::<NESTS>(uart, MODEL, arena.map_or(&mut [], |arena| arena), SysTick::start(32))
 }
 
 #[panic_handler]

@@ -1,7 +1,9 @@
-//! Firmware for the Netduino Plus 2: a model in flash, a static arena, pictures on the debugger's console.
+//! Firmware for the Netduino Plus 2: a model in flash, a static arena, and pictures for whom one talks to on USART1.
 
 #![no_std]
 #![no_main]
+
+mod uart;
 
 use core::panic::PanicInfo;
 
@@ -17,8 +19,9 @@ static MODEL: &[u8] = include_model!(concat!(env!("OUT_DIR"), "/model.pgan"));
 #[entry]
 fn main() -> ! {
     let arena = singleton!(: [f32; ARENA_LEN] = [0.0; ARENA_LEN]);
+    let uart = uart::Usart::start();
     // An entry runs once, so that the arena is there.
-    draw(MODEL, &mut SysTick::start(168), arena.map_or(&mut [], |arena| arena))
+    draw::<NESTS>(uart, MODEL, arena.map_or(&mut [], |arena| arena), SysTick::start(168))
 }
 
 #[panic_handler]

@@ -60,7 +60,7 @@ fn main(_: u64, _: u64, _: u64, _: u64) -> ! {
     // SAFETY: nothing else names the arena, and this function runs once.
     let arena = unsafe { &mut *arena };
     match mailbox::framebuffer(Size::new(640, 480)) {
-        Some(frame) => draw(MODEL, arena, frame, UART),
+        Some(frame) => draw::<NESTS>(MODEL, arena, frame, UART),
         None => fail(UART, "the GPU gives no framebuffer"),
     }
 }

@@ -9,8 +9,8 @@ mod timer;
 use core::fmt::Write;
 use core::panic::PanicInfo;
 
-use boards_common::{SEEDS, TextDisplay, run};
-use machine::{Serial, exit};
+use boards_common::{Device, End};
+use machine::{Serial, exit, reset, usage};
 use pocketgan_runtime::{dispatch, include_model};
 
 include!(concat!(env!("OUT_DIR"), "/arena.rs"));
@@ -23,21 +23,16 @@ static mut ARENA: [f32; ARENA_LEN] = [0.0; ARENA_LEN];
 extern "C" fn main() -> ! {
     let arena = &raw mut ARENA;
     // SAFETY: nothing else names the arena, and this function runs once.
-    exit(show(unsafe { &mut *arena }).is_ok())
-}
-
-/// Shows the pictures and what they cost.
-fn show(arena: &mut [f32]) -> Result<(), ()> {
-    let mut out = Serial;
-    let mut display = TextDisplay::new(Serial);
-    // The model is a DCGAN.
-    let kernels = dispatch::best().without_nests();
-    match run(MODEL, &mut timer::Timer, &mut display, arena, kernels, SEEDS) {
-        Ok(report) => writeln!(out, "{report}").map_err(drop),
-        Err(error) => {
-            writeln!(out, "error: {error}").map_err(drop)?;
-            Err(())
-        }
+    let arena = unsafe { &mut *arena };
+    let (fast, exact) = match NESTS {
+        true => (dispatch::best(), dispatch::exact()),
+        false => (dispatch::best().without_nests(), dispatch::exact().without_nests()),
+    };
+    let device = Device { model: MODEL, port: Serial, clock: timer::Timer, arena, fast, exact, usage };
+    match device.draw() {
+        End::Reset => reset(),
+        End::Exit => exit(true),
+        End::Failed => exit(false),
     }
 }
 

@@ -75,8 +75,16 @@ pub fn available_gradients() -> [Option<GradientKernels>; 2 + arch::COUNT] {
     all(reference::GRADIENTS, portable::GRADIENTS, arch::gradients())
 }
 
+/// A plain loop, inlined: the compiler of firmware then knows what is chosen, and links nothing of the rest.
+#[inline(always)]
 fn last<T>(of_arch: [Option<T>; arch::COUNT]) -> Option<T> {
-    of_arch.into_iter().rev().flatten().next()
+    let mut last = None;
+    for next in of_arch {
+        if next.is_some() {
+            last = next;
+        }
+    }
+    last
 }
 
 fn all<T: Copy>(

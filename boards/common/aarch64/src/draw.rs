@@ -3,24 +3,27 @@
 use core::arch::asm;
 use core::convert::Infallible;
 use core::fmt::{self, Write};
-use core::ops::Range;
 
 use aarch64_rt::{ExceptionHandlers, exception_handlers};
-use boards_common::{Report, RunError, SEEDS, TextDisplay, run};
+use boards_common::{Report, RunError, SEEDS, TextDisplay, exhibit, run};
 use boards_screen::Screen;
-use pocketgan_runtime::dispatch;
+use pocketgan_runtime::{Kernels, dispatch};
 
 use crate::{Counter, Frame, Uart};
 
 /// Fills the screen with pictures, and then says on the serial port what every board says. The screen stays.
 ///
 /// Pictures on the screen are computed exactly, so that every pixel is that of any other board; the time is that of the fastest
-/// kernels.
-pub fn draw(model: &[u8], arena: &mut [f32], frame: Frame, mut uart: Uart) -> ! {
-    if let Err(error) = fill(model, arena, frame) {
+/// kernels. Loop nests are there only where the model has some: they are most of the code.
+pub fn draw<const NESTS: bool>(model: &[u8], arena: &mut [f32], frame: Frame, mut uart: Uart) -> ! {
+    let (fast, exact) = match NESTS {
+        true => (dispatch::best(), dispatch::exact()),
+        false => (dispatch::best().without_nests(), dispatch::exact().without_nests()),
+    };
+    if let Err(error) = fill(model, arena, frame, exact) {
         fail(uart, error);
     }
-    match say(model, arena, uart) {
+    match say(model, arena, uart, fast, exact) {
         Ok(report) => {
             // Nobody is left to be told.
             let _ = writeln!(uart, "{report}");
@@ -36,15 +39,19 @@ pub fn fail(mut uart: Uart, error: impl fmt::Display) -> ! {
     rest()
 }
 
-fn fill(model: &[u8], arena: &mut [f32], frame: Frame) -> Result<(), RunError<Infallible>> {
-    let Ok(mut screen) = Screen::new(frame, SCREEN_SEEDS.count() as u32);
-    let kernels = dispatch::exact().without_nests();
-    run(model, &mut Counter, &mut screen, arena, kernels, SCREEN_SEEDS).map(drop)
+fn fill(model: &[u8], arena: &mut [f32], frame: Frame, exact: Kernels) -> Result<(), RunError<Infallible>> {
+    let Ok(mut screen) = Screen::new(frame, SEEDS.count() as u32);
+    exhibit(model, &mut screen, arena, exact, SEEDS, || ())
 }
 
-fn say(model: &[u8], arena: &mut [f32], uart: Uart) -> Result<Report, RunError<fmt::Error>> {
-    let kernels = dispatch::best().without_nests();
-    run(model, &mut Counter, &mut TextDisplay::new(uart), arena, kernels, SEEDS)
+fn say(
+    model: &[u8],
+    arena: &mut [f32],
+    uart: Uart,
+    fast: Kernels,
+    exact: Kernels,
+) -> Result<Report, RunError<fmt::Error>> {
+    run(model, &mut Counter, &mut TextDisplay::with_limit(uart, SAID), arena, fast, exact)
 }
 
 /// The CPU sleeps.
@@ -55,8 +62,8 @@ fn rest() -> ! {
     }
 }
 
-/// What the screen shows.
-const SCREEN_SEEDS: Range<u64> = 0..16;
+/// Pictures that the serial port shows.
+const SAID: u64 = 3;
 
 exception_handlers!(Panic);
 

@@ -2,18 +2,29 @@
 
 use core::panic::PanicInfo;
 
+use boards_common::End;
+use cortex_m::peripheral::SCB;
 use cortex_m_semihosting::{debug, hprintln};
 
-/// Ends the program. Without a debugger nothing does, and the core sleeps.
-pub fn end(success: bool) -> ! {
-    debug::exit(if success { debug::EXIT_SUCCESS } else { debug::EXIT_FAILURE });
-    loop {
-        cortex_m::asm::wfi();
+/// Ends the program as a conversation has ended.
+pub fn finish(end: End) -> ! {
+    match end {
+        End::Reset => SCB::sys_reset(),
+        End::Exit => exit(true),
+        End::Failed => exit(false),
     }
 }
 
 /// Says what is wrong, for a panic handler.
 pub fn fail(info: &PanicInfo<'_>) -> ! {
     hprintln!("{}", info);
-    end(false)
+    exit(false)
+}
+
+/// Without a debugger nothing ends, and the core sleeps.
+fn exit(success: bool) -> ! {
+    debug::exit(if success { debug::EXIT_SUCCESS } else { debug::EXIT_FAILURE });
+    loop {
+        cortex_m::asm::wfi();
+    }
 }

@@ -15,7 +15,7 @@ mod sys_tick;
 mod uart;
 
 pub use draw::draw;
-pub use end::{end, fail};
+pub use end::{fail, finish};
 pub use file::File;
 pub use learn::{Aligned, learn};
 pub use sys_tick::SysTick;

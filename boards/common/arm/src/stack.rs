@@ -13,15 +13,15 @@ unsafe extern "C" {
 }
 
 /// RAM in use, and the most that the stack had.
-pub(crate) fn usage() -> Usage {
+pub(crate) fn usage() -> Option<Usage> {
     let (top, bottom) = ((&raw const _stack_start).addr(), (&raw const _stack_end).addr());
     let is_painted = |word: &usize| {
         // SAFETY: it lies in RAM, where there is nothing but the stack.
         unsafe { (*word as *const u32).read_volatile() == STACK_PAINT_VALUE }
     };
     let painted = (bottom..top).step_by(size_of::<u32>()).take_while(is_painted).count();
-    Usage {
+    Some(Usage {
         static_bytes: (&raw const __sheap).addr() - (&raw const __sdata).addr(),
         stack_bytes: top - bottom - painted * size_of::<u32>(),
-    }
+    })
 }

@@ -4,19 +4,20 @@ use core::fmt;
 
 use embedded_io::{Read, Write};
 use embedded_storage::nor_flash::NorFlash;
-use pocketgan_finetune::{Arena, ByteImages, Engine, Learner};
+use pocketgan_finetune::{Arena, ByteImages, Learner};
 use pocketgan_format::crc32;
-use pocketgan_runtime::{Delta, DeltaError, Generator, Latent, Model};
+use pocketgan_runtime::{Delta, DeltaError, Model};
 
-use super::{End, Mode, Next, Talk, Usage, with_delta};
-use crate::command::{Command, HELP};
+use super::End;
+use super::learning::{Lessons, Mode, Next, with_delta};
+use crate::command::{Command, Draw, Learn};
 use crate::frame::Receiver;
 use crate::terminal::Closed;
-use crate::{Display, RECEIVED, TextDisplay};
+use crate::{Clock, RECEIVED};
 
 /// One learner, on what was stored when it began.
-pub(super) struct Session<'s, 'd, 'm, 'w, P, F> {
-    pub(super) talk: &'s mut Talk<'d, P, F>,
+pub(super) struct Session<'s, 'd, 'm, 'w, P, C, F> {
+    pub(super) lessons: &'s mut Lessons<'d, P, C, F>,
     pub(super) base: Model<'m>,
     pub(super) learner: Learner<'m, 'w, Arena<'w>>,
     pub(super) mode: Mode,
@@ -25,76 +26,66 @@ pub(super) struct Session<'s, 'd, 'm, 'w, P, F> {
     pub(super) fresh: &'w mut [u8],
 }
 
-impl<P: Read + Write, F: NorFlash> Session<'_, '_, '_, '_, P, F> {
+impl<P: Read + Write, C: Clock, F: NorFlash> Session<'_, '_, '_, '_, P, C, F> {
     /// Does what it is told; says so where the session ends by that.
     pub(super) fn obey(&mut self, command: Command) -> Result<Option<Next>, Closed> {
-        let stays = self.learner.steps() == 0;
         match command {
-            Command::Help => self.talk.terminal.say(format_args!("{}", HELP.trim_end()))?,
-            Command::Draw { seed } => self.draw(seed)?,
-            Command::Learn { steps } => self.learn(steps)?,
-            Command::Loss => self.loss()?,
-            Command::Save if stays => self.talk.terminal.say(format_args!("nothing was learned since"))?,
-            Command::Save => return self.save(),
-            // What was learned goes with its learner.
-            Command::Revert if !stays => return Ok(Some(Next::Again)),
-            Command::Revert => {
-                let result = self.talk.store.revert().map(drop);
-                return self.stored_anew(result);
-            }
-            Command::Factory => {
-                let result = self.talk.store.factory();
-                return self.stored_anew(result);
-            }
-            Command::Examples => {
-                let (count, whence) =
-                    (self.count(), if self.talk.received > 0 { "received" } else { "built in" });
-                self.talk.terminal.say(format_args!("{count} examples, {whence}"))?;
-            }
-            Command::Receive { count } => self.receive(count)?,
-            Command::Open => self.open()?,
+            Command::Draw(draw) => self.draw(draw)?,
+            Command::Learn(learn) => return self.follow(learn),
+            Command::Help => self.lessons.console.help(true)?,
             Command::Exact => return Ok(Some(Next::Switch(Mode { exact: true, ..self.mode }))),
             Command::Fast => return Ok(Some(Next::Switch(Mode { exact: false, ..self.mode }))),
-            Command::Plan(plan) => return Ok(Some(Next::Switch(Mode { plan, ..self.mode }))),
-            Command::Memory => {
-                let Usage { static_bytes, stack_bytes } = (self.talk.usage)();
-                let all = static_bytes + stack_bytes;
-                self.talk.terminal.say(format_args!(
-                    "memory: {all} bytes: {static_bytes} of statics, {stack_bytes} of stack at most"
-                ))?;
-            }
+            Command::Memory => self.lessons.console.memory()?,
             Command::Reset => return Ok(Some(Next::End(End::Reset))),
             Command::Exit => return Ok(Some(Next::End(End::Exit))),
         }
         Ok(None)
     }
 
-    /// Draws with what was learned so far, as it would be saved.
-    fn draw(&mut self, seed: u64) -> Result<(), Closed> {
-        let model = match learned(&self.learner, &self.base, self.fresh, self.talk.example_count(&self.base))
-        {
-            Ok(model) => model,
-            Err(error) => return self.talk.terminal.say(format_args!("no picture: {error}")),
-        };
-        let kernels = self.learner.engine_mut().kernels();
-        let mut generator = match Generator::with_kernels(&model, self.learner.engine_mut().work(), kernels) {
-            Ok(generator) => generator,
-            Err(error) => return self.talk.terminal.say(format_args!("no picture: {error}")),
-        };
-        let terminal = &mut self.talk.terminal;
-        if self.mode.exact {
-            let drawn = generator.conformance(seed);
-            TextDisplay::new(&mut *terminal).show(&generator.image(0)).map_err(|_| Closed)?;
-            return terminal.say(format_args!("exact: {:08x}", drawn.crc32));
+    fn follow(&mut self, learn: Learn) -> Result<Option<Next>, Closed> {
+        let stays = self.learner.steps() == 0;
+        match learn {
+            Learn::Steps(steps) => self.learn(steps)?,
+            Learn::Loss => self.loss()?,
+            Learn::Save if stays => self.lessons.console.say(format_args!("nothing was learned since"))?,
+            Learn::Save => return self.save(),
+            // What was learned goes with its learner.
+            Learn::Revert if !stays => return Ok(Some(Next::Again)),
+            Learn::Revert => {
+                let result = self.lessons.store.revert().map(drop);
+                return self.stored_anew(result);
+            }
+            Learn::Factory => {
+                let result = self.lessons.store.factory();
+                return self.stored_anew(result);
+            }
+            Learn::Examples => {
+                let (count, whence) =
+                    (self.count(), if self.lessons.received > 0 { "received" } else { "built in" });
+                self.lessons.console.say(format_args!("{count} examples, {whence}"))?;
+            }
+            Learn::Receive { count } => self.receive(count)?,
+            Learn::Open => self.open()?,
+            Learn::Plan(plan) => return Ok(Some(Next::Switch(Mode { plan, ..self.mode }))),
         }
-        let image = generator.generate(Latent::from_seed(seed));
-        TextDisplay::new(terminal).show(&image).map_err(|_| Closed)
+        Ok(None)
+    }
+
+    /// Draws with what was learned so far, as it would be saved.
+    fn draw(&mut self, draw: Draw) -> Result<(), Closed> {
+        let count = self.lessons.example_count(&self.base);
+        let console = &mut self.lessons.console;
+        let model = match learned(&self.learner, &self.base, self.fresh, count) {
+            Ok(model) => model,
+            Err(error) => return console.say(format_args!("no picture: {error}")),
+        };
+        console.picture(draw, &model, self.learner.engine_mut().work(), self.mode.exact)
     }
 
     fn learn(&mut self, steps: u32) -> Result<(), Closed> {
         let (image_len, range) = (self.learner.task().image_len(), self.base.range());
-        let bytes = match self.talk.received {
-            0 => self.talk.examples,
+        let bytes = match self.lessons.received {
+            0 => self.lessons.examples,
             count => &self.received[..count * image_len],
         };
         let examples = ByteImages::new(bytes, image_len, range);
@@ -103,14 +94,14 @@ impl<P: Read + Write, F: NorFlash> Session<'_, '_, '_, '_, P, F> {
             match self.learner.step(&examples) {
                 Ok(losses) if step % every == 0 || step == steps => {
                     let done = self.learner.steps();
-                    self.talk.terminal.say(format_args!(
+                    self.lessons.console.say(format_args!(
                         "step {done}: loss D {:.4} G {:.4}, scores {:.3} {:.3}",
                         losses.discriminator, losses.generator, losses.real, losses.fake
                     ))?;
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    return self.talk.terminal.say(format_args!("forgotten since the last save: {error}"));
+                    return self.lessons.console.say(format_args!("forgotten since the last save: {error}"));
                 }
             }
         }
@@ -118,36 +109,36 @@ impl<P: Read + Write, F: NorFlash> Session<'_, '_, '_, '_, P, F> {
     }
 
     fn loss(&mut self) -> Result<(), Closed> {
-        let terminal = &mut self.talk.terminal;
+        let console = &mut self.lessons.console;
         if self.learner.steps() == 0 {
-            return terminal.say(format_args!("nothing was learned since"));
+            return console.say(format_args!("nothing was learned since"));
         }
         for (when, losses) in ["first", "last"].into_iter().zip(self.learner.losses()) {
-            terminal.say(format_args!(
+            console.say(format_args!(
                 "{when} step: loss D {:.4} G {:.4}",
                 losses.discriminator, losses.generator
             ))?;
         }
         if self.mode.exact {
             let crc = crc32(self.learner.learned().iter().map(|value| value.to_le_bytes()));
-            terminal.say(format_args!("learned: {crc:08x}"))?;
+            console.say(format_args!("learned: {crc:08x}"))?;
         }
         Ok(())
     }
 
     fn save(&mut self) -> Result<Option<Next>, Closed> {
-        let count = self.talk.example_count(&self.base);
+        let count = self.lessons.example_count(&self.base);
         match learned(&self.learner, &self.base, self.fresh, count) {
             Ok(model) => {
                 let bytes = model.delta().map_or(&[][..], Delta::bytes);
-                let result = self.talk.store.save(bytes);
+                let result = self.lessons.store.save(bytes);
                 if result.is_ok() {
-                    self.talk.terminal.say(format_args!("saved"))?;
+                    self.lessons.console.say(format_args!("saved"))?;
                 }
                 self.stored_anew(result)
             }
             Err(error) => {
-                self.talk.terminal.say(format_args!("not saved: {error}"))?;
+                self.lessons.console.say(format_args!("not saved: {error}"))?;
                 Ok(None)
             }
         }
@@ -158,7 +149,7 @@ impl<P: Read + Write, F: NorFlash> Session<'_, '_, '_, '_, P, F> {
         match result {
             Ok(()) => Ok(Some(Next::Again)),
             Err(error) => {
-                self.talk.terminal.say(format_args!("the store failed: {error}"))?;
+                self.lessons.console.say(format_args!("the store failed: {error}"))?;
                 Ok(None)
             }
         }
@@ -168,16 +159,16 @@ impl<P: Read + Write, F: NorFlash> Session<'_, '_, '_, '_, P, F> {
     /// that are built in.
     fn receive(&mut self, count: usize) -> Result<(), Closed> {
         let image_len = self.learner.task().image_len();
-        let terminal = &mut self.talk.terminal;
-        self.talk.received = 0;
-        terminal.say(format_args!("waiting for {count} frames of {image_len} bytes"))?;
+        let console = &mut self.lessons.console;
+        self.lessons.received = 0;
+        console.say(format_args!("waiting for {count} frames of {image_len} bytes"))?;
         let mut arrived = [false; RECEIVED];
         let mut receiver = Receiver::new(self.frame);
         while arrived[..count].contains(&false) {
-            let frame = match receiver.push(terminal.byte()?) {
+            let frame = match receiver.push(console.terminal.byte()?) {
                 None => continue,
                 Some(Err(damaged)) => {
-                    terminal.say(format_args!("{damaged}"))?;
+                    console.say(format_args!("{damaged}"))?;
                     continue;
                 }
                 Some(Ok(frame)) => frame,
@@ -187,38 +178,39 @@ impl<P: Read + Write, F: NorFlash> Session<'_, '_, '_, '_, P, F> {
                 break;
             }
             if number >= count || len != image_len {
-                terminal.say(format_args!("frame {number} of {len} bytes is none of these"))?;
+                console.say(format_args!("frame {number} of {len} bytes is none of these"))?;
                 continue;
             }
             self.received[number * image_len..][..image_len].copy_from_slice(frame.payload);
             arrived[number] = true;
-            terminal.say(format_args!("got {number}"))?;
+            console.say(format_args!("got {number}"))?;
         }
         let mut kept = 0;
         for number in (0..count).filter(|&number| arrived[number]) {
             self.received.copy_within(number * image_len..(number + 1) * image_len, kept * image_len);
             kept += 1;
         }
-        self.talk.received = kept;
-        terminal.say(format_args!("{kept} of {count} arrived"))
+        self.lessons.received = kept;
+        console.say(format_args!("{kept} of {count} arrived"))
     }
 
     /// Takes the pictures of the file, as many as there is room for. Without one those in use stay.
     fn open(&mut self) -> Result<(), Closed> {
         let image_len = self.learner.task().image_len();
-        let count = (self.talk.file)(self.received).map_or(0, |len| len.min(self.received.len()) / image_len);
+        let count =
+            (self.lessons.file)(self.received).map_or(0, |len| len.min(self.received.len()) / image_len);
         if count == 0 {
             return self
-                .talk
-                .terminal
+                .lessons
+                .console
                 .say(format_args!("there is no file with a picture of {image_len} bytes"));
         }
-        self.talk.received = count;
-        self.talk.terminal.say(format_args!("{count} read"))
+        self.lessons.received = count;
+        self.lessons.console.say(format_args!("{count} read"))
     }
 
     fn count(&self) -> usize {
-        self.talk.example_count(&self.base) as usize
+        self.lessons.example_count(&self.base) as usize
     }
 }
 

@@ -6,14 +6,15 @@
 #![forbid(unsafe_code)]
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::Read;
 use std::path::PathBuf;
 use std::{env, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
 use boards_common::flash::FileFlash;
-use boards_common::{Device, End, Plan, Usage};
+use boards_common::{Device, End, Learning, Plan};
 use embedded_io_adapters::std::FromStd;
+use host::{Standard, Started};
 use pocketgan_finetune::store::Store;
 use pocketgan_format::AlignedBytes;
 use pocketgan_runtime::{Model, dispatch};
@@ -46,38 +47,18 @@ fn main() -> Result<ExitCode> {
     let device = Device {
         model: &bytes,
         port: FromStd::new(Standard),
-        store: Store::new(flash, 0..(2 * SECTORS * SECTOR_BYTES) as u32),
-        examples: &examples,
-        file: &mut from_file,
+        clock: Started::now(),
         arena: bytemuck::cast_slice_mut(&mut arena),
         fast: dispatch::best(),
         exact: dispatch::exact(),
-        plan,
-        usage: Usage::default,
+        usage: || None,
     };
-    Ok(match device.run() {
+    let store = Store::new(flash, 0..(2 * SECTORS * SECTOR_BYTES) as u32);
+    let learning = Learning { store, examples: &examples, file: &mut from_file, plan };
+    Ok(match device.learn(learning) {
         End::Failed => ExitCode::FAILURE,
         End::Exit | End::Reset => ExitCode::SUCCESS,
     })
-}
-
-/// Standard input and output.
-struct Standard;
-
-impl Read for Standard {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        io::stdin().read(bytes)
-    }
-}
-
-impl Write for Standard {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::stdout().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stdout().flush()
-    }
 }
 
 const SECTOR_BYTES: usize = 4096;

@@ -34,6 +34,7 @@ fn firmware() {
             in_step: [1, 1],
             out_step: [step, step],
             out_offset: [0, 0],
+            accumulate: false,
         };
         let products = pixels_read(&op) * c * n;
         let (input, grad_out) = (vec![0.5; op.input.len()], vec![0.5; op.output.len()]);

@@ -4,7 +4,7 @@
 
 use core::panic::PanicInfo;
 
-use boards_arm::{Aligned, Uart, learn};
+use boards_arm::{Aligned, SysTick, Uart, learn};
 use boards_common::Plan;
 use cortex_m::singleton;
 use cortex_m_rt::entry;
@@ -21,7 +21,7 @@ fn main() -> ! {
     // SAFETY: that is UART0 on this board (ARM DAI0386, table 4-1), and nothing else in this firmware uses it.
     let uart = unsafe { Uart::start(0x4000_4000, 25_000_000) };
     // An entry runs once, so that the arena is there.
-    learn(uart, MODEL, EXAMPLES, arena.map_or(&mut [], |arena| &mut arena.0), Plan::Full)
+    learn(uart, MODEL, EXAMPLES, arena.map_or(&mut [], |arena| &mut arena.0), SysTick::start(25), Plan::Full)
 }
 
 #[panic_handler]

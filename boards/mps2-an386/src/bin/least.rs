@@ -1,5 +1,5 @@
-//! As little as a firmware can be: loads a model, draws a picture, and says whether it is the one that exact arithmetic
-//! draws. What it links is what the runtime costs in flash.
+//! As little as a firmware can be: loads a model, draws a picture, and says whether its values are in their range. What it
+//! links is what the runtime costs in flash.
 #![no_std]
 #![no_main]
 
@@ -23,9 +23,8 @@ fn main() -> ! {
 /// Draws a picture; false if there is none.
 fn draw(arena: &mut [f32]) -> bool {
     let Ok(model) = Model::load(MODEL) else { return false };
-    let Ok(mut generator) = Generator::with_kernels(&model, arena, dispatch::best().without_nests()) else {
-        return false;
-    };
+    let kernels = if NESTS { dispatch::best() } else { dispatch::best().without_nests() };
+    let Ok(mut generator) = Generator::with_kernels(&model, arena, kernels) else { return false };
     let image = generator.generate(Latent::from_seed(7));
     image.values.iter().all(|value| value.abs() <= 1.0)
 }

@@ -4,7 +4,7 @@
 
 use core::panic::PanicInfo;
 
-use boards_arm::{Aligned, Uart, learn};
+use boards_arm::{Aligned, SysTick, Uart, learn};
 use boards_common::Plan;
 use cortex_m::singleton;
 use cortex_m_rt::entry;
@@ -22,7 +22,7 @@ fn main() -> ! {
     // firmware uses it.
     let uart = unsafe { Uart::start(0x5930_3000, 25_000_000) };
     // An entry runs once, so that the arena is there.
-    learn(uart, MODEL, EXAMPLES, arena.map_or(&mut [], |arena| &mut arena.0), Plan::Full)
+    learn(uart, MODEL, EXAMPLES, arena.map_or(&mut [], |arena| &mut arena.0), SysTick::start(32), Plan::Full)
 }
 
 #[panic_handler]

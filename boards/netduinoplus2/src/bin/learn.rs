@@ -7,7 +7,7 @@ mod uart;
 
 use core::panic::PanicInfo;
 
-use boards_arm::{Aligned, learn};
+use boards_arm::{Aligned, SysTick, learn};
 use boards_common::Plan;
 use cortex_m::singleton;
 use cortex_m_rt::entry;
@@ -23,7 +23,14 @@ fn main() -> ! {
     let arena = singleton!(: Aligned<LEARNING_LEN> = Aligned([0.0; LEARNING_LEN]));
     let uart = uart::Usart::start();
     // An entry runs once, so that the arena is there.
-    learn(uart, MODEL, EXAMPLES, arena.map_or(&mut [], |arena| &mut arena.0), Plan::Small)
+    learn(
+        uart,
+        MODEL,
+        EXAMPLES,
+        arena.map_or(&mut [], |arena| &mut arena.0),
+        SysTick::start(168),
+        Plan::Small,
+    )
 }
 
 #[panic_handler]

@@ -1,0 +1,31 @@
+//! Firmware for the BBC micro:bit: a model in flash, a static arena, and pictures for whom one talks to on the serial port.
+
+#![no_std]
+#![no_main]
+
+mod timer;
+mod uart;
+
+use core::panic::PanicInfo;
+
+use boards_arm::draw;
+use cortex_m::singleton;
+use cortex_m_rt::entry;
+use pocketgan_runtime::include_model;
+
+include!(concat!(env!("OUT_DIR"), "/arena.rs"));
+
+static MODEL: &[u8] = include_model!(concat!(env!("OUT_DIR"), "/model.pgan"));
+
+#[entry]
+fn main() -> ! {
+    let arena = singleton!(: [f32; ARENA_LEN] = [0.0; ARENA_LEN]);
+    let (uart, timer) = (uart::Uart::start(), timer::Timer::start());
+    // An entry runs once, so that the arena is there.
+    draw::<NESTS>(uart, MODEL, arena.map_or(&mut [], |arena| arena), timer)
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    boards_arm::fail(info)
+}
