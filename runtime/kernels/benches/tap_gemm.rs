@@ -71,6 +71,7 @@ impl Layer {
                 taps: &phase.taps,
                 weights: Panels::F16(&phase.weights),
                 bias: &phase.bias,
+                accumulate: false,
                 activation: self.activation,
                 input: self.input,
                 output: self.output,
