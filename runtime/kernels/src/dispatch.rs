@@ -75,9 +75,13 @@ pub fn available_gradients() -> [Option<GradientKernels>; 2 + arch::COUNT] {
     all(reference::GRADIENTS, portable::GRADIENTS, arch::gradients())
 }
 
-/// A plain loop, inlined: the compiler of firmware then knows what is chosen, and links nothing of the rest.
+/// Inlined, and a plain loop for firmware: the compiler then knows what is chosen, and links nothing of the rest. In
+/// WebAssembly the loop makes a module a third larger, and the iterator does not.
 #[inline(always)]
 fn last<T>(of_arch: [Option<T>; arch::COUNT]) -> Option<T> {
+    if cfg!(target_arch = "wasm32") {
+        return of_arch.into_iter().rev().flatten().next();
+    }
     let mut last = None;
     for next in of_arch {
         if next.is_some() {
