@@ -9,6 +9,8 @@
 mod input_gradient;
 mod weight_gradient;
 
+use core::ops::Range;
+
 use half::f16;
 
 use crate::simd::{InnerLoop, Simd, SimdElement, store_all};
@@ -212,27 +214,37 @@ impl Group<'_> {
             let block = Block { op, start, len: BLOCK.min(positions - start) };
             let sums = &mut sums[..block.len];
             sums.fill(bias);
-            for t in 0..op.taps.len() {
-                let rows = block.rows_of_tap(t, samples, rows);
-                if rows.is_empty() {
-                    continue;
-                }
-                for channel in (0..c).step_by(CHUNK) {
-                    let panel =
-                        self.vectors(tiling.narrow, t * c + channel, &mut panel[..CHUNK.min(c - channel)]);
-                    let mut rows = rows;
-                    let tiles = rows.len().div_ceil(tiling.max_rows);
-                    let next = t * c + channel + panel.len();
-                    let share = panel.len().div_ceil(tiles);
-                    for tiles in (1..=tiles).rev() {
-                        // The weights come from afar: ask for the next ones while these are in use.
-                        self.prefetch::<P, L, C>(tiling.narrow, next + (tiles - 1) * share, share);
-                        // Equal tiles: a small one would wait for its additions.
-                        let (tile, rest) = rows.split_at(rows.len().div_ceil(tiles));
-                        add_tile(tiling, tile, channel, panel, &mut buffers.wide, sums);
-                        rows = rest;
+            let mut t = 0;
+            while t < op.taps.len() {
+                let run = Run::from(op, t);
+                for piece in 0..run.pieces() {
+                    let Piece { t, taps, columns } = run.piece(op, piece);
+                    let rows = block.rows(t, taps * c, columns, samples, rows);
+                    if rows.is_empty() {
+                        continue;
+                    }
+                    let (first, depth) = (t * c, taps * c);
+                    for channel in (0..depth).step_by(CHUNK) {
+                        let panel = self.vectors(
+                            tiling.narrow,
+                            first + channel,
+                            &mut panel[..CHUNK.min(depth - channel)],
+                        );
+                        let mut rows = rows;
+                        let tiles = rows.len().div_ceil(tiling.max_rows);
+                        let next = first + channel + panel.len();
+                        let share = panel.len().div_ceil(tiles);
+                        for tiles in (1..=tiles).rev() {
+                            // The weights come from afar: ask for the next ones while these are in use.
+                            self.prefetch::<P, L, C>(tiling.narrow, next + (tiles - 1) * share, share);
+                            // Equal tiles: a small one would wait for its additions.
+                            let (tile, rest) = rows.split_at(rows.len().div_ceil(tiles));
+                            add_tile(tiling, tile, channel, panel, &mut buffers.wide, sums);
+                            rows = rest;
+                        }
                     }
                 }
+                t += run.taps;
             }
             if op.accumulate {
                 block.for_each_pixel(self.first, samples, |i, pixel| {
@@ -360,6 +372,67 @@ impl<P: Simd<PANEL>, W: SimdElement, const L: usize, const C: usize> InnerLoop<P
     }
 }
 
+/// Taps that read pixels side by side: where all are inside the input, they are one with the channels of all. A picture has
+/// few channels, and sums would be loaded and stored for each tap.
+struct Run {
+    first: usize,
+    taps: usize,
+    /// The columns of positions for which all taps are inside the input.
+    columns: Range<usize>,
+}
+
+/// A part of a run.
+struct Piece {
+    /// First tap.
+    t: usize,
+    taps: usize,
+    /// Columns of positions.
+    columns: [Range<usize>; 2],
+}
+
+impl Run {
+    /// The run that starts with tap `t`.
+    #[inline(always)]
+    fn from(op: &TapGemm<'_>, t: usize) -> Self {
+        let [_, first] = op.inside(op.taps[t]);
+        let mut run = Self { first: t, taps: 1, columns: first };
+        let few = op.input.channels == op.input.pixel_stride && op.input.channels <= FEW;
+        while few
+            && let Some(&[dy, dx]) = op.taps.get(t + run.taps)
+            && [dy.wrapping_sub(op.taps[t][0]), dx.wrapping_sub(op.taps[t][1])] == [0, run.taps as i16]
+        {
+            let [_, columns] = op.inside([dy, dx]);
+            run.columns = run.columns.start.max(columns.start)..run.columns.end.min(columns.end);
+            run.taps += 1;
+        }
+        run
+    }
+
+    /// The whole of it, and what each tap reads besides.
+    #[inline(always)]
+    fn pieces(&self) -> usize {
+        if self.taps > 1 { 1 + self.taps } else { 1 }
+    }
+
+    #[inline(always)]
+    fn piece(&self, op: &TapGemm<'_>, piece: usize) -> Piece {
+        let Self { first, taps, ref columns } = *self;
+        let Some(tap) = piece.checked_sub(1) else {
+            return Piece { t: first, taps, columns: [columns.clone(), 0..0] };
+        };
+        let t = first + tap;
+        let [_, inside] = op.inside(op.taps[t]);
+        // Where no column has all taps, all are on one side.
+        let (left, right) =
+            if columns.is_empty() { (inside.end, inside.end) } else { (columns.start, columns.end) };
+        Piece {
+            t,
+            taps: 1,
+            columns: [inside.start..left.min(inside.end), right.max(inside.start)..inside.end],
+        }
+    }
+}
+
 /// Positions `start..start + len`, sample by sample and row by row.
 struct Block<'a> {
     op: &'a TapGemm<'a>,
@@ -368,34 +441,38 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// The positions that tap `t` reads inside the input.
+    /// The positions in some columns for which tap `t` reads rows inside the input, and so many values of each.
     #[inline(always)]
-    fn rows_of_tap<'r, 's, A>(
+    fn rows<'r, 's, A>(
         &self,
         t: usize,
+        values: usize,
+        columns: [Range<usize>; 2],
         samples: &[Sample<'s, A>],
         rows: &'r mut [Row<'s, A>; BLOCK],
     ) -> &'r [Row<'s, A>] {
         let (op, tap) = (self.op, self.op.taps[t]);
-        let [inside_y, inside_x] = op.inside(tap);
+        let [inside_y, _] = op.inside(tap);
         let mut count = 0;
         let mut position = self.start;
         let end = self.start + self.len;
         while position < end {
             let (sample, row, col) = op.place(position);
             let next = end.min(position - col + op.cols);
-            let from = inside_x.start.max(col);
-            let to = inside_x.end.min(col + next - position);
-            if inside_y.contains(&row)
-                && from < to
-                && let Some(mut start) = op.input_start(row, from, tap)
-            {
-                let first_sum = position - col + from - self.start;
-                for (sum, slot) in (first_sum..).zip(&mut rows[count..count + to - from]) {
-                    *slot = Row { pixel: &samples[sample].input[start..][..op.input.channels], sum };
-                    start += op.in_step[1] * op.input.pixel_stride;
+            for columns in &columns {
+                let from = columns.start.max(col);
+                let to = columns.end.min(col + next - position);
+                if inside_y.contains(&row)
+                    && from < to
+                    && let Some(mut start) = op.input_start(row, from, tap)
+                {
+                    let first_sum = position - col + from - self.start;
+                    for (sum, slot) in (first_sum..).zip(&mut rows[count..count + to - from]) {
+                        *slot = Row { pixel: &samples[sample].input[start..][..values], sum };
+                        start += op.in_step[1] * op.input.pixel_stride;
+                    }
+                    count += to - from;
                 }
-                count += to - from;
             }
             position = next;
         }
@@ -574,6 +651,9 @@ const BLOCK: usize = 128;
 
 /// Channels whose weights lie on the stack at a time.
 const CHUNK: usize = 128;
+
+/// Channels of which loading and storing sums would take as long as adding to them.
+const FEW: usize = 16;
 
 /// Positions in the largest tile.
 const MAX_ROWS: usize = 8;

@@ -261,7 +261,14 @@ fn compare(kernels: Kernels, bound: Bound, sizes: &Sizes, random: &mut Random) {
     let &Sizes { c, n, rows, cols, taps } = sizes;
     // Now and then so far that a tap never reads inside.
     let reach = random.one_of(&[1, 2, 3, 30]);
-    let taps: Vec<Tap> = (0..taps).map(|_| [random.offset(reach), random.offset(reach)]).collect();
+    let taps: Vec<Tap> = match random.below(3) {
+        // Rows of neighbours, as a kernel has them.
+        0 => {
+            let ([dy, dx], width) = ([random.offset(reach), random.offset(reach)], 1 + random.below(5));
+            (0..taps).map(|t| [dy + (t / width) as i16, dx + (t % width) as i16]).collect()
+        }
+        _ => (0..taps).map(|_| [random.offset(reach), random.offset(reach)]).collect(),
+    };
     let panels = n.div_ceil(PANEL);
     let padded = |lane: usize, row: usize, depth: usize, random: &mut Random| {
         if row / depth * PANEL + lane < n { random.value() } else { 0.0 }

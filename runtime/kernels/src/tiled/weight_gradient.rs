@@ -72,7 +72,8 @@ impl<'s> ToWeights<'_, 's> {
             let grads = &mut grads[..block.len];
             self.pack(&block, used, grads);
             for t in 0..op.taps.len() {
-                let rows = block.rows_of_tap(t, self.samples, rows);
+                let [_, columns] = op.inside(op.taps[t]);
+                let rows = block.rows(t, op.input.channels, [columns, 0..0], self.samples, rows);
                 if rows.is_empty() {
                     continue;
                 }
