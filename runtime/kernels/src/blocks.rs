@@ -11,7 +11,7 @@ pub(crate) mod gradient;
 use half::f16;
 
 use crate::half_float::Element;
-use crate::{PANEL, Panels, Sample, Tap, TapGemm};
+use crate::{Activation, PANEL, Panels, Sample, Tap, TapGemm};
 
 /// The inner loops of an implementation, for weights `W` and activations `A`.
 pub(crate) trait Tiles<W, A>: Copy {
@@ -122,17 +122,34 @@ where
             }
             row += op.input.channels;
         }
-        write(op, &mut sums[0], output);
+        if op.accumulate {
+            accumulate(&mut sums[0], output);
+        }
+        activate(op.activation, output.len(), &mut sums);
+        store(&sums[0], output);
     }
 }
 
-/// Finishes the sums of one pixel's channels and writes them.
+/// Adds what lies in a pixel to its sums. Rare: loops that are unrolled would be most of the code.
 #[inline(never)]
-fn write<A: Element>(op: &TapGemm<'_>, sums: &mut [f32; PANEL], pixel: &mut [A]) {
-    let sums = &mut sums[..pixel.len()];
-    op.add_output(sums, pixel);
-    op.activation.apply_all(sums);
-    pixel.iter_mut().zip(sums).for_each(|(value, sum)| *value = A::from_f32(*sum));
+fn accumulate<A: Element>(sums: &mut [f32; PANEL], pixel: &[A]) {
+    #[inline(never)]
+    fn add<A: Element>(sum: &mut f32, value: A) {
+        *sum += value.to_f32();
+    }
+    sums.iter_mut().zip(pixel).for_each(|(sum, &value)| add(sum, value));
+}
+
+/// Writes as many channels as the pixel has.
+#[inline(never)]
+fn store<A: Element>(sums: &[f32; PANEL], pixel: &mut [A]) {
+    pixel.iter_mut().zip(sums).for_each(|(value, &sum)| *value = A::from_f32(sum));
+}
+
+/// Applies the function to the lanes that are channels. One instance for all kinds of activations.
+#[inline(never)]
+fn activate(activation: Activation, lanes: usize, sums: &mut [[f32; PANEL]]) {
+    sums.iter_mut().for_each(|sums| activation.apply_all(&mut sums[..lanes]));
 }
 
 /// Positions `start..start + len`, row by row.
@@ -216,9 +233,22 @@ impl Block<'_> {
     /// Finishes and writes `lanes` channels from `first` on.
     fn write<A: Element>(&self, first: usize, lanes: usize, sums: &mut [[f32; PANEL]], output: &mut [A]) {
         let op = self.op;
+        if op.accumulate {
+            self.for_each_pixel(|i, start| accumulate(&mut sums[i], &output[start + first..][..lanes]));
+        }
+        activate(op.activation, lanes, sums);
+        self.for_each_pixel(|i, start| {
+            store(&sums[i], &mut output[start + first..][..lanes]);
+        });
+    }
+
+    /// Each position's number in the block, and where its output pixel starts.
+    #[inline(always)]
+    fn for_each_pixel(&self, mut visit: impl FnMut(usize, usize)) {
+        let op = self.op;
         let (mut row, mut col) = (self.start / op.cols, self.start % op.cols);
-        for sums in sums {
-            write(op, sums, &mut output[op.output_start(row, col) + first..][..lanes]);
+        for i in 0..self.len {
+            visit(i, op.output_start(row, col));
             col += 1;
             if col == op.cols {
                 (row, col) = (row + 1, 0);

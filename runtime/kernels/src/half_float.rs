@@ -24,7 +24,9 @@ pub fn f16_to_f32(half: f16) -> f32 {
 ///
 /// # Source
 /// Giesen 2012, "float_to_half_fast3_rtne": additions that let the hardware round.
-#[inline(always)]
+// Stores alone need it, once for each value of a layer: on a microcontroller code counts more.
+#[cfg_attr(target_os = "none", inline(never))]
+#[cfg_attr(not(target_os = "none"), inline(always))]
 pub fn f32_to_f16(value: f32) -> f16 {
     let bits = value.to_bits();
     let sign = (bits >> 16) & 0x8000;
