@@ -25,6 +25,11 @@ pub enum StartError {
         /// What it computes.
         function: Function,
     },
+    /// The model has activations in half precision, and the kernels have no arithmetic for them.
+    NoHalves {
+        /// Index of the first such step.
+        step: usize,
+    },
 }
 
 impl fmt::Display for StartError {
@@ -35,6 +40,9 @@ impl fmt::Display for StartError {
             }
             Self::NoNests { step, function } => {
                 write!(f, "step {step} is a loop nest of {function:?}, and these kernels have no loop nests")
+            }
+            Self::NoHalves { step } => {
+                write!(f, "step {step} computes in half precision, and these kernels do not")
             }
         }
     }

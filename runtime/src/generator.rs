@@ -41,7 +41,8 @@ impl<'m, 'a> Generator<'m, 'a> {
     /// A generator with kernels of the caller's choice.
     ///
     /// # Errors
-    /// When the arena has fewer than [`Model::arena_len`] values, or the model has loop nests and `kernels` have none.
+    /// When the arena has fewer than [`Model::arena_len`] values, or the model has loop nests, or activations in half
+    /// precision, and `kernels` have none.
     pub fn with_kernels(
         model: &Model<'m>,
         arena: &'a mut [f32],
@@ -49,6 +50,9 @@ impl<'m, 'a> Generator<'m, 'a> {
     ) -> Result<Self, StartError> {
         if let (None, Some((step, function))) = (kernels.nest, model.first_nest()) {
             return Err(StartError::NoNests { step, function });
+        }
+        if let (None, Some(step)) = (kernels.tap_gemm_f16, model.first_half()) {
+            return Err(StartError::NoHalves { step });
         }
         let have_bytes = size_of_val(arena);
         let arena_len = model.arena_len();

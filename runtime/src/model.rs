@@ -122,6 +122,13 @@ impl<'a> Model<'a> {
         })
     }
 
+    /// Index of the first tap GEMM with values in half precision.
+    pub(crate) fn first_half(&self) -> Option<usize> {
+        let half =
+            |step| matches!(step, Step::TapGemm(gemm) if gemm.values == pocketgan_format::ValueType::F16);
+        self.file.steps().position(half)
+    }
+
     /// Where an input lies in the arena, in values.
     pub(crate) fn input(&self, index: usize) -> Option<Range<usize>> {
         let input = self.file.inputs().nth(index)?;

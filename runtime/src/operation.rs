@@ -46,7 +46,12 @@ impl<'a> Operation<'a> {
                     Some(Expanded { kernels, form, weights }) => {
                         (kernels.tap_gemm_f16)(&form, gemm, weights, samples);
                     }
-                    None => (kernels.tap_gemm_f16)(gemm, samples),
+                    // `Generator::with_kernels` refused kernels without.
+                    None => {
+                        if let Some(run) = kernels.tap_gemm_f16 {
+                            run(gemm, samples);
+                        }
+                    }
                 });
             }
             Self::Nest { nest, axes, axis_count } => {
@@ -100,7 +105,11 @@ impl Operation<'_> {
                             (kernels.tap_gemm_f16)(&form, gemm, weights, samples);
                         });
                     }
-                    None => crate::parallel::run(pool, gemm, sample, &kernels.tap_gemm_f16),
+                    None => {
+                        if let Some(run) = kernels.tap_gemm_f16 {
+                            crate::parallel::run(pool, gemm, sample, &run);
+                        }
+                    }
                 }
             }
             Self::Nest { .. } => self.run(kernels, None, arenas, arena_len),

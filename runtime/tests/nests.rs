@@ -4,7 +4,7 @@
 #[allow(dead_code, reason = "each test takes what it needs")]
 mod programs;
 
-use pocketgan_format::{Combine, Function, Operand, Program, Role};
+use pocketgan_format::{Combine, Function, Operand, Program, Role, Step, ValueType};
 use pocketgan_runtime::{Generator, Latent, Model, StartError, dispatch};
 use programs::{Builder, NONE, arena};
 
@@ -127,6 +127,23 @@ fn kernels_without_nests_refuse_a_model_that_has_one() {
         .expect_err("the model has loop nests");
     assert!(matches!(error, StartError::NoNests { .. }));
     assert!(error.to_string().contains("is a loop nest of "), "{error}");
+}
+
+#[test]
+fn kernels_without_nests_refuse_activations_in_half_precision() {
+    let mut program = programs::tap_gemms();
+    // Half as many bytes lie there, so that everything still fits.
+    for step in &mut program.steps {
+        let Step::TapGemm(step) = step else { panic!("a tap GEMM") };
+        step.values = ValueType::F16;
+    }
+    let file = program.to_bytes().expect("the program keeps the rules");
+    let model = Model::load(&file).expect("just verified");
+    let mut arena = vec![0.0; model.arena_len()];
+    let error = Generator::with_kernels(&model, &mut arena, dispatch::best().without_nests())
+        .expect_err("the model computes in half precision");
+    assert_eq!(error, StartError::NoHalves { step: 0 });
+    assert!(Generator::new(&model, &mut arena).is_ok());
 }
 
 #[test]

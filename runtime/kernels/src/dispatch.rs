@@ -13,8 +13,8 @@ pub struct Kernels {
     pub name: &'static str,
     /// Dense, convolution, and each phase of a transposed convolution.
     pub tap_gemm: TapGemmFn,
-    /// The same with activations in half precision.
-    pub tap_gemm_f16: TapGemmF16Fn,
+    /// The same with activations in half precision; none in firmware that is to be small.
+    pub tap_gemm_f16: Option<TapGemmF16Fn>,
     /// Everything else; none in firmware that is to be small, see [`without_nests`](Self::without_nests).
     pub nest: Option<NestFn>,
     /// Which way `tap_gemm` takes for an operation on some samples, and why, in a few words.
@@ -25,10 +25,11 @@ pub struct Kernels {
 
 impl Kernels {
     /// Without loop nests, which then are not linked: 60 KB of code on a Cortex-M4F. Enough for dense layers and convolutions with
-    /// the activations of [`Activation`](crate::Activation).
+    /// the activations of [`Activation`](crate::Activation). Values in half precision are left out as well, 4 KB: inputs and
+    /// pictures have single precision, and only nests convert between the two.
     #[must_use]
     pub const fn without_nests(self) -> Self {
-        Self { nest: None, ..self }
+        Self { tap_gemm_f16: None, nest: None, ..self }
     }
 }
 

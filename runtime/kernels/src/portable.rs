@@ -18,7 +18,7 @@ pub(crate) use gradient::GRADIENTS;
 pub(crate) const KERNELS: Kernels = Kernels {
     name: "portable",
     tap_gemm,
-    tap_gemm_f16,
+    tap_gemm_f16: Some(tap_gemm_f16),
     nest: Some(nest::nest),
     path: |_, _| "three positions at a time",
     product_error: 0.0,

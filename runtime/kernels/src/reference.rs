@@ -17,7 +17,7 @@ pub use nest::nest;
 pub const KERNELS: Kernels = Kernels {
     name: "reference",
     tap_gemm,
-    tap_gemm_f16,
+    tap_gemm_f16: Some(tap_gemm_f16),
     nest: Some(nest),
     path: |_, _| "the definition",
     product_error: 0.0,

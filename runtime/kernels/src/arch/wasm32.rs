@@ -46,7 +46,7 @@ const fn kernels<const RELAXED: bool>(name: &'static str) -> Kernels {
     Kernels {
         name,
         tap_gemm: tiles::<f32, RELAXED>,
-        tap_gemm_f16: tiles::<half::f16, RELAXED>,
+        tap_gemm_f16: Some(tiles::<half::f16, RELAXED>),
         path: tiled::path::<4>,
         ..portable::KERNELS
     }

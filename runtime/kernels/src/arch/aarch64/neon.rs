@@ -18,7 +18,14 @@ use crate::{Kernels, Nest, Sample, TapGemm, portable, vector_nest};
 /// The implementation for every CPU of this architecture.
 pub(super) fn neon() -> Option<Kernels> {
     let (nest, path) = (Some(loops as _), tiled::path::<8>);
-    Some(Kernels { name: "neon", tap_gemm: tiles, tap_gemm_f16: tiles, nest, path, ..portable::KERNELS })
+    Some(Kernels {
+        name: "neon",
+        tap_gemm: tiles,
+        tap_gemm_f16: Some(tiles),
+        nest,
+        path,
+        ..portable::KERNELS
+    })
 }
 
 fn tiles<A: Activations>(op: &TapGemm<'_>, samples: &mut [Sample<'_, A>]) {
@@ -34,7 +41,7 @@ pub(super) fn neon_exact() -> Option<Kernels> {
     Some(Kernels {
         name: "neon-exact",
         tap_gemm: exact_tiles,
-        tap_gemm_f16: exact_tiles,
+        tap_gemm_f16: Some(exact_tiles),
         path: |_, _| "tiles in registers",
         ..portable::KERNELS
     })

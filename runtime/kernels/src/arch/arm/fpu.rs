@@ -13,7 +13,8 @@ use crate::blocks::{DOT_CHUNK, DOT_PARTS};
 use crate::{Kernels, PANEL, Sample, TapGemm, blocks, portable};
 
 /// The implementation, which every CPU of these targets can run.
-pub(crate) const KERNELS: Kernels = Kernels { name: "arm-fpu", tap_gemm, tap_gemm_f16, ..portable::KERNELS };
+pub(crate) const KERNELS: Kernels =
+    Kernels { name: "arm-fpu", tap_gemm, tap_gemm_f16: Some(tap_gemm_f16), ..portable::KERNELS };
 
 fn tap_gemm(op: &TapGemm<'_>, samples: &mut [Sample<'_, f32>]) {
     blocks::tap_gemm(Fpu, op, samples);

@@ -30,7 +30,14 @@ pub(super) fn amx() -> Option<Kernels> {
     let tap_gemm: TapGemmFn = |op, samples| unsafe { run(op, samples) };
     // SAFETY: as above.
     let tap_gemm_f16: TapGemmF16Fn = |op, samples| unsafe { run(op, samples) };
-    Some(Kernels { name: "amx", tap_gemm, tap_gemm_f16, path, product_error: PRODUCT_ERROR, ..kernels })
+    Some(Kernels {
+        name: "amx",
+        tap_gemm,
+        tap_gemm_f16: Some(tap_gemm_f16),
+        path,
+        product_error: PRODUCT_ERROR,
+        ..kernels
+    })
 }
 
 /// Largest error of a product, relative to its size: what two `bfloat16` leave of `x`.

@@ -24,7 +24,14 @@ pub(super) fn avx2() -> Option<Kernels> {
     // SAFETY: as above.
     let nest: Option<NestFn> = Some(|nest, arena| unsafe { loops(nest, arena) });
     let path = tiled::path::<8>;
-    Some(Kernels { name: "avx2", tap_gemm, tap_gemm_f16, nest, path, ..portable::KERNELS })
+    Some(Kernels {
+        name: "avx2",
+        tap_gemm,
+        tap_gemm_f16: Some(tap_gemm_f16),
+        nest,
+        path,
+        ..portable::KERNELS
+    })
 }
 
 /// The same CPUs, with the bits of the reference.
@@ -37,7 +44,7 @@ pub(super) fn avx2_exact() -> Option<Kernels> {
     Some(Kernels {
         name: "avx2-exact",
         tap_gemm,
-        tap_gemm_f16,
+        tap_gemm_f16: Some(tap_gemm_f16),
         path: |_, _| "tiles in registers",
         ..portable::KERNELS
     })

@@ -25,7 +25,14 @@ pub(super) fn avx512() -> Option<Kernels> {
     // SAFETY: as above.
     let nest: Option<NestFn> = Some(|nest, arena| unsafe { loops(nest, arena) });
     let path = tiled::path::<16>;
-    Some(Kernels { name: "avx512", tap_gemm, tap_gemm_f16, nest, path, ..portable::KERNELS })
+    Some(Kernels {
+        name: "avx512",
+        tap_gemm,
+        tap_gemm_f16: Some(tap_gemm_f16),
+        nest,
+        path,
+        ..portable::KERNELS
+    })
 }
 
 /// The same CPUs, with the bits of the reference.
@@ -38,7 +45,7 @@ pub(super) fn avx512_exact() -> Option<Kernels> {
     Some(Kernels {
         name: "avx512-exact",
         tap_gemm,
-        tap_gemm_f16,
+        tap_gemm_f16: Some(tap_gemm_f16),
         path: |_, _| "tiles in registers",
         ..portable::KERNELS
     })
