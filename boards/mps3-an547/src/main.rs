@@ -8,11 +8,17 @@ use core::panic::PanicInfo;
 use boards_arm::{SysTick, Uart, draw};
 use cortex_m::singleton;
 use cortex_m_rt::entry;
-use pocketgan_runtime::include_model;
 
 include!(concat!(env!("OUT_DIR"), "/arena.rs"));
 
-static MODEL: &[u8] = include_model!(concat!(env!("OUT_DIR"), "/model.pgan"));
+/// At an address that a model may have.
+#[repr(C, align(16))]
+struct Aligned<T>(T);
+
+// SAFETY: `memory.x` gives the section a place in external memory, where nothing else lies.
+#[unsafe(link_section = ".model")]
+static MODEL: Aligned<[u8; include_bytes!(concat!(env!("OUT_DIR"), "/model.pgan")).len()]> =
+    Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.pgan")));
 
 #[entry]
 fn main() -> ! {
@@ -21,7 +27,7 @@ fn main() -> ! {
     // firmware uses it.
     let uart = unsafe { Uart::start(0x5930_3000, 25_000_000) };
     // An entry runs once, so that the arena is there.
-    draw::<NESTS>(uart, MODEL, arena.map_or(&mut [], |arena| arena), SysTick::start(32))
+    draw::<NESTS>(uart, &MODEL.0, arena.map_or(&mut [], |arena| arena), SysTick::start(32))
 }
 
 #[panic_handler]

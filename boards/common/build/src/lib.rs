@@ -35,7 +35,7 @@ pub fn place_with(script: &str, model: &str) -> Result<(), Box<dyn Error>> {
     println!("cargo:rustc-link-search={}", out.display());
     println!("cargo:rustc-link-arg=-T{script}");
 
-    place_model("POCKETGAN_MODEL", model, ["model.pgan", "arena.rs"], |file| {
+    place_model(DRAWN, model, ["model.pgan", "arena.rs"], |file| {
         let file = File::parse(file)?;
         let nests = file.steps().any(|step| matches!(step, Step::Nest(_)));
         let len = file.arena_bytes().div_ceil(size_of::<f32>());
@@ -70,7 +70,9 @@ fn place_model(
     let path = chosen(variable, default);
     let bytes = fs::read(&path).map_err(|error| format!("{path}: {error}"))?;
     let map = if fs::exists("memory.x")? { fs::read_to_string("memory.x")? } else { String::new() };
-    let in_flash = fits(&map, "FLASH", bytes.len());
+    // External memory, where a board has it and the model is the one that only draws.
+    let external = variable == DRAWN && region_bytes(&map, "DDR").is_some();
+    let in_flash = fits(&map, if external { "DDR" } else { "FLASH" }, bytes.len());
     in_flash.map_err(|error| format!("{path} has {error}"))?;
     let described = describe(&AlignedBytes::copy(&bytes));
     let (len, text) = described.map_err(|error| format!("{path}: {error}"))?;
@@ -115,6 +117,9 @@ fn chosen(variable: &str, default: &str) -> String {
     println!("cargo:rerun-if-changed={path}");
     path
 }
+
+/// The variable that names the model of a board that draws.
+const DRAWN: &str = "POCKETGAN_MODEL";
 
 // Relative to the folder of a board.
 const DIGITS: &str = "../../models/mnist-dcgan28/mnist-dcgan28.pgan";
