@@ -70,9 +70,8 @@ part_host() {
     step cargo clippy --locked --workspace --all-targets --features pocketgan-runtime/graphics -- -D warnings
     # One at a time, so that the host's `std` does not reach the firmware.
     local package
-    for package in boards-arm boards-build boards-common boards-screen host kernel-suite linux-fb microbit mps2-an386 \
-        mps2-an500 mps3-an547 \
-        netduinoplus2 web; do
+    for package in boards-arm boards-build boards-common host kernel-suite linux-fb microbit mps2-an386 \
+        mps2-an500 mps3-an547 netduinoplus2 web; do
         step cargo clippy --locked --manifest-path boards/Cargo.toml -p "$package" -- -D warnings
     done
     step cargo clippy --locked --manifest-path boards/Cargo.toml -p web --all-targets --features full -- -D warnings
@@ -84,7 +83,7 @@ part_host() {
     step cargo test --locked -p pocketgan-finetune --features std
     onnx_cases
     step cargo test --locked --release -p pocketgan-trainer -p pocketgan-tests
-    step cargo test --locked --manifest-path boards/Cargo.toml -p boards-common -p boards-build -p boards-screen -p host \
+    step cargo test --locked --manifest-path boards/Cargo.toml -p boards-common -p boards-build -p host \
         -p linux-fb --all-features
     demo
 }

@@ -12,19 +12,19 @@ mod console;
 mod exhibit;
 pub mod flash;
 pub mod frame;
-#[cfg(feature = "graphics")]
-mod panel;
 mod plan;
 mod run;
+#[cfg(feature = "graphics")]
+mod screen;
 mod terminal;
 mod text;
 
 pub use console::{Device, End, Learning, Usage};
 pub use exhibit::exhibit;
-#[cfg(feature = "graphics")]
-pub use panel::Panel;
 pub use plan::{Plan, RECEIVED};
-pub use run::{Report, RunError, SEEDS, run};
+pub use run::{Report, RunError, SEEDS, kernels, run};
+#[cfg(feature = "graphics")]
+pub use screen::Screen;
 pub use text::TextDisplay;
 
 use pocketgan_runtime::Image;

@@ -3,9 +3,17 @@
 use core::fmt;
 use core::ops::Range;
 
-use pocketgan_runtime::{Generator, Kernels, Latent, LoadError, Model, Role, StartError, Verdict};
+use pocketgan_runtime::{Generator, Kernels, Latent, LoadError, Model, Role, StartError, Verdict, dispatch};
 
 use crate::{Clock, Display, Storage};
+
+/// The fastest kernels, and those that give the same bits on every board; with loop nests only where the model has `NESTS`, as
+/// its build script says: they are most of the code.
+#[inline(always)]
+pub fn kernels<const NESTS: bool>() -> (Kernels, Kernels) {
+    let (fast, exact) = (dispatch::best(), dispatch::exact());
+    if NESTS { (fast, exact) } else { (fast.without_nests(), exact.without_nests()) }
+}
 
 /// What a run used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use boards_common::{Clock, Panel, SEEDS, exhibit, run};
+use boards_common::{Clock, SEEDS, Screen, exhibit, kernels, run};
 use embedded_hal_bus::spi::ExclusiveDevice;
 use esp_hal::delay::Delay;
 use esp_hal::gpio::{Level, Output, OutputConfig};
@@ -15,7 +15,7 @@ use mipidsi::interface::SpiInterface;
 use mipidsi::models::ST7789;
 use mipidsi::options::ColorInversion;
 use panic_halt as _;
-use pocketgan_runtime::{dispatch, include_model};
+use pocketgan_runtime::include_model;
 
 esp_bootloader_esp_idf::esp_app_desc!();
 
@@ -46,12 +46,9 @@ fn main() -> ! {
         .invert_colors(ColorInversion::Inverted)
         .init(&mut Delay::new());
     let Ok(display) = display else { stop() };
-    let mut display = Panel(display);
+    let Ok(mut display) = Screen::new(display, 1) else { stop() };
 
-    let (fast, exact) = match NESTS {
-        true => (dispatch::best(), dispatch::exact()),
-        false => (dispatch::best().without_nests(), dispatch::exact().without_nests()),
-    };
+    let (fast, exact) = kernels::<NESTS>();
     // What is drawn is all that this board says.
     let _ = run(MODEL, &mut Uptime, &mut display, arena, fast, exact);
     let _ = exhibit(MODEL, &mut display, arena, fast, SEEDS.end.., || Delay::new().delay_millis(PAUSE_MS));

@@ -8,8 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use boards_common::exhibit;
-use boards_screen::Screen;
+use boards_common::{Screen, exhibit};
 use clap::Parser;
 use embedded_graphics_core::geometry::Size;
 use pocketgan_format::AlignedBytes;

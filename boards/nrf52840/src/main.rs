@@ -5,7 +5,7 @@
 
 mod oled;
 
-use boards_common::{Clock, SEEDS, exhibit, run};
+use boards_common::{Clock, SEEDS, exhibit, kernels, run};
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use embassy_nrf::gpio::{Level, Output, OutputDrive};
@@ -14,7 +14,7 @@ use embassy_nrf::{bind_interrupts, peripherals};
 use embassy_time::{Duration, Instant, block_for};
 use oled::Oled;
 use panic_halt as _;
-use pocketgan_runtime::{dispatch, include_model};
+use pocketgan_runtime::include_model;
 
 include!(concat!(env!("OUT_DIR"), "/arena.rs"));
 
@@ -40,10 +40,7 @@ fn main() -> ! {
     let bus = Twim::new(pins.TWISPI0, Interrupts, pins.P0_26, pins.P0_27, config, buffer);
     let Ok(mut display) = Oled::start(bus) else { stop() };
 
-    let (fast, exact) = match NESTS {
-        true => (dispatch::best(), dispatch::exact()),
-        false => (dispatch::best().without_nests(), dispatch::exact().without_nests()),
-    };
+    let (fast, exact) = kernels::<NESTS>();
     // The light says that this board computes what every other does.
     let report = run(MODEL, &mut Uptime, &mut display, arena, fast, exact);
     if report.is_ok_and(|report| report.exact.holds()) {

@@ -9,9 +9,9 @@ mod timer;
 use core::fmt::Write;
 use core::panic::PanicInfo;
 
-use boards_common::{Device, End};
+use boards_common::{Device, End, kernels};
 use machine::{Serial, exit, reset, usage};
-use pocketgan_runtime::{dispatch, include_model};
+use pocketgan_runtime::include_model;
 
 include!(concat!(env!("OUT_DIR"), "/arena.rs"));
 
@@ -24,10 +24,7 @@ extern "C" fn main() -> ! {
     let arena = &raw mut ARENA;
     // SAFETY: nothing else names the arena, and this function runs once.
     let arena = unsafe { &mut *arena };
-    let (fast, exact) = match NESTS {
-        true => (dispatch::best(), dispatch::exact()),
-        false => (dispatch::best().without_nests(), dispatch::exact().without_nests()),
-    };
+    let (fast, exact) = kernels::<NESTS>();
     let device = Device { model: MODEL, port: Serial, clock: timer::Timer, arena, fast, exact, usage };
     match device.draw() {
         End::Reset => reset(),

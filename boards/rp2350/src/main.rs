@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use boards_common::{Clock, Panel, SEEDS, exhibit, run};
+use boards_common::{Clock, SEEDS, Screen, exhibit, kernels, run};
 use cortex_m::singleton;
 use cortex_m_rt::entry;
 use embassy_rp::gpio::{Level, Output};
@@ -15,7 +15,7 @@ use mipidsi::interface::SpiInterface;
 use mipidsi::models::ST7789;
 use mipidsi::options::ColorInversion;
 use panic_halt as _;
-use pocketgan_runtime::{dispatch, include_model};
+use pocketgan_runtime::include_model;
 
 include!(concat!(env!("OUT_DIR"), "/arena.rs"));
 
@@ -42,12 +42,9 @@ fn main() -> ! {
         .invert_colors(ColorInversion::Inverted)
         .init(&mut Delay);
     let Ok(display) = display else { stop() };
-    let mut display = Panel(display);
+    let Ok(mut display) = Screen::new(display, 1) else { stop() };
 
-    let (fast, exact) = match NESTS {
-        true => (dispatch::best(), dispatch::exact()),
-        false => (dispatch::best().without_nests(), dispatch::exact().without_nests()),
-    };
+    let (fast, exact) = kernels::<NESTS>();
     // The light says that this board computes what every other does.
     let report = run(MODEL, &mut Uptime, &mut display, arena, fast, exact);
     light.set_level(report.is_ok_and(|report| report.exact.holds()).into());

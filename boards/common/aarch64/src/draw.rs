@@ -5,9 +5,8 @@ use core::convert::Infallible;
 use core::fmt::{self, Write};
 
 use aarch64_rt::{ExceptionHandlers, exception_handlers};
-use boards_common::{Report, RunError, SEEDS, TextDisplay, exhibit, run};
-use boards_screen::Screen;
-use pocketgan_runtime::{Kernels, dispatch};
+use boards_common::{Report, RunError, SEEDS, Screen, TextDisplay, exhibit, kernels, run};
+use pocketgan_runtime::Kernels;
 
 use crate::{Counter, Frame, Uart};
 
@@ -16,10 +15,7 @@ use crate::{Counter, Frame, Uart};
 /// Pictures on the screen are computed exactly, so that every pixel is that of any other board; the time is that of the fastest
 /// kernels. Loop nests are there only where the model has some: they are most of the code.
 pub fn draw<const NESTS: bool>(model: &[u8], arena: &mut [f32], frame: Frame, mut uart: Uart) -> ! {
-    let (fast, exact) = match NESTS {
-        true => (dispatch::best(), dispatch::exact()),
-        false => (dispatch::best().without_nests(), dispatch::exact().without_nests()),
-    };
+    let (fast, exact) = kernels::<NESTS>();
     if let Err(error) = fill(model, arena, frame, exact) {
         fail(uart, error);
     }

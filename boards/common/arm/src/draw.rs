@@ -1,8 +1,7 @@
 //! The program of a board that draws.
 
-use boards_common::{Clock, Device};
+use boards_common::{Clock, Device, kernels};
 use embedded_io::{Read, Write};
-use pocketgan_runtime::dispatch;
 
 use crate::stack;
 
@@ -13,9 +12,6 @@ pub fn draw<const NESTS: bool>(
     arena: &mut [f32],
     clock: impl Clock,
 ) -> ! {
-    let (fast, exact) = match NESTS {
-        true => (dispatch::best(), dispatch::exact()),
-        false => (dispatch::best().without_nests(), dispatch::exact().without_nests()),
-    };
+    let (fast, exact) = kernels::<NESTS>();
     crate::finish(Device { model, port, clock, arena, fast, exact, usage: stack::usage }.draw())
 }

@@ -1,9 +1,5 @@
-//! What boards with a display share: pictures in a grid, on anything that embedded-graphics draws on.
+//! Displays of embedded-graphics: pictures in a grid.
 
-#![no_std]
-#![forbid(unsafe_code)]
-
-use boards_common::Display;
 use embedded_graphics_core::Drawable;
 use embedded_graphics_core::draw_target::DrawTarget;
 use embedded_graphics_core::geometry::Size;
@@ -12,12 +8,16 @@ use embedded_graphics_core::primitives::Rectangle;
 use pocketgan_runtime::Image;
 use pocketgan_runtime::display::{Filter, Grid, Sprite};
 
+use crate::Display;
+
 /// A display with room for a number of pictures, which are as large as it takes them.
 #[derive(Debug)]
 pub struct Screen<D> {
     target: D,
     grid: Grid,
-    shown: u32,
+    count: u32,
+    /// Cell of the next picture.
+    next: u32,
 }
 
 impl<D: DrawTarget<Color: From<Rgb888>>> Screen<D> {
@@ -32,7 +32,7 @@ impl<D: DrawTarget<Color: From<Rgb888>>> Screen<D> {
         let area = Rectangle::new(area.top_left + Size::new_equal(gap), area.size - Size::new_equal(2 * gap));
         let columns =
             (1..).find(|columns: &u32| columns.saturating_mul(*columns) >= count).unwrap_or(u32::MAX);
-        Ok(Self { target, grid: Grid::new(area, columns, count.div_ceil(columns), gap), shown: 0 })
+        Ok(Self { target, grid: Grid::new(area, columns, count.div_ceil(columns), gap), count, next: 0 })
     }
 
     /// The display, with what is on it.
@@ -44,10 +44,10 @@ impl<D: DrawTarget<Color: From<Rgb888>>> Screen<D> {
 impl<D: DrawTarget<Color: From<Rgb888>>> Display for Screen<D> {
     type Error = D::Error;
 
-    /// Shows the picture in the next cell, in none when all are taken.
+    /// Shows the picture in the next cell; after the last, in the first again.
     fn show(&mut self, image: &Image<'_>) -> Result<(), D::Error> {
-        let cell = self.grid.cell(self.shown);
-        self.shown = self.shown.saturating_add(1);
+        let cell = self.grid.cell(self.next);
+        self.next = (self.next + 1) % self.count.max(1);
         Sprite::fitted(*image, cell, Filter::Bilinear).draw(&mut self.target)
     }
 }
@@ -111,8 +111,18 @@ mod tests {
         let mut expected = std::vec![everything];
         expected.extend(cells);
         assert_eq!(shown(everything.size, 5, 5), expected);
-        // There is a sixth cell, and no seventh.
-        assert_eq!(shown(everything.size, 5, 8).len(), 7);
+        // The sixth takes the place of the first.
+        expected.push(cells[0]);
+        assert_eq!(shown(everything.size, 5, 6), expected);
+    }
+
+    #[test]
+    fn a_single_picture_stands_in_the_middle_as_large_as_the_display_takes_it() {
+        for (size, side, corner) in [((11, 7), 7, (2, 0)), ((4, 9), 4, (0, 2)), ((1, 1), 1, (0, 0))] {
+            let size = Size::new(size.0, size.1);
+            let square = Rectangle::new(corner.into(), Size::new_equal(side));
+            assert_eq!(shown(size, 1, 2), [Rectangle::new(Point::zero(), size), square, square]);
+        }
     }
 
     #[test]
