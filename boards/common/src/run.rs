@@ -11,8 +11,11 @@ use crate::{Clock, Display, Storage};
 /// its build script says: they are most of the code.
 #[inline(always)]
 pub fn kernels<const NESTS: bool>() -> (Kernels, Kernels) {
-    let (fast, exact) = (dispatch::best(), dispatch::exact());
-    if NESTS { (fast, exact) } else { (fast.without_nests(), exact.without_nests()) }
+    // Not to be put apart: a compiler that keeps kernels in memory before it takes nests away links them.
+    match NESTS {
+        true => (dispatch::best(), dispatch::exact()),
+        false => (dispatch::best().without_nests(), dispatch::exact().without_nests()),
+    }
 }
 
 /// What a run used.
