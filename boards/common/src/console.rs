@@ -45,6 +45,14 @@ pub struct Usage {
     pub stack_bytes: usize,
 }
 
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { static_bytes, stack_bytes } = self;
+        let all = static_bytes + stack_bytes;
+        write!(f, "memory: {all} bytes: {static_bytes} of statics, {stack_bytes} of stack at most")
+    }
+}
+
 /// How a conversation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -134,13 +142,10 @@ impl<P: Read + Write, C: Clock> Console<P, C> {
     }
 
     fn memory(&mut self) -> Result<(), Closed> {
-        let Some(Usage { static_bytes, stack_bytes }) = (self.usage)() else {
-            return self.say(format_args!("memory: nobody measures it here"));
-        };
-        let all = static_bytes + stack_bytes;
-        self.say(format_args!(
-            "memory: {all} bytes: {static_bytes} of statics, {stack_bytes} of stack at most"
-        ))
+        match (self.usage)() {
+            Some(usage) => self.say(format_args!("{usage}")),
+            None => self.say(format_args!("memory: nobody measures it here")),
+        }
     }
 
     fn say(&mut self, text: fmt::Arguments<'_>) -> Result<(), Closed> {

@@ -8,13 +8,14 @@ use aarch64_rt::{ExceptionHandlers, exception_handlers};
 use boards_common::{Report, RunError, SEEDS, Screen, TextDisplay, exhibit, kernels, run};
 use pocketgan_runtime::Kernels;
 
-use crate::{Counter, Frame, Uart};
+use crate::{Counter, Frame, Uart, stack};
 
 /// Fills the screen with pictures, and then says on the serial port what every board says. The screen stays.
 ///
 /// Pictures on the screen are computed exactly, so that every pixel is that of any other board; the time is that of the fastest
 /// kernels. Loop nests are there only where the model has some: they are most of the code.
 pub fn draw<const NESTS: bool>(model: &[u8], arena: &mut [f32], frame: Frame, mut uart: Uart) -> ! {
+    stack::paint();
     let (fast, exact) = kernels::<NESTS>();
     if let Err(error) = fill(model, arena, frame, exact) {
         fail(uart, error);
@@ -22,7 +23,7 @@ pub fn draw<const NESTS: bool>(model: &[u8], arena: &mut [f32], frame: Frame, mu
     match say(model, arena, uart, fast, exact) {
         Ok(report) => {
             // Nobody is left to be told.
-            let _ = writeln!(uart, "{report}");
+            let _ = writeln!(uart, "{}\n{report}", stack::usage());
             rest()
         }
         Err(error) => fail(uart, error),

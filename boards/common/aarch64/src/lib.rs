@@ -10,6 +10,7 @@ mod counter;
 mod draw;
 mod frame;
 mod map;
+mod stack;
 mod uart;
 
 pub use counter::Counter;
