@@ -29,6 +29,8 @@ main() {
     mkdir -p "${CARGO_TARGET_DIR:=target}"
     CARGO_TARGET_DIR=$(cd "$CARGO_TARGET_DIR" && pwd)
     export CARGO_TARGET_DIR
+    # Nothing is built twice here, and what the next build would reuse fills gigabytes.
+    export CARGO_INCREMENTAL=0
     scratch=$(mktemp -d)
     part=start passed=() skipped=()
     trap finish EXIT
