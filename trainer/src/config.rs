@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::Source;
 use crate::network::NetworkConfig;
-use crate::objective::LeastSquares;
+use crate::objective::Objective;
 
 /// A whole run. Every value has a default, so an empty file is a valid one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,8 +22,8 @@ pub struct Config {
     pub seed: u64,
     /// Shape of both networks.
     pub network: NetworkConfig,
-    /// Target codes of the least-squares objective.
-    pub objective: LeastSquares,
+    /// What the networks minimise.
+    pub objective: Objective,
     /// Optimizers and lengths.
     pub training: TrainingConfig,
 }
@@ -64,7 +64,7 @@ impl Default for Config {
             data_dir: None,
             seed: 0,
             network: NetworkConfig::default(),
-            objective: LeastSquares::default(),
+            objective: Objective::default(),
             training: TrainingConfig::default(),
         }
     }
@@ -128,10 +128,7 @@ impl Config {
             ensure!((0.0..1.0).contains(&value), "{name} is {value}, outside 0..1");
         }
         ensure!(t.decay_end == 0 || t.decay_start < t.decay_end, "decay_start is not before decay_end");
-        for (name, code) in [("a", self.objective.a), ("b", self.objective.b), ("c", self.objective.c)] {
-            ensure!(code.is_finite(), "code {name} is {code}");
-        }
-        Ok(())
+        self.objective.check()
     }
 }
 

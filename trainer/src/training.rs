@@ -25,6 +25,7 @@ use crate::dataset::Dataset;
 use crate::device::DeviceName;
 use crate::grid;
 use crate::network::{Discriminator, Generator, Parameters};
+use crate::objective::Pair;
 use adam::Adam;
 use noise::Stream;
 
@@ -172,20 +173,20 @@ impl Trainer {
         ensure!(dataset.shape() == shape, "the data set has {:?}, the network {shape:?}", dataset.shape());
         let step = self.step_count();
         let decay = self.config.training.decay(step);
-        let objective = self.config.objective;
 
         let real = self.real_batch(dataset);
         let fake = self.generator.forward(self.latents(step));
-        let scores = [self.discriminator.forward(real), self.discriminator.forward(fake.clone().detach())];
-        let [on_real, on_fake] = scores;
-        let loss_d = objective.discriminator_loss(on_real, on_fake);
+        let mut pair =
+            Pair { real: self.discriminator.judge(real), fake: self.discriminator.judge(fake.clone().detach()) };
+        let loss_d = self.config.objective.discriminator_loss(&pair);
         let grads = loss_d.backward();
         self.adam_d.step(&mut self.discriminator, grads, decay * self.config.training.lr_d);
         self.discriminator = self.discriminator.clone().iterated();
 
         // The same fake batch, judged by the updated discriminator, whose own gradients nobody needs.
         let judge = self.discriminator.clone().no_grad();
-        let loss_g = objective.generator_loss(judge.forward(fake));
+        pair.fake = judge.judge(fake);
+        let loss_g = self.config.objective.generator_loss(&pair);
         let grads = loss_g.backward();
         self.adam_g.step(&mut self.generator, grads, decay * self.config.training.lr_g);
         average::update(&mut self.average, &self.generator, self.config.training.ema_decay, step);

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::dataset::{Dataset, Source, Split};
 use crate::device::DeviceName;
 use crate::network::DiscriminatorNorm;
+use crate::objective::{LeastSquares, Objective};
 use crate::training::{self, Trainer};
 
 /// Options of `trainer train`. What is not given comes from `--config`, else from the defaults.
@@ -207,7 +208,7 @@ impl Args {
         set(&mut network.discriminator_depth, &self.discriminator_depth);
         set(&mut network.discriminator_width, &self.discriminator_width);
         if let Some(&[a, b, c]) = self.codes.as_deref() {
-            config.objective = crate::objective::LeastSquares { a, b, c };
+            config.objective = Objective::LeastSquares(LeastSquares { a, b, c });
         }
         let training = &mut config.training;
         set(&mut training.steps, &self.steps);

@@ -14,7 +14,7 @@ use crate::dataset::Dataset;
 use crate::export::channels_last;
 use crate::graph::Graph;
 use crate::network::{Discriminator, DiscriminatorNorm, NetworkConfig, Parameters};
-use crate::objective::LeastSquares;
+use crate::objective::{LeastSquares, Pair};
 use crate::training::adam::Adam;
 use crate::training::noise::{self, Stream};
 use crate::training::{Moments, training_device};
@@ -99,13 +99,13 @@ pub(super) fn train(
             let data = TensorData::new(values, [options.batch_size, channels, height, width]);
             Tensor::<4>::from_data(data, &device)
         };
-        let [on_real, on_fake] = batches.map(|values| judge.forward(tensor(values)));
-        let loss = objective.discriminator_loss(on_real.clone(), on_fake.clone());
-        let grads = loss.backward();
+        let [real, fake] = batches.map(|values| judge.judge(tensor(values)));
+        let pair = Pair { real, fake };
+        let grads = objective.discriminator_loss(&pair).backward();
         // Linearly down to a tenth, so that the last steps settle.
         let rate = options.lr * (1.0 - 0.9 * step as f64 / options.steps as f64);
         adam.step(&mut judge, grads, rate);
-        progress(step + 1, [on_real.mean().into_scalar(), on_fake.mean().into_scalar()]);
+        progress(step + 1, [pair.real, pair.fake].map(|judged| judged.scores.mean().into_scalar()));
     }
     judge.graph([channels, height, width]).context("the discriminator as a graph")
 }

@@ -12,6 +12,7 @@ use burn::tensor::{Device, Tensor};
 use super::generator::tensor;
 use super::{DiscriminatorNorm, NetworkConfig, initialized};
 use crate::graph::{Conv2dGeometry, Graph, Input, Op, Role, Unary};
+use crate::objective::Judged;
 use crate::regularizer::SpectralNorm;
 
 /// Convolutions k4 s2 p1 that halve the picture, each followed by `discriminator_depth - 1` convolutions k3 s1 p1, all
@@ -70,7 +71,15 @@ impl Discriminator {
     /// # Shapes
     /// `images`: `[N, C, H, W]`; result: `[N, 1]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut x = images;
+        self.judge(images).scores
+    }
+
+    /// Scores of images, and the features that they are made of.
+    ///
+    /// # Shapes
+    /// `images`: `[N, C, H, W]`.
+    pub fn judge(&self, images: Tensor<4>) -> Judged {
+        let mut x = images.clone();
         let mut spectra = self.spectra.iter();
         for (conv, norm) in self.convs.iter().zip(&self.norms) {
             let weight = normalized(spectra.next(), conv.weight.val());
@@ -82,7 +91,9 @@ impl Discriminator {
             x = leaky_relu(x);
         }
         let weight = normalized(spectra.next(), self.dense.weight.val());
-        linear(x.flatten(1, 3), weight, self.dense.bias.as_ref().map(|bias| bias.val()))
+        let features = x.flatten(1, 3);
+        let bias = self.dense.bias.as_ref().map(|bias| bias.val());
+        Judged { images, scores: linear(features.clone(), weight, bias), features }
     }
 
     /// The operations as they are for one image, normalized weights in place, for export.

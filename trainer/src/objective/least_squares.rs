@@ -1,7 +1,10 @@
 //! The least-squares objective.
 
+use anyhow::{Result, ensure};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+
+use super::Pair;
 
 /// Least-squares losses with target codes.
 ///
@@ -26,38 +29,47 @@ impl Default for LeastSquares {
 }
 
 impl LeastSquares {
+    pub(super) fn check(&self) -> Result<()> {
+        for (name, code) in [("a", self.a), ("b", self.b), ("c", self.c)] {
+            ensure!(code.is_finite(), "code {name} is {code}");
+        }
+        Ok(())
+    }
+
     /// `1/2 E(D(x) - b)^2 + 1/2 E(D(G(z)) - a)^2`
     ///
-    /// # Shapes
-    /// `real` and `fake`: `[N, 1]`, raw scores.
-    pub fn discriminator_loss(&self, real: Tensor<2>, fake: Tensor<2>) -> Tensor<1> {
-        half_mean_square(real, self.b) + half_mean_square(fake, self.a)
+    /// No sigmoid stands before the squares.
+    pub fn discriminator_loss(&self, pair: &Pair) -> Tensor<1> {
+        half_mean_square(&pair.real.scores, self.b) + half_mean_square(&pair.fake.scores, self.a)
     }
 
     /// `1/2 E(D(G(z)) - c)^2`
-    ///
-    /// # Shapes
-    /// `fake`: `[N, 1]`, raw scores.
-    pub fn generator_loss(&self, fake: Tensor<2>) -> Tensor<1> {
-        half_mean_square(fake, self.c)
+    pub fn generator_loss(&self, pair: &Pair) -> Tensor<1> {
+        half_mean_square(&pair.fake.scores, self.c)
     }
 }
 
-fn half_mean_square(scores: Tensor<2>, target: f64) -> Tensor<1> {
-    scores.sub_scalar(target).square().mean().mul_scalar(0.5)
+fn half_mean_square(scores: &Tensor<2>, target: f64) -> Tensor<1> {
+    scores.clone().sub_scalar(target).square().mean().mul_scalar(0.5)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objective::Judged;
     use burn::tensor::Device;
 
     const CODES: LeastSquares = LeastSquares { a: -1.0, b: 1.0, c: 0.5 };
     const REAL: [f64; 3] = [0.25, -2.0, 1.5];
     const FAKE: [f64; 3] = [-0.75, 3.0, 0.5];
 
-    fn scores(values: [f64; 3], device: &Device) -> Tensor<2> {
-        Tensor::<1>::from_floats(values.map(|v| v as f32), device).reshape([3, 1])
+    fn pair(device: &Device) -> Pair {
+        let judged = |values: [f64; 3]| Judged {
+            images: Tensor::zeros([3, 1, 1, 1], device),
+            scores: Tensor::<1>::from_floats(values.map(|v| v as f32), device).reshape([3, 1]).require_grad(),
+            features: Tensor::zeros([3, 1], device),
+        };
+        Pair { real: judged(REAL), fake: judged(FAKE) }
     }
 
     fn half(values: [f64; 3], target: f64) -> f64 {
@@ -69,21 +81,19 @@ mod tests {
 
     #[test]
     fn losses_match_the_formula() {
-        let device = Device::flex();
-        let loss = CODES.discriminator_loss(scores(REAL, &device), scores(FAKE, &device));
+        let pair = pair(&Device::flex().autodiff());
+        let loss = CODES.discriminator_loss(&pair);
         let expected = half(REAL, 1.0) + half(FAKE, -1.0);
         assert!((f64::from(loss.into_scalar::<f32>()) - expected).abs() < TOLERANCE);
-        let loss = CODES.generator_loss(scores(FAKE, &device));
+        let loss = CODES.generator_loss(&pair);
         assert!((f64::from(loss.into_scalar::<f32>()) - half(FAKE, 0.5)).abs() < TOLERANCE);
     }
 
     #[test]
     fn gradients_match_the_formula() {
-        let device = Device::flex().autodiff();
-        let real = scores(REAL, &device).require_grad();
-        let fake = scores(FAKE, &device).require_grad();
-        let grads = CODES.discriminator_loss(real.clone(), fake.clone()).backward();
-        for (tensor, values, target) in [(real, REAL, 1.0), (fake, FAKE, -1.0)] {
+        let pair = pair(&Device::flex().autodiff());
+        let grads = CODES.discriminator_loss(&pair).backward();
+        for (tensor, values, target) in [(pair.real.scores, REAL, 1.0), (pair.fake.scores, FAKE, -1.0)] {
             let grad = tensor.grad(&grads).expect("the loss reads both");
             let grad = grad.into_data().try_into_vec::<f32>().expect("f32");
             for (g, v) in grad.iter().zip(values) {
