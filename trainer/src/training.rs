@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::device::DeviceName;
 use crate::grid;
-use crate::network::{Discriminator, Generator, Parameters};
+use crate::network::{Condition, Discriminator, Generator, Parameters};
 use crate::objective::Pair;
 use adam::Adam;
 use noise::Stream;
@@ -177,7 +177,7 @@ impl Trainer {
         let real = self.real_batch(dataset);
         let fake = self.generator.forward(self.latents(step));
         let mut pair =
-            Pair { real: self.discriminator.judge(real), fake: self.discriminator.judge(fake.clone().detach()) };
+            Pair { real: self.discriminator.judge(real, &Condition::default()), fake: self.discriminator.judge(fake.clone().detach(), &Condition::default()) };
         let loss_d = self.config.objective.discriminator_loss(&pair);
         let grads = loss_d.backward();
         self.adam_d.step(&mut self.discriminator, grads, decay * self.config.training.lr_d);
@@ -185,7 +185,7 @@ impl Trainer {
 
         // The same fake batch, judged by the updated discriminator, whose own gradients nobody needs.
         let judge = self.discriminator.clone().no_grad();
-        pair.fake = judge.judge(fake);
+        pair.fake = judge.judge(fake, &Condition::default());
         let loss_g = self.config.objective.generator_loss(&pair);
         let grads = loss_g.backward();
         self.adam_g.step(&mut self.generator, grads, decay * self.config.training.lr_g);

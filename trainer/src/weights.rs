@@ -83,7 +83,7 @@ impl fmt::Display for Loaded {
 /// Width, channels and latent_dim follow from the shapes. Tensors are found by kind and shape, since no two layers of
 /// these networks have the same; names only tell weights, biases and statistics apart, so that any prefix will do. The
 /// first layer may be a `Linear` or a `ConvTranspose2d` over one pixel. Layers may have biases or none. Files with our
-/// own names (`norms.0.gamma`) are read too. Values of f64, f16 and bf16 are converted.
+/// own names (`layers.2.norm.gamma`) are read too. Values of f64, f16 and bf16 are converted.
 ///
 /// # Errors
 /// When the file cannot be read, is damaged, holds numbers that are not finite, or does not hold exactly one generator
@@ -110,8 +110,8 @@ fn build(found: &[read::Found], plan: Plan) -> Result<Loaded> {
     }
 
     let has = |name: &str| values.contains_key(name);
-    let convs: Vec<bool> = (0..plan.conv_count).map(|i| has(&format!("convs.{i}.bias"))).collect();
-    let template = Generator::new(&plan.config, 0, &Device::flex()).with_biases(has("dense.bias"), &convs);
+    let convs: Vec<bool> = (0..plan.conv_count).map(|i| has(&format!("{}.bias", layout::conv_name(i)))).collect();
+    let template = Generator::new(&plan.config, 0, &Device::flex()).with_biases(has(&format!("{}.bias", layout::DENSE)), &convs);
     let tensor = |NamedTensor { name, shape, .. }: NamedTensor| {
         let data = values.remove(&*name).with_context(|| format!("{name} has no value"))?;
         ensure!(data.len() == shape.iter().product::<usize>(), "{name} is not {shape:?}");

@@ -13,7 +13,7 @@ use crate::config::TrainingConfig;
 use crate::dataset::Dataset;
 use crate::export::channels_last;
 use crate::graph::Graph;
-use crate::network::{Discriminator, DiscriminatorNorm, NetworkConfig, Parameters};
+use crate::network::{Condition, Discriminator, DiscriminatorNorm, NetworkConfig, Parameters};
 use crate::objective::{LeastSquares, Pair};
 use crate::training::adam::Adam;
 use crate::training::noise::{self, Stream};
@@ -99,7 +99,7 @@ pub(super) fn train(
             let data = TensorData::new(values, [options.batch_size, channels, height, width]);
             Tensor::<4>::from_data(data, &device)
         };
-        let [real, fake] = batches.map(|values| judge.judge(tensor(values)));
+        let [real, fake] = batches.map(|values| judge.judge(tensor(values), &Condition::default()));
         let pair = Pair { real, fake };
         let grads = objective.discriminator_loss(&pair).backward();
         // Linearly down to a tenth, so that the last steps settle.

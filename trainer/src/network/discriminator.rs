@@ -1,154 +1,247 @@
 //! Images to scores.
 
-use anyhow::{Result, ensure};
-use burn::module::Module;
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::relu;
-use burn::tensor::module::{conv2d, linear};
-use burn::tensor::ops::ConvOptions;
+use anyhow::{Context as _, Result, ensure};
+use burn::module::{Module, Param};
+use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 
-use super::generator::tensor;
-use super::{DiscriminatorNorm, NetworkConfig, initialized};
-use crate::graph::{Conv2dGeometry, Graph, Input, Op, Role, Unary};
+use super::layer::{ClassShift, Compute, Condition, Dense, Draft, FIRST_ITERATIONS, Layer, MinibatchStd, dense, iterated};
+use super::{
+    Architecture, Conditioning, DiscriminatorOutput, NetworkConfig, dcgan, initialized, mlp, resnet,
+};
+use crate::graph::{Graph, Input, Op, Role};
 use crate::objective::Judged;
-use crate::regularizer::SpectralNorm;
 
-/// Convolutions k4 s2 p1 that halve the picture, each followed by `discriminator_depth - 1` convolutions k3 s1 p1, all
-/// with LeakyReLU, then one dense score.
+/// Layers from an image to features, and what it says because of them.
 #[derive(Module, Debug)]
 pub struct Discriminator {
-    convs: Vec<Conv2d>,
-    norms: Vec<Option<BatchNorm>>,
-    dense: Linear,
-    /// One for each convolution and one for the dense layer, or none.
-    spectra: Vec<SpectralNorm>,
+    layers: Vec<Layer>,
+    head: Head,
 }
 
-/// Slope of the LeakyReLU for negative values.
-const SLOPE: f64 = 0.2;
+/// From features to a score.
+#[derive(Module, Debug)]
+enum Head {
+    Score(Score),
+    Energy(Energy),
+    ClassLoss(ClassLoss),
+}
 
-/// Steps of power iteration on the initial weights; later one for each update, since an update changes little.
-const FIRST_ITERATIONS: usize = 20;
+/// `w . f + b`, and with classes the projection `e_y . f` on what the class looks for.
+#[derive(Module, Debug)]
+struct Score {
+    dense: Dense,
+    /// `[classes, F]`
+    embedding: Option<Embedding>,
+}
+
+/// A row for each class.
+#[derive(Module, Debug)]
+struct Embedding {
+    weight: Param<Tensor<2>>,
+}
+
+/// The mean squared difference between an image and what the decoder makes of its features.
+#[derive(Module, Debug)]
+struct Energy {
+    decoder: Vec<Layer>,
+    shape: FeatureShape,
+}
+
+/// The shape of features before they were flattened.
+#[derive(Module, Debug)]
+struct FeatureShape {
+    channels: usize,
+    height: usize,
+    width: usize,
+}
+
+/// Minus the log-probability of the image's class.
+#[derive(Module, Debug)]
+struct ClassLoss {
+    dense: Dense,
+}
 
 impl Discriminator {
     /// A discriminator with initial weights drawn from `seed`.
     pub fn new(config: &NetworkConfig, seed: u64, device: &Device) -> Self {
-        let channels = config.channels_downwards();
-        let norm = |i: usize| i > 0 && config.discriminator_norm == DiscriminatorNorm::Batch;
-        let mut convs = vec![];
-        let mut norms = vec![];
-        for pair in channels.windows(2) {
-            for level in 0..config.discriminator_depth {
-                let (inputs, size, stride) = if level == 0 { (pair[0], 4, 2) } else { (pair[1], 3, 1) };
-                let norm = norm(convs.len());
-                let conv = Conv2dConfig::new([inputs, pair[1]], [size, size])
-                    .with_stride([stride, stride])
-                    .with_padding(PaddingConfig2d::Explicit(PADDING, PADDING, PADDING, PADDING))
-                    .with_bias(!norm);
-                convs.push(conv.init(device));
-                norms.push(norm.then(|| BatchNormConfig::new(pair[1]).init(device)));
-            }
-        }
-        let features = channels[channels.len() - 1] * config.base() * config.base();
-        let dense = LinearConfig::new(features, 1).init(device);
-        let spectra = if config.discriminator_norm == DiscriminatorNorm::Spectral {
-            let convs = convs.iter().map(|conv| SpectralNorm::new(&conv.weight.val()));
-            convs.chain([SpectralNorm::new(&dense.weight.val())]).collect()
-        } else {
-            vec![]
+        let width = config.judge_width();
+        let (mut layers, mut features) = match config.architecture {
+            Architecture::Dcgan => (dcgan::discriminator(config, device), dcgan::features(config)),
+            Architecture::Resnet => (resnet::discriminator(config, device), width),
+            Architecture::Mlp => (mlp::discriminator(config, device), width),
         };
-        let mut discriminator = initialized(Self { convs, norms, dense, spectra }, seed);
-        for _ in 0..FIRST_ITERATIONS {
-            discriminator = discriminator.iterated();
+        let is_spectral = config.discriminator_norm == super::DiscriminatorNorm::Spectral;
+        if config.minibatch_std > 0 {
+            // In a resnet before the sum over all pixels.
+            let last = layers.len() - usize::from(config.architecture == Architecture::Resnet);
+            layers.insert(last, Layer::MinibatchStd(MinibatchStd::new(config.minibatch_std)));
+            let is_dcgan = config.architecture == Architecture::Dcgan;
+            features += if is_dcgan { config.base() * config.base() } else { 1 };
         }
-        discriminator
-    }
-
-    /// Raw scores of images; no sigmoid.
-    ///
-    /// # Shapes
-    /// `images`: `[N, C, H, W]`; result: `[N, 1]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.judge(images).scores
-    }
-
-    /// Scores of images, and the features that they are made of.
-    ///
-    /// # Shapes
-    /// `images`: `[N, C, H, W]`.
-    pub fn judge(&self, images: Tensor<4>) -> Judged {
-        let mut x = images.clone();
-        let mut spectra = self.spectra.iter();
-        for (conv, norm) in self.convs.iter().zip(&self.norms) {
-            let weight = normalized(spectra.next(), conv.weight.val());
-            let bias = conv.bias.as_ref().map(|bias| bias.val());
-            x = conv2d(x, weight, bias, ConvOptions::new(conv.stride, [PADDING; 2], [1; 2], 1));
-            if let Some(norm) = norm {
-                x = norm.forward(x);
+        let is_projection = config.conditioning == Conditioning::Projection;
+        if config.classes > 0
+            && !is_projection
+            && config.discriminator_output == DiscriminatorOutput::Score
+            && let Some(channels) = first_channels(&layers)
+        {
+            layers.insert(1, Layer::ClassShift(ClassShift::new(channels, config.classes, device)));
+        }
+        let head = match config.discriminator_output {
+            DiscriminatorOutput::Score => Head::Score(Score {
+                dense: Dense::new([features, 1], device).spectral(is_spectral),
+                embedding: (config.classes > 0 && is_projection)
+                    .then(|| Embedding { weight: Param::from_tensor(Tensor::zeros([config.classes, features], device)) }),
+            }),
+            DiscriminatorOutput::Energy => {
+                let (decoder, channels, size) = match config.architecture {
+                    Architecture::Mlp => (mlp::decoder(config, device), features, 1),
+                    _ => {
+                        let base = config.base();
+                        (dcgan::decoder(config, device), features / (base * base), base)
+                    }
+                };
+                Head::Energy(Energy { decoder, shape: FeatureShape { channels, height: size, width: size } })
             }
-            x = leaky_relu(x);
+            DiscriminatorOutput::ClassLoss => Head::ClassLoss(ClassLoss {
+                dense: Dense::new([features, config.classes], device).spectral(is_spectral),
+            }),
+        };
+        let discriminator = initialized(Self { layers, head }, config.initialization, seed);
+        (0..FIRST_ITERATIONS).fold(discriminator, |discriminator, _| discriminator.iterated())
+    }
+
+    /// Scores of images, and the features that they are made of. No sigmoid.
+    ///
+    /// # Shapes
+    /// `images`: `[N, pack * C, H, W]`.
+    pub fn judge(&self, images: Tensor<4>, condition: &Condition) -> Judged {
+        let features = dense::flat(self.layers.forward(images.clone(), condition));
+        let scores = match &self.head {
+            Head::Score(head) => head.scores(features.clone(), condition),
+            Head::Energy(head) => {
+                let drawn = head.decoder.forward(head.shape.picture(features.clone()), condition);
+                dense::flat((drawn - images.clone()).square()).mean_dim(1)
+            }
+            Head::ClassLoss(head) => head.losses(features.clone(), condition),
+        };
+        Judged { images, scores, features }
+    }
+
+    /// How the scores change when the images move along `v`. The derivative of the sum of the result by a weight is a second
+    /// derivative, exact wherever there is one.
+    ///
+    /// # Shapes
+    /// `images`, `v`: `[N, pack * C, H, W]`; result: `[N, 1]`.
+    pub fn tangent(&self, images: Tensor<4>, v: Tensor<4>, condition: &Condition) -> Tensor<2> {
+        let [features, features_v] = self.layers.tangent(images.clone(), v.clone(), condition).map(dense::flat);
+        match &self.head {
+            Head::Score(head) => head.scores_along(features_v, condition),
+            Head::Energy(head) => {
+                let [features, features_v] = [features, features_v].map(|f| head.shape.picture(f));
+                let [drawn, drawn_v] = head.decoder.tangent(features, features_v, condition);
+                dense::flat((drawn - images) * (drawn_v - v)).mean_dim(1).mul_scalar(2.0)
+            }
+            Head::ClassLoss(head) => {
+                let [logits, logits_v] =
+                    [head.dense.matrix(features), features_v.matmul(head.dense.effective_weight())];
+                let classes = condition.classes.clone().expect("a loss of classes is told them");
+                let probabilities = log_softmax(logits, 1).exp();
+                ((probabilities - classes) * logits_v).sum_dim(1)
+            }
         }
-        let weight = normalized(spectra.next(), self.dense.weight.val());
-        let features = x.flatten(1, 3);
-        let bias = self.dense.bias.as_ref().map(|bias| bias.val());
-        Judged { images, scores: linear(features.clone(), weight, bias), features }
     }
 
     /// The operations as they are for one image, normalized weights in place, for export.
     ///
     /// # Errors
-    /// When a batch normalization makes scores depend on other images.
+    /// When scores depend on other images or on a class, or are no scores.
     pub fn graph(&self, [channels, height, width]: [usize; 3]) -> Result<Graph> {
+        ensure!(
+            !self.layers.iter().any(Layer::mixes_images),
+            "a discriminator with batch normalization scores no image alone"
+        );
+        let Head::Score(Score { dense, embedding: None }) = &self.head else {
+            anyhow::bail!("only a discriminator with one score for each image is exported");
+        };
         let image =
             Input { name: "image".into(), role: Role::Image, shape: vec![1, channels, height, width] };
         let mut graph = Graph::new(vec![image]);
-        let mut value = graph.input(0);
-        let mut spectra = self.spectra.iter();
-        for (i, (conv, norm)) in self.convs.iter().zip(&self.norms).enumerate() {
-            ensure!(norm.is_none(), "a discriminator with batch normalization scores no image alone");
-            let op = Op::Conv2d {
-                weight: tensor(normalized(spectra.next(), conv.weight.val())),
-                bias: conv.bias.as_ref().map(|bias| tensor(bias.val())),
-                geometry: Conv2dGeometry::square(conv.kernel_size[0], conv.stride[0], PADDING),
-            };
-            value = graph.push(format!("convs.{i}"), op, vec![value])?;
-            value = graph.push(
-                format!("convs.{i}.leaky"),
-                Op::Unary(Unary::LeakyRelu(SLOPE as f32)),
-                vec![value],
-            )?;
-        }
-        let features = graph.shape(value).iter().product();
-        value = graph.push("flatten", Op::Reshape(vec![1, features]), vec![value])?;
-        // burn keeps the weight as [in, out].
-        let weight = normalized(spectra.next(), self.dense.weight.val()).transpose();
-        let op = Op::Dense {
-            weight: tensor(weight),
-            bias: self.dense.bias.as_ref().map(|bias| tensor(bias.val())),
-        };
-        graph.push("dense", op, vec![value])?;
+        let image = graph.input(0);
+        let mut draft = Draft { graph: &mut graph, label: None };
+        let features = self.layers.draft(&mut draft, "layers", image)?;
+        dense.draft(&mut draft, "score", features).context("the score")?;
         Ok(graph)
     }
 
+    /// Whether the score of an image depends on others of its batch.
+    pub fn mixes_images(&self) -> bool {
+        self.layers.iter().any(Layer::mixes_images)
+    }
+
+    /// The weight of a first dense layer.
+    #[cfg(test)]
+    pub(super) fn first_weight(&self) -> Tensor<2> {
+        let Some(Layer::Dense(layer)) = self.layers.first() else { panic!("the first layer is another one") };
+        layer.weight.val()
+    }
+
     /// Lets the spectral norms, if there are any, follow the weights by a step of power iteration.
-    pub(crate) fn iterated(mut self) -> Self {
-        let convs = self.convs.iter().map(|conv| conv.weight.val().flatten(1, 3));
-        let weights = convs.chain([self.dense.weight.val()]);
-        self.spectra = self.spectra.into_iter().zip(weights).map(|(norm, w)| norm.iterated(w)).collect();
-        self
+    pub(crate) fn iterated(self) -> Self {
+        let head = match self.head {
+            Head::Score(head) => Head::Score(Score { dense: head.dense.iterated(), ..head }),
+            Head::Energy(head) => Head::Energy(Energy { decoder: iterated(head.decoder), ..head }),
+            Head::ClassLoss(head) => Head::ClassLoss(ClassLoss { dense: head.dense.iterated() }),
+        };
+        Self { layers: iterated(self.layers), head }
     }
 }
 
-/// Keeps the size of a picture under k3 s1, and halves it under k4 s2.
-const PADDING: usize = 1;
-
-fn normalized<const D: usize>(norm: Option<&SpectralNorm>, weight: Tensor<D>) -> Tensor<D> {
-    norm.map_or(weight.clone(), |norm| norm.normalized(weight))
+/// Channels after the first layer, where it is a linear one, or the largest of linear ones.
+fn first_channels(layers: &[Layer]) -> Option<usize> {
+    match layers.first()? {
+        Layer::Dense(layer) => Some(layer.weight.dims()[1]),
+        Layer::Maxout(layer) => Some(layer.outputs()),
+        Layer::Convolution(layer) => Some(layer.weight.dims()[0]),
+        _ => None,
+    }
 }
 
-/// `max(x, 0) + SLOPE min(x, 0)`, written with ReLU: burn-flex masks element by element, several times slower.
-pub(super) fn leaky_relu(x: Tensor<4>) -> Tensor<4> {
-    relu(x.clone()).mul_scalar(1.0 - SLOPE) + x.mul_scalar(SLOPE)
+impl Score {
+    fn scores(&self, features: Tensor<2>, condition: &Condition) -> Tensor<2> {
+        let scores = self.dense.matrix(features.clone());
+        match &self.embedding {
+            Some(embedding) => scores + embedding.projection(features, condition),
+            None => scores,
+        }
+    }
+
+    fn scores_along(&self, features_v: Tensor<2>, condition: &Condition) -> Tensor<2> {
+        let scores = features_v.clone().matmul(self.dense.effective_weight());
+        match &self.embedding {
+            Some(embedding) => scores + embedding.projection(features_v, condition),
+            None => scores,
+        }
+    }
+}
+
+impl Embedding {
+    fn projection(&self, features: Tensor<2>, condition: &Condition) -> Tensor<2> {
+        let classes = condition.classes.clone().expect("a projection on a class is told it");
+        (classes.matmul(self.weight.val()) * features).sum_dim(1)
+    }
+}
+
+impl FeatureShape {
+    fn picture(&self, features: Tensor<2>) -> Tensor<4> {
+        let n = features.dims()[0];
+        features.reshape([n, self.channels, self.height, self.width])
+    }
+}
+
+impl ClassLoss {
+    fn losses(&self, features: Tensor<2>, condition: &Condition) -> Tensor<2> {
+        let classes = condition.classes.clone().expect("a loss of classes is told them");
+        (log_softmax(self.dense.matrix(features), 1) * classes).sum_dim(1).neg()
+    }
 }

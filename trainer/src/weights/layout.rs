@@ -83,6 +83,17 @@ struct Part {
 /// The tensors of a file that share all of their name but the last word.
 type Module<'a> = BTreeMap<&'a str, usize>;
 
+/// Our names: dense and reshape, then normalization, ReLU and transposed convolution for each size, tanh.
+pub(super) const DENSE: &str = "layers.0";
+
+fn norm_name(i: usize) -> String {
+    format!("layers.{}.norm", 3 * i + 2)
+}
+
+pub(super) fn conv_name(i: usize) -> String {
+    format!("layers.{}", 3 * i + 4)
+}
+
 const COUNTER: &str = "num_batches_tracked";
 
 /// Finds each tensor of the generator by kind and shape.
@@ -226,7 +237,7 @@ fn layers(architecture: Architecture, first: First, is_ours: bool, sizes: Sizes)
         First::Ours => {}
         First::Transposed => parts[1].change = Change::Repeat { times: area },
     }
-    let mut layers = vec![Layer { ours: "dense".into(), parts: parts.into() }];
+    let mut layers = vec![Layer { ours: DENSE.into(), parts: parts.into() }];
     let (gamma, beta) = if is_ours { ("gamma", "beta") } else { ("weight", "bias") };
     for (i, &multiple) in multiples.iter().enumerate() {
         let before = Width(multiple);
@@ -238,10 +249,10 @@ fn layers(architecture: Architecture, first: First, is_ours: bool, sizes: Sizes)
             ("running_var", "running_var"),
         ];
         let norm = norm.map(|(ours, theirs)| part(ours, theirs, &[before]));
-        layers.push(Layer { ours: format!("norms.{i}"), parts: norm.into() });
+        layers.push(Layer { ours: norm_name(i), parts: norm.into() });
         let weight = part("weight", "weight", &[before, after, Fixed(4), Fixed(4)]);
         layers
-            .push(Layer { ours: format!("convs.{i}"), parts: vec![weight, part("bias", "bias", &[after])] });
+            .push(Layer { ours: conv_name(i), parts: vec![weight, part("bias", "bias", &[after])] });
     }
     layers
 }

@@ -1,0 +1,97 @@
+//! Functions of each value.
+
+use anyhow::Result;
+use burn::module::Module;
+use burn::tensor::Tensor;
+use burn::tensor::activation::{relu, tanh};
+
+use super::{Compute, Condition, Draft};
+use crate::graph::{Op, Unary, Value};
+
+/// A function of each value.
+#[derive(Module, Debug)]
+pub struct Activation {
+    #[module(skip)]
+    function: Function,
+}
+
+/// Which function.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Function {
+    /// `max(x, 0)`
+    Relu,
+    /// `x` where positive, else `slope * x`
+    LeakyRelu(f64),
+    /// Hyperbolic tangent.
+    Tanh,
+}
+
+impl Activation {
+    /// The layer of a function.
+    pub fn new(function: Function) -> Self {
+        Self { function }
+    }
+}
+
+/// `max(x, 0) + slope min(x, 0)`, written with ReLU: burn-flex masks element by element, several times slower.
+fn leaky_relu(x: Tensor<4>, slope: f64) -> Tensor<4> {
+    relu(x.clone()).mul_scalar(1.0 - slope) + x.mul_scalar(slope)
+}
+
+/// 1 where positive, else 0; a constant.
+fn positive(x: Tensor<4>) -> Tensor<4> {
+    x.detach().greater_scalar(0.0).float()
+}
+
+impl Compute for Activation {
+    fn forward(&self, x: Tensor<4>, _: &Condition) -> Tensor<4> {
+        match self.function {
+            Function::Relu => relu(x),
+            Function::LeakyRelu(slope) => leaky_relu(x, slope),
+            Function::Tanh => tanh(x),
+        }
+    }
+
+    fn tangent(&self, x: Tensor<4>, v: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
+        let y = self.forward(x.clone(), condition);
+        let slopes = match self.function {
+            Function::Relu => positive(x),
+            Function::LeakyRelu(slope) => positive(x).mul_scalar(1.0 - slope).add_scalar(slope),
+            Function::Tanh => y.clone().square().neg().add_scalar(1.0),
+        };
+        [y, v * slopes]
+    }
+
+    fn draft(&self, draft: &mut Draft<'_>, name: &str, x: Value) -> Result<Value> {
+        let (kind, unary) = match self.function {
+            Function::Relu => ("relu", Unary::Relu),
+            Function::LeakyRelu(slope) => ("leaky", Unary::LeakyRelu(slope as f32)),
+            Function::Tanh => ("tanh", Unary::Tanh),
+        };
+        draft.graph.push(format!("{name}.{kind}"), Op::Unary(unary), vec![x])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::values;
+    use burn::tensor::Device;
+
+    #[test]
+    fn leaky_relu_is_the_usual_one() {
+        let device = Device::flex().autodiff();
+        let inputs = [-3.0f32, -0.5, 0.0, 0.25, 4.0];
+        let x = Tensor::<1>::from_floats(inputs, &device).require_grad();
+        let y = leaky_relu(x.clone().reshape([1, 1, 1, 5]), 0.2);
+        let grads = y.clone().sum().backward();
+        let y = values(y);
+        let grad = values(x.grad(&grads).expect("the sum reads it"));
+        for (i, x) in inputs.into_iter().enumerate() {
+            let slope = if x > 0.0 { 1.0 } else { 0.2 };
+            assert!((y[i] - slope * x).abs() <= 2.0 * f32::EPSILON * x.abs());
+            // At zero any slope between the two sides is a subgradient.
+            assert!(x == 0.0 || (grad[i] - slope).abs() <= 2.0 * f32::EPSILON);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Dense layers.
+
+use anyhow::Result;
+use burn::module::{Module, Param};
+use burn::tensor::module::linear;
+use burn::tensor::{Device, Tensor};
+
+use super::{Compute, Condition, Draft};
+use crate::graph::{Op, Value};
+use crate::network::graph_tensor;
+use crate::regularizer::SpectralNorm;
+
+/// `y = x W + b` of all values of an image: `[N, C, H, W]` to `[N, out, 1, 1]`.
+#[derive(Module, Debug)]
+pub struct Dense {
+    /// `[in, out]`
+    pub(crate) weight: Param<Tensor<2>>,
+    /// `[out]`
+    pub(crate) bias: Option<Param<Tensor<1>>>,
+    pub(super) spectrum: Option<SpectralNorm>,
+}
+
+impl Dense {
+    /// A layer whose weights await their values.
+    pub fn new([inputs, outputs]: [usize; 2], device: &Device) -> Self {
+        Self {
+            weight: Param::from_tensor(Tensor::zeros([inputs, outputs], device)),
+            bias: Some(Param::from_tensor(Tensor::zeros([outputs], device))),
+            spectrum: None,
+        }
+    }
+
+    /// Without a bias, as before a normalization that would take it away.
+    pub fn without_bias(mut self) -> Self {
+        self.bias = None;
+        self
+    }
+
+    /// With its weight divided by the largest singular value, or not.
+    pub fn spectral(mut self, spectral: bool) -> Self {
+        self.spectrum = spectral.then(|| SpectralNorm::new(&self.weight.val()));
+        self
+    }
+
+    /// What it multiplies by.
+    pub(crate) fn effective_weight(&self) -> Tensor<2> {
+        let weight = self.weight.val();
+        match &self.spectrum {
+            Some(norm) => norm.normalized(weight),
+            None => weight,
+        }
+    }
+
+    /// The result as a matrix.
+    ///
+    /// # Shapes
+    /// `x`: `[N, in]`; result: `[N, out]`.
+    pub(crate) fn matrix(&self, x: Tensor<2>) -> Tensor<2> {
+        linear(x, self.effective_weight(), self.bias.as_ref().map(|bias| bias.val()))
+    }
+
+    pub(crate) fn iterated(mut self) -> Self {
+        let weight = self.weight.val();
+        self.spectrum = self.spectrum.map(|norm| norm.iterated(weight));
+        self
+    }
+}
+
+/// `[N, C, H, W]` to `[N, C H W]`.
+pub(crate) fn flat(x: Tensor<4>) -> Tensor<2> {
+    x.flatten(1, 3)
+}
+
+/// `[N, F]` to `[N, F, 1, 1]`.
+pub(crate) fn vector(x: Tensor<2>) -> Tensor<4> {
+    let [n, features] = x.dims();
+    x.reshape([n, features, 1, 1])
+}
+
+impl Compute for Dense {
+    fn forward(&self, x: Tensor<4>, _: &Condition) -> Tensor<4> {
+        vector(self.matrix(flat(x)))
+    }
+
+    fn tangent(&self, x: Tensor<4>, v: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
+        [self.forward(x, condition), vector(flat(v).matmul(self.effective_weight()))]
+    }
+
+    fn draft(&self, draft: &mut Draft<'_>, name: &str, x: Value) -> Result<Value> {
+        let weight = graph_tensor(self.effective_weight().transpose());
+        let bias = self.bias.as_ref().map(|bias| graph_tensor(bias.val()));
+        let features = draft.graph.shape(x).iter().product();
+        let x = if draft.graph.shape(x) == [1, features] {
+            x
+        } else {
+            draft.graph.push(format!("{name}.flatten"), Op::Reshape(vec![1, features]), vec![x])?
+        };
+        draft.graph.push(format!("{name}.dense"), Op::Dense { weight, bias }, vec![x])
+    }
+}

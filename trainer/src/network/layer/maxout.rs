@@ -1,0 +1,63 @@
+//! Maxout: the largest of a few linear functions.
+
+use anyhow::Result;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::dense::{flat, vector};
+use super::{Compute, Condition, Dense, Draft};
+use crate::graph::{Op, Reduction, Value};
+
+/// `[N, C, H, W]` to `[N, out, 1, 1]`: each value is the largest of `pieces` linear functions of all inputs.
+///
+/// # Source
+/// Goodfellow et al. 2013, "Maxout Networks", arXiv:1302.4389.
+#[derive(Module, Debug)]
+pub struct Maxout {
+    /// To `out * pieces` values, the pieces of an output side by side.
+    pub(crate) dense: Dense,
+    pieces: usize,
+}
+
+impl Maxout {
+    /// A layer whose weights await their values.
+    pub fn new([inputs, outputs]: [usize; 2], pieces: usize, spectral: bool, device: &Device) -> Self {
+        Self { dense: Dense::new([inputs, outputs * pieces], device).spectral(spectral), pieces }
+    }
+
+    pub(crate) fn outputs(&self) -> usize {
+        self.dense.weight.dims()[1] / self.pieces
+    }
+
+    pub(super) fn iterated(self) -> Self {
+        Self { dense: self.dense.iterated(), ..self }
+    }
+
+    fn pieces(&self, x: Tensor<2>) -> Tensor<3> {
+        let [n, values] = x.dims();
+        x.reshape([n, values / self.pieces, self.pieces])
+    }
+}
+
+impl Compute for Maxout {
+    fn forward(&self, x: Tensor<4>, _: &Condition) -> Tensor<4> {
+        vector(self.pieces(self.dense.matrix(flat(x))).max_dim(2).squeeze_dim(2))
+    }
+
+    fn tangent(&self, x: Tensor<4>, v: Tensor<4>, _: &Condition) -> [Tensor<4>; 2] {
+        let pieces = self.pieces(self.dense.matrix(flat(x)));
+        let (y, which) = pieces.max_dim_with_indices(2);
+        let slopes = self.pieces(flat(v).matmul(self.dense.effective_weight())).gather(2, which);
+        [vector(y.squeeze_dim(2)), vector(slopes.squeeze_dim(2))]
+    }
+
+    fn draft(&self, draft: &mut Draft<'_>, name: &str, x: Value) -> Result<Value> {
+        let x = self.dense.draft(draft, name, x)?;
+        let values = draft.graph.shape(x)[1];
+        let outputs = values / self.pieces;
+        let mut push = |part: &str, op, x| draft.graph.push(format!("{name}.{part}"), op, vec![x]);
+        let x = push("pieces", Op::Reshape(vec![1, outputs, self.pieces]), x)?;
+        let x = push("max", Op::Reduce { reduction: Reduction::Max, axes: vec![2] }, x)?;
+        push("join", Op::Reshape(vec![1, outputs]), x)
+    }
+}
