@@ -127,6 +127,11 @@ impl Dataset {
         self.labels.as_deref()
     }
 
+    /// Number of classes, the largest label and one, where the set has classes.
+    pub fn class_count(&self) -> Option<usize> {
+        self.labels.as_ref()?.iter().max().map(|&label| label as usize + 1)
+    }
+
     /// The chosen images as numbers.
     ///
     /// # Shapes

@@ -4,10 +4,12 @@
 //! random number from its seed and the number of the step, and reads no clock: the same configuration gives the
 //! same bits, also when it is cut into parts by checkpoints.
 
-pub(crate) mod adam;
 mod average;
 pub mod noise;
+pub(crate) mod optimizer;
 mod statistics;
+mod step;
+mod unrolled;
 
 use std::path::Path;
 
@@ -15,7 +17,7 @@ use anyhow::{Result, ensure};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
-pub use adam::Moments;
+pub use optimizer::{Moments, OptimizerName};
 pub(crate) use statistics::averaged;
 pub use statistics::reestimate;
 
@@ -25,8 +27,7 @@ use crate::dataset::Dataset;
 use crate::device::DeviceName;
 use crate::grid;
 use crate::network::{Condition, Discriminator, Generator, Parameters};
-use crate::objective::Pair;
-use adam::Adam;
+use optimizer::Optimizer;
 use noise::Stream;
 
 /// Losses of one step.
@@ -44,8 +45,8 @@ pub struct Trainer {
     device: Device,
     generator: Generator,
     discriminator: Discriminator,
-    adam_g: Adam,
-    adam_d: Adam,
+    optimizer_g: Optimizer,
+    optimizer_d: Optimizer,
     average: Parameters,
     losses: Vec<Losses>,
     /// Order of the images in the epoch with the given number.
@@ -79,8 +80,8 @@ impl Trainer {
         let discriminator = Discriminator::new(&config.network, seed(1), &device);
         let average = Parameters::read(&generator);
         Ok(Self {
-            adam_g: Adam::new(Moments::zeros(&average), &config.training),
-            adam_d: Adam::new(Moments::zeros(&Parameters::read(&discriminator)), &config.training),
+            optimizer_g: Optimizer::new(Moments::zeros(&average), &config.training),
+            optimizer_d: Optimizer::new(Moments::zeros(&Parameters::read(&discriminator)), &config.training),
             config: config.clone(),
             device,
             generator,
@@ -99,8 +100,8 @@ impl Trainer {
         let mut trainer = Self::new(&checkpoint.config)?;
         trainer.generator = checkpoint.generator.write(trainer.generator)?;
         trainer.discriminator = checkpoint.discriminator.write(trainer.discriminator)?;
-        trainer.adam_g = Adam::new(checkpoint.moments_g.clone(), &checkpoint.config.training);
-        trainer.adam_d = Adam::new(checkpoint.moments_d.clone(), &checkpoint.config.training);
+        trainer.optimizer_g = Optimizer::new(checkpoint.moments_g.clone(), &checkpoint.config.training);
+        trainer.optimizer_d = Optimizer::new(checkpoint.moments_d.clone(), &checkpoint.config.training);
         trainer.average = checkpoint.average.clone();
         trainer.losses = checkpoint.losses.clone();
         Ok(trainer)
@@ -122,8 +123,8 @@ impl Trainer {
             generator: Parameters::read(&self.generator),
             discriminator: Parameters::read(&self.discriminator),
             average: self.average.clone(),
-            moments_g: self.adam_g.moments().clone(),
-            moments_d: self.adam_d.moments().clone(),
+            moments_g: self.optimizer_g.moments().clone(),
+            moments_d: self.optimizer_d.moments().clone(),
             losses: self.losses.clone(),
         }
     }
@@ -163,61 +164,6 @@ impl Trainer {
         Ok(())
     }
 
-    /// Updates the discriminator once, then the generator once.
-    ///
-    /// # Errors
-    /// When the data set has images of another shape, or a loss is no longer finite.
-    pub fn step(&mut self, dataset: &Dataset) -> Result<Losses> {
-        let network = &self.config.network;
-        let shape = [network.channels, network.size, network.size];
-        ensure!(dataset.shape() == shape, "the data set has {:?}, the network {shape:?}", dataset.shape());
-        let step = self.step_count();
-        let decay = self.config.training.decay(step);
-
-        let real = self.real_batch(dataset);
-        let fake = self.generator.forward(self.latents(step));
-        let mut pair =
-            Pair { real: self.discriminator.judge(real, &Condition::default()), fake: self.discriminator.judge(fake.clone().detach(), &Condition::default()) };
-        let loss_d = self.config.objective.discriminator_loss(&pair);
-        let grads = loss_d.backward();
-        self.adam_d.step(&mut self.discriminator, grads, decay * self.config.training.lr_d);
-        self.discriminator = self.discriminator.clone().iterated();
-
-        // The same fake batch, judged by the updated discriminator, whose own gradients nobody needs.
-        let judge = self.discriminator.clone().no_grad();
-        pair.fake = judge.judge(fake, &Condition::default());
-        let loss_g = self.config.objective.generator_loss(&pair);
-        let grads = loss_g.backward();
-        self.adam_g.step(&mut self.generator, grads, decay * self.config.training.lr_g);
-        average::update(&mut self.average, &self.generator, self.config.training.ema_decay, step);
-
-        let losses = Losses { discriminator: loss_d.into_scalar(), generator: loss_g.into_scalar() };
-        ensure!(
-            losses.discriminator.is_finite() && losses.generator.is_finite(),
-            "step {step} diverged: losses {} and {}",
-            losses.discriminator,
-            losses.generator
-        );
-        self.losses.push(losses);
-        Ok(losses)
-    }
-
-    fn latents(&self, step: usize) -> Tensor<2> {
-        let seed = noise::seed_of(self.config.seed, Stream::Latents, step as u64);
-        normal(self.config.training.batch_size, self.config.network.latent_dim, seed, &self.device)
-    }
-
-    fn real_batch(&mut self, dataset: &Dataset) -> Tensor<4> {
-        let batch_size = self.config.training.batch_size;
-        let first = (self.step_count() * batch_size) as u64;
-        let len = dataset.len() as u64;
-        let indices: Vec<usize> = (first..first + batch_size as u64)
-            .map(|position| self.order(position / len, dataset.len())[(position % len) as usize] as usize)
-            .collect();
-        let [c, h, w] = dataset.shape();
-        Tensor::from_data(TensorData::new(dataset.images(&indices), [batch_size, c, h, w]), &self.device)
-    }
-
     fn order(&mut self, epoch: u64, len: usize) -> &[u32] {
         let seed = noise::seed_of(self.config.seed, Stream::Order, epoch);
         if self.order.as_ref().is_none_or(|(e, order)| *e != epoch || order.len() != len) {
@@ -238,7 +184,8 @@ pub fn write_samples(generator: &Generator, config: &Config, columns: usize, pat
     grid::write(path, &images, [network.channels, network.size, network.size], columns)
 }
 
-/// `count` images `[count, C, H, W]` of a generator for inference, from latents drawn with `seed`.
+/// `count` images `[count, C, H, W]` of a generator for inference, from latents drawn with `seed`; with classes, one of each
+/// in turn.
 pub fn generate(generator: &Generator, count: usize, seed: u64) -> Vec<f32> {
     // Small enough for the cache, large enough for the matrix product.
     const BATCH: usize = 64;
@@ -248,9 +195,12 @@ pub fn generate(generator: &Generator, count: usize, seed: u64) -> Vec<f32> {
     let device = Device::flex();
     latents
         .chunks(BATCH * latent_dim)
-        .flat_map(|chunk| {
-            let data = TensorData::new(chunk.to_vec(), [chunk.len() / latent_dim, latent_dim]);
-            crate::network::values(generator.forward(Tensor::from_data(data, &device)))
+        .enumerate()
+        .flat_map(|(i, chunk)| {
+            let len = chunk.len() / latent_dim;
+            let data = TensorData::new(chunk.to_vec(), [len, latent_dim]);
+            let condition = Condition::in_turn(i * BATCH, len, generator.classes(), &device);
+            crate::network::values(generator.forward_in(Tensor::from_data(data, &device), &condition))
         })
         .collect()
 }

@@ -16,7 +16,7 @@ mod shape;
 
 use anyhow::{Context as _, Result};
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor, TensorData};
 
 pub use activation::{Activation, Function};
 pub use attention::Attention;
@@ -84,6 +84,27 @@ pub(crate) struct Draft<'a> {
 }
 
 impl Condition {
+    /// Images of these classes, out of `count`.
+    ///
+    /// # Panics
+    /// When a label is not below `count`.
+    pub fn new(labels: &[usize], count: usize, device: &Device) -> Self {
+        let mut classes = vec![0.0f32; labels.len() * count];
+        for (row, &label) in classes.chunks_exact_mut(count).zip(labels) {
+            row[label] = 1.0;
+        }
+        Self { classes: Some(Tensor::from_data(TensorData::new(classes, [labels.len(), count]), device)) }
+    }
+
+    /// Images of all classes in turn, the first one of number `first`; nothing for a network without classes.
+    pub fn in_turn(first: usize, len: usize, count: usize, device: &Device) -> Self {
+        if count == 0 {
+            return Self::default();
+        }
+        let labels: Vec<usize> = (first..first + len).map(|i| i % count).collect();
+        Self::new(&labels, count, device)
+    }
+
     /// The row of `table` for the class of each image.
     ///
     /// # Shapes

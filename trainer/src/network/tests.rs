@@ -11,12 +11,6 @@ fn images(shape: [usize; 4], seed: u64, device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(data, shape), device)
 }
 
-fn classes(labels: &[usize], count: usize, device: &Device) -> Condition {
-    let data = labels.iter().flat_map(|&label| (0..count).map(move |c| f32::from(u8::from(c == label))));
-    let data = TensorData::new(data.collect::<Vec<_>>(), [labels.len(), count]);
-    Condition { classes: Some(Tensor::from_data(data, device)) }
-}
-
 fn small() -> NetworkConfig {
     NetworkConfig { width: 2, latent_dim: 5, ..NetworkConfig::default() }
 }
@@ -49,21 +43,13 @@ fn every_kind() -> Vec<NetworkConfig> {
     ]
 }
 
-fn condition(config: &NetworkConfig, n: usize, device: &Device) -> Condition {
-    if config.classes == 0 {
-        return Condition::default();
-    }
-    let labels: Vec<usize> = (0..n).map(|i| i % config.classes).collect();
-    classes(&labels, config.classes, device)
-}
-
 #[test]
 fn every_kind_has_the_right_shapes() {
     let device = Device::flex();
     for config in every_kind() {
         config.check().unwrap_or_else(|error| panic!("{config:?}: {error}"));
         let generator = Generator::new(&config, 1, &device);
-        let condition = condition(&config, 6, &device);
+        let condition = Condition::in_turn(0, 6, config.classes, &device);
         let made = generator.forward_in(training::normal(6, 5, 1, &device), &condition);
         assert_eq!(made.dims(), [6, config.channels, config.size, config.size], "{config:?}");
         let packed = made.reshape([6 / config.pack, config.channels * config.pack, config.size, config.size]);
@@ -175,7 +161,7 @@ fn the_graph_computes_what_the_network_computes() {
         let latent = [0.5f32, -1.0, 2.0, 0.25, -0.75];
         let label = config.classes.saturating_sub(1);
         let device = Device::flex();
-        let condition = if config.classes > 0 { classes(&[label], config.classes, &device) } else { Condition::default() };
+        let condition = Condition::in_turn(label, 1, config.classes, &device);
         let z = Tensor::<2>::from_floats([latent], &device);
         let image = values(generator.valid().forward_in(z, &condition));
         let graph = generator.graph();
@@ -262,7 +248,7 @@ fn tangents_are_gradients() {
         parameters.0.iter_mut().filter(|t| t.name.ends_with("sigma")).for_each(|t| t.data.fill(0.5));
         let discriminator = parameters.write(discriminator).unwrap();
         let shape = [6, config.channels * config.pack, config.size, config.size];
-        let condition = condition(&config, 6, &device);
+        let condition = Condition::in_turn(0, 6, config.classes, &device);
         let x = images(shape, 1, &device).require_grad();
         let v = images(shape, 2, &device);
         let grads = discriminator.judge(x.clone(), &condition).scores.sum().backward();

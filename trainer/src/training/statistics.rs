@@ -7,16 +7,20 @@ use burn::tensor::Device;
 use super::noise::{self, Stream};
 use super::{normal, training_device};
 use crate::config::Config;
-use crate::network::{Generator, Parameters};
+use crate::network::{Condition, Generator, Parameters};
 
 /// Batches and their size that standing statistics are averaged over.
 const BATCHES: usize = 32;
 const BATCH_SIZE: usize = 256;
 
-/// A generator for inference whose standing statistics are the plain average over `batches` batches of latents.
+/// A generator for inference whose standing statistics are the plain average over `batches` batches of latents; with
+/// classes, of each in turn.
 ///
 /// The running statistics of training belong to other weights than the averaged ones.
 pub fn reestimate(generator: Generator, batches: usize, batch_size: usize, seed: u64) -> Generator {
+    if !generator.has_statistics() {
+        return generator.valid();
+    }
     let device = training_device();
     let mut generator = generator.fork(&device).no_grad();
     for i in 0..batches {
@@ -27,7 +31,8 @@ pub fn reestimate(generator: Generator, batches: usize, batch_size: usize, seed:
             noise::seed_of(seed, Stream::Statistics, i as u64),
             &device,
         );
-        generator.forward(latents);
+        let condition = Condition::in_turn(i * batch_size, batch_size, generator.classes(), &device);
+        generator.forward_in(latents, &condition);
     }
     generator.valid()
 }

@@ -1,0 +1,343 @@
+//! Methods of the literature by name: what each changes in a configuration.
+//!
+//! A method is an objective with the numbers, optimizers and regularizers that its authors use. It says nothing of networks,
+//! data or the length of a run, so that methods can be compared with all of these equal.
+
+use anyhow::{Result, bail};
+
+use crate::config::Config;
+use crate::network::{DiscriminatorNorm, DiscriminatorOutput};
+use crate::objective::Objective;
+use crate::regularizer::{Augment, GradientPenalty, PenaltyForm, PenaltyPoints};
+use crate::training::OptimizerName;
+
+/// A method of the literature.
+#[derive(Debug)]
+pub struct Method {
+    /// What `--method` calls it.
+    pub name: &'static str,
+    /// In a few words.
+    pub description: &'static str,
+    /// The paper.
+    pub source: &'static str,
+    change: fn(&mut Config),
+}
+
+impl Method {
+    /// The method of this name.
+    ///
+    /// # Errors
+    /// When there is none; lists those that there are.
+    pub fn named(name: &str) -> Result<&'static Self> {
+        let Some(method) = METHODS.iter().find(|method| method.name == name) else {
+            let names: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
+            bail!("there is no method {name:?}; there are {}", names.join(", "));
+        };
+        Ok(method)
+    }
+
+    /// Makes `config` one of this method.
+    pub fn apply(&self, config: &mut Config) {
+        (self.change)(config);
+    }
+}
+
+fn objective(config: &mut Config, name: &str) {
+    config.objective = name.parse().expect("methods name objectives that there are");
+}
+
+/// A discriminator whose scores depend on one image each, as penalties of gradients presume.
+fn unmixed(config: &mut Config) {
+    if config.network.discriminator_norm == DiscriminatorNorm::Batch {
+        config.network.discriminator_norm = DiscriminatorNorm::None;
+    }
+}
+
+fn penalty(config: &mut Config, at: PenaltyPoints, form: PenaltyForm, weight: f64) {
+    unmixed(config);
+    config.regularizer.gradient_penalty = Some(GradientPenalty { at, form, weight });
+}
+
+/// Gradients of both networks, five updates of the discriminator.
+fn wasserstein_with_penalty(config: &mut Config) {
+    objective(config, "wasserstein");
+    penalty(config, PenaltyPoints::Interpolates, PenaltyForm::TwoSided, 10.0);
+    let training = &mut config.training;
+    training.discriminator_steps = 5;
+    (training.lr_g, training.lr_d) = (1e-4, 1e-4);
+    (training.beta_1, training.beta_2) = (0.5, 0.9);
+}
+
+fn packed(config: &mut Config, pack: usize) {
+    objective(config, "non-saturating");
+    config.network.pack = pack;
+}
+
+fn unrolled(config: &mut Config, steps: usize) {
+    objective(config, "non-saturating");
+    config.training.unroll = steps;
+}
+
+/// A margin, in units of the mean absolute difference of two images.
+fn loss_sensitive(config: &mut Config, slope: f64) {
+    objective(config, "loss-sensitive");
+    if let Objective::LossSensitive(objective) = &mut config.objective {
+        objective.slope = slope;
+    }
+}
+
+/// All methods.
+pub const METHODS: &[Method] = &[
+    Method {
+        name: "minimax",
+        description: "one log-likelihood with opposite signs",
+        source: "Goodfellow et al. 2014, arXiv:1406.2661",
+        change: |config| objective(config, "minimax"),
+    },
+    Method {
+        name: "gan",
+        description: "non-saturating log-likelihoods",
+        source: "Goodfellow et al. 2014, arXiv:1406.2661",
+        change: |config| objective(config, "non-saturating"),
+    },
+    Method {
+        name: "smoothing",
+        description: "gan with 0.9 as the code of real images",
+        source: "Salimans et al. 2016, arXiv:1606.03498",
+        change: |config| {
+            objective(config, "non-saturating");
+            if let Objective::NonSaturating(objective) = &mut config.objective {
+                objective.smoothing = 0.1;
+            }
+        },
+    },
+    Method {
+        name: "least-squares",
+        description: "LSGAN with codes 0, 1, 1",
+        source: "Mao et al. 2017, arXiv:1611.04076",
+        change: |config| objective(config, "least-squares"),
+    },
+    Method {
+        name: "least-squares-symmetric",
+        description: "LSGAN with codes -1, 1, 0: the Pearson divergence",
+        source: "Mao et al. 2017, arXiv:1611.04076",
+        change: |config| {
+            let codes = crate::objective::LeastSquares { a: -1.0, b: 1.0, c: 0.0 };
+            config.objective = Objective::LeastSquares(codes);
+        },
+    },
+    Method {
+        name: "hinge",
+        description: "scores count up to one on either side",
+        source: "Lim and Ye 2017, arXiv:1705.02894",
+        change: |config| objective(config, "hinge"),
+    },
+    Method {
+        name: "ebgan",
+        description: "an autoencoder's error as energy, and pulling away",
+        source: "Zhao et al. 2017, arXiv:1609.03126",
+        change: |config| {
+            objective(config, "energy");
+            config.network.discriminator_output = DiscriminatorOutput::Energy;
+        },
+    },
+    Method {
+        name: "wgan",
+        description: "a critic with clipped weights, RMSProp, five updates",
+        source: "Arjovsky et al. 2017, arXiv:1701.07875",
+        change: |config| {
+            objective(config, "wasserstein");
+            config.regularizer.weight_clip = 0.01;
+            let training = &mut config.training;
+            training.optimizer = OptimizerName::RmsProp;
+            training.discriminator_steps = 5;
+            (training.lr_g, training.lr_d) = (5e-5, 5e-5);
+        },
+    },
+    Method {
+        name: "wgan-gp",
+        description: "a critic whose gradient shall have length one, five updates",
+        source: "Gulrajani et al. 2017, arXiv:1704.00028",
+        change: wasserstein_with_penalty,
+    },
+    Method {
+        name: "ttur",
+        description: "wgan-gp with one update at three times the generator's rate",
+        source: "Heusel et al. 2017, arXiv:1706.08500",
+        change: |config| {
+            wasserstein_with_penalty(config);
+            config.training.discriminator_steps = 1;
+            config.training.lr_d = 3e-4;
+        },
+    },
+    Method {
+        name: "dragan",
+        description: "gan with a penalty of gradients near real images",
+        source: "Kodali et al. 2017, arXiv:1705.07215",
+        change: |config| {
+            objective(config, "non-saturating");
+            penalty(config, PenaltyPoints::Dragan, PenaltyForm::TwoSided, 10.0);
+        },
+    },
+    Method {
+        name: "r1",
+        description: "gan with a penalty of squared gradients at real images",
+        source: "Mescheder et al. 2018, arXiv:1801.04406",
+        change: |config| {
+            objective(config, "non-saturating");
+            penalty(config, PenaltyPoints::Real, PenaltyForm::Squared, 1.0);
+        },
+    },
+    Method {
+        name: "r3gan",
+        description: "paired relativistic scores with squared gradients at real and generated images",
+        source: "Huang et al. 2024, arXiv:2501.05441",
+        change: |config| {
+            objective(config, "relativistic");
+            penalty(config, PenaltyPoints::Both, PenaltyForm::Squared, 1.0);
+        },
+    },
+    Method {
+        name: "spectral",
+        description: "hinge with spectral normalization",
+        source: "Miyato et al. 2018, arXiv:1802.05957",
+        change: |config| {
+            objective(config, "hinge");
+            config.network.discriminator_norm = DiscriminatorNorm::Spectral;
+        },
+    },
+    Method {
+        name: "loss-sensitive",
+        description: "LS-GAN: a margin that grows with the distance of two images",
+        source: "Qi 2017, arXiv:1701.06264",
+        change: |config| loss_sensitive(config, 0.0),
+    },
+    Method {
+        name: "gls-gan",
+        description: "LS-GAN with a leaky cost, slope 0.2, and gradients at real images",
+        source: "Qi 2017, arXiv:1701.06264",
+        change: |config| {
+            loss_sensitive(config, 0.2);
+            penalty(config, PenaltyPoints::Real, PenaltyForm::Norm, 10.0);
+        },
+    },
+    Method {
+        name: "cls-gan",
+        description: "LS-GAN with losses of classes",
+        source: "Qi 2017, arXiv:1701.06264",
+        change: |config| {
+            loss_sensitive(config, 0.0);
+            config.network.discriminator_output = DiscriminatorOutput::ClassLoss;
+        },
+    },
+    Method {
+        name: "rsgan",
+        description: "paired relativistic scores",
+        source: "Jolicoeur-Martineau 2019, arXiv:1807.00734",
+        change: |config| objective(config, "relativistic"),
+    },
+    Method {
+        name: "rasgan",
+        description: "scores relative to the mean of the other batch",
+        source: "Jolicoeur-Martineau 2019, arXiv:1807.00734",
+        change: |config| objective(config, "relativistic-average"),
+    },
+    Method {
+        name: "ralsgan",
+        description: "least squares relative to the mean of the other batch",
+        source: "Jolicoeur-Martineau 2019, arXiv:1807.00734",
+        change: |config| objective(config, "relativistic-average-least-squares"),
+    },
+    Method {
+        name: "unrolled-1",
+        description: "gan against the discriminator one update ahead",
+        source: "Metz et al. 2017, arXiv:1611.02163",
+        change: |config| unrolled(config, 1),
+    },
+    Method {
+        name: "unrolled-5",
+        description: "gan against the discriminator five updates ahead",
+        source: "Metz et al. 2017, arXiv:1611.02163",
+        change: |config| unrolled(config, 5),
+    },
+    Method {
+        name: "pacgan-2",
+        description: "gan with two images for each score",
+        source: "Lin et al. 2018, arXiv:1712.04086",
+        change: |config| packed(config, 2),
+    },
+    Method {
+        name: "pacgan-3",
+        description: "gan with three images for each score",
+        source: "Lin et al. 2018, arXiv:1712.04086",
+        change: |config| packed(config, 3),
+    },
+    Method {
+        name: "pacgan-4",
+        description: "gan with four images for each score",
+        source: "Lin et al. 2018, arXiv:1712.04086",
+        change: |config| packed(config, 4),
+    },
+    Method {
+        name: "minibatch-std",
+        description: "gan with the standard deviation of groups of four as a feature",
+        source: "Karras et al. 2018, arXiv:1710.10196",
+        change: |config| {
+            objective(config, "non-saturating");
+            config.network.minibatch_std = 4;
+        },
+    },
+    Method {
+        name: "diffaugment",
+        description: "hinge with differentiable changes of colour, place and cutouts",
+        source: "Zhao et al. 2020, arXiv:2006.10738",
+        change: |config| {
+            objective(config, "hinge");
+            config.regularizer.augment = vec![Augment::Color, Augment::Translation, Augment::Cutout];
+        },
+    },
+    Method {
+        name: "instance-noise",
+        description: "gan with noise on all images that fades over the run",
+        source: "Arjovsky and Bottou 2017, arXiv:1701.04862",
+        change: |config| {
+            objective(config, "non-saturating");
+            config.regularizer.instance_noise = 0.1;
+            config.regularizer.instance_noise_steps = config.training.steps / 2;
+        },
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Architecture, NetworkConfig};
+
+    #[test]
+    fn every_method_is_a_valid_run_and_survives_its_text() {
+        let plane = NetworkConfig {
+            architecture: Architecture::Mlp,
+            size: 1,
+            channels: 2,
+            ..NetworkConfig::default()
+        };
+        for method in METHODS {
+            for network in [NetworkConfig::default(), plane.clone()] {
+                let mut config = Config { network, ..Config::default() };
+                if method.name == "cls-gan" {
+                    config.network.classes = 10;
+                }
+                config.training.batch_size = 12;
+                method.apply(&mut config);
+                let text = config.to_toml();
+                let parsed = Config::parse(&text).unwrap_or_else(|error| panic!("{}: {error:#}\n{text}", method.name));
+                assert_eq!(parsed, config, "{}", method.name);
+            }
+        }
+        let mut names: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), METHODS.len());
+        assert!(Method::named("lsgan").unwrap_err().to_string().contains("least-squares"));
+    }
+}

@@ -1,0 +1,212 @@
+//! One step: updates of the discriminator, then one of the generator.
+
+use anyhow::{Result, ensure};
+use burn::module::Module;
+use burn::tensor::{Gradients, Tensor, TensorData};
+
+use super::noise::{self, Stream};
+use super::{Losses, Trainer, average, normal, unrolled};
+use crate::dataset::Dataset;
+use crate::network::{Condition, Discriminator};
+use crate::objective::{Judged, Pair};
+use crate::regularizer::{augmented, clipped, noisy, packed};
+
+/// What one update draws.
+struct Batch {
+    /// `[N, C, H, W]` of the data set.
+    real: Tensor<4>,
+    /// Of the generator, for as many latents, and classes like those of the real ones.
+    fake: Tensor<4>,
+    /// Classes of both.
+    condition: Condition,
+    /// Names all random numbers of the update.
+    draw: u64,
+}
+
+/// Whether images are real, and who looks at them: no two looks share random numbers.
+#[derive(Clone, Copy)]
+enum Look {
+    RealByDiscriminator,
+    FakeByDiscriminator,
+    RealForGenerator,
+    FakeForGenerator,
+}
+
+impl Trainer {
+    /// Updates the discriminator `discriminator_steps` times, then the generator once.
+    ///
+    /// # Errors
+    /// When the data set has images of another shape or no classes that the networks want, or a loss is no longer finite.
+    pub fn step(&mut self, dataset: &Dataset) -> Result<Losses> {
+        self.check_dataset(dataset)?;
+        let step = self.step_count();
+        let updates = self.config.training.discriminator_steps;
+        let mut mean = 0.0;
+        for update in 0..updates {
+            let batch = self.batch(dataset, (step * updates + update) as u64);
+            let (loss, gradients) = self.discriminator_gradients(&batch);
+            mean += loss / updates as f32;
+            if update + 1 < updates {
+                self.update_discriminator(gradients, step);
+                continue;
+            }
+            let generator = if self.config.training.simultaneous {
+                let (loss, generator_gradients) = self.generator_gradients(&batch, step);
+                self.update_discriminator(gradients, step);
+                self.update_generator(generator_gradients, step);
+                loss
+            } else {
+                // The same fake batch, judged by the updated discriminator.
+                self.update_discriminator(gradients, step);
+                let (loss, gradients) = self.generator_gradients(&batch, step);
+                self.update_generator(gradients, step);
+                loss
+            };
+            self.losses.push(Losses { discriminator: mean, generator });
+        }
+        let losses = self.losses[step];
+        ensure!(
+            losses.discriminator.is_finite() && losses.generator.is_finite(),
+            "step {step} diverged: losses {} and {}; lower learning rates or a regularizer may help",
+            losses.discriminator,
+            losses.generator
+        );
+        Ok(losses)
+    }
+
+    fn check_dataset(&self, dataset: &Dataset) -> Result<()> {
+        let network = &self.config.network;
+        let shape = [network.channels, network.size, network.size];
+        ensure!(dataset.shape() == shape, "the data set has {:?}, the network {shape:?}", dataset.shape());
+        ensure!(
+            network.classes == 0 || dataset.class_count().is_some_and(|count| count <= network.classes),
+            "the network is told one of {} classes, the data set has {:?}",
+            network.classes,
+            dataset.class_count()
+        );
+        Ok(())
+    }
+
+    fn batch(&mut self, dataset: &Dataset, draw: u64) -> Batch {
+        let batch_size = self.config.training.batch_size;
+        let indices = self.indices(dataset, draw);
+        let [c, h, w] = dataset.shape();
+        let real =
+            Tensor::from_data(TensorData::new(dataset.images(&indices), [batch_size, c, h, w]), &self.device);
+        let condition = match dataset.labels() {
+            Some(labels) if self.config.network.classes > 0 => {
+                let labels: Vec<usize> = indices.iter().map(|&index| labels[index] as usize).collect();
+                Condition::new(&labels, self.config.network.classes, &self.device)
+            }
+            _ => Condition::default(),
+        };
+        let seed = noise::seed_of(self.config.seed, Stream::Latents, draw);
+        let latents = normal(batch_size, self.config.network.latent_dim, seed, &self.device);
+        let fake = self.generator.forward_in(latents, &condition);
+        Batch { real, fake, condition, draw }
+    }
+
+    /// The images of update number `draw`: the next ones in the order of their epoch.
+    fn indices(&mut self, dataset: &Dataset, draw: u64) -> Vec<usize> {
+        let (batch_size, len) = (self.config.training.batch_size as u64, dataset.len() as u64);
+        let first = draw * batch_size;
+        (first..first + batch_size)
+            .map(|position| self.order(position / len, dataset.len())[(position % len) as usize] as usize)
+            .collect()
+    }
+
+    /// What the discriminator is shown of images: with noise, changed, packed.
+    fn seen(&self, images: Tensor<4>, draw: u64, look: Look) -> Tensor<4> {
+        let regularizer = &self.config.regularizer;
+        let seed = |stream| noise::seed_of(self.config.seed, stream, 4 * draw + look as u64);
+        let sigma = regularizer.instance_noise_at(self.step_count());
+        let images =
+            if sigma > 0.0 { noisy(images, sigma, seed(Stream::InstanceNoise)) } else { images };
+        let images = augmented(&regularizer.augment, images, seed(Stream::Augment));
+        packed(images, self.config.network.pack)
+    }
+
+    fn discriminator_gradients(&self, batch: &Batch) -> (f32, Gradients) {
+        let Batch { real, fake, condition, draw } = batch;
+        let real = self.seen(real.clone(), *draw, Look::RealByDiscriminator);
+        let fake = self.seen(fake.clone().detach(), *draw, Look::FakeByDiscriminator);
+        let judge = |images| self.discriminator.judge(images, condition);
+        let pair = Pair { real: judge(real.clone()), fake: judge(fake.clone()) };
+        let mut loss = self.config.objective.discriminator_loss(&pair);
+        let mut value = loss.clone().into_scalar::<f32>();
+        if let Some(penalty) = &self.config.regularizer.gradient_penalty {
+            let seed = noise::seed_of(self.config.seed, Stream::Penalty, *draw);
+            let points = penalty.points(real, fake, seed).detach();
+            let slopes = slopes(&self.discriminator, points.clone(), condition);
+            let (penalized, direction) = penalty.value_and_direction(slopes);
+            value += penalized.into_scalar::<f32>();
+            // Its derivative by the weights is that of the penalty; its value means nothing.
+            loss = loss + self.discriminator.tangent(points, direction, condition).sum();
+        }
+        (value, loss.backward())
+    }
+
+    fn generator_gradients(&self, batch: &Batch, step: usize) -> (f32, Gradients) {
+        let Batch { real, fake, condition, draw } = batch;
+        let objective = &self.config.objective;
+        let generator_loss = |discriminator: &Discriminator, fake: Tensor<4>| {
+            let fake = self.seen(fake, *draw, Look::FakeForGenerator);
+            let fake = discriminator.judge(fake, condition);
+            let real = if objective.generator_needs_real() {
+                let real = self.seen(real.clone(), *draw, Look::RealForGenerator);
+                discriminator.judge(real, condition)
+            } else {
+                // Nobody looks at it.
+                Judged { images: fake.images.clone(), scores: fake.scores.clone(), features: fake.features.clone() }
+            };
+            objective.generator_loss(&Pair { real, fake })
+        };
+        let steps = self.config.training.unroll;
+        if steps == 0 {
+            // Nobody needs the discriminator's own gradients.
+            let loss = generator_loss(&self.discriminator.clone().no_grad(), fake.clone());
+            return (loss.clone().into_scalar(), loss.backward());
+        }
+        let real = self.seen(real.clone(), *draw, Look::RealByDiscriminator);
+        let discriminator_loss = |discriminator: &Discriminator, fake: Tensor<4>| {
+            let fake = self.seen(fake, *draw, Look::FakeByDiscriminator);
+            let judge = |images| discriminator.judge(images, condition);
+            objective.discriminator_loss(&Pair { real: judge(real.clone()), fake: judge(fake) })
+        };
+        let lr = self.config.training.decay(step) * self.config.training.lr_d;
+        let ahead = unrolled::unrolled(
+            &self.discriminator,
+            &self.optimizer_d,
+            lr,
+            steps,
+            &fake.clone().detach(),
+            discriminator_loss,
+            generator_loss,
+        );
+        (ahead.loss, (fake.clone() * ahead.gradient).sum().backward())
+    }
+
+    fn update_discriminator(&mut self, gradients: Gradients, step: usize) {
+        let lr = self.config.training.decay(step) * self.config.training.lr_d;
+        self.optimizer_d.step(&mut self.discriminator, gradients, lr);
+        let mut discriminator = self.discriminator.clone().iterated();
+        if self.config.regularizer.weight_clip > 0.0 {
+            discriminator = clipped(discriminator, self.config.regularizer.weight_clip);
+        }
+        self.discriminator = discriminator;
+    }
+
+    fn update_generator(&mut self, gradients: Gradients, step: usize) {
+        let lr = self.config.training.decay(step) * self.config.training.lr_g;
+        self.optimizer_g.step(&mut self.generator, gradients, lr);
+        self.generator = self.generator.clone().iterated();
+        average::update(&mut self.average, &self.generator, self.config.training.ema_decay, step);
+    }
+}
+
+/// The gradient of the sum of the scores with respect to the images.
+fn slopes(discriminator: &Discriminator, images: Tensor<4>, condition: &Condition) -> Tensor<4> {
+    let images = images.require_grad();
+    let scores = discriminator.clone().no_grad().judge(images.clone(), condition).scores;
+    images.grad(&scores.sum().backward()).expect("scores depend on images")
+}
