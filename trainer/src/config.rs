@@ -6,8 +6,10 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Source;
-use crate::network::NetworkConfig;
+use crate::network::{DiscriminatorNorm, DiscriminatorOutput, NetworkConfig};
 use crate::objective::Objective;
+use crate::regularizer::RegularizerConfig;
+use crate::training::OptimizerName;
 
 /// A whole run. Every value has a default, so an empty file is a valid one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +26,8 @@ pub struct Config {
     pub network: NetworkConfig,
     /// What the networks minimise.
     pub objective: Objective,
+    /// What keeps the discriminator smooth, or its task hard.
+    pub regularizer: RegularizerConfig,
     /// Optimizers and lengths.
     pub training: TrainingConfig,
 }
@@ -40,15 +44,25 @@ pub struct TrainingConfig {
     pub lr_g: f64,
     /// Learning rate of the discriminator.
     pub lr_d: f64,
+    /// Updates of the discriminator in each step, each with a batch of its own.
+    pub discriminator_steps: usize,
+    /// Whether both networks are updated from the gradients at one place, rather than the generator after the discriminator.
+    pub simultaneous: bool,
+    /// Updates of the discriminator that the generator looks ahead (Metz et al. 2017); 0 for none.
+    pub unroll: usize,
     /// First step at which the learning rates are lower than at the start.
     pub decay_start: usize,
     /// Step at which the linear decay arrives at zero; 0 for no decay. Absolute, not relative to `steps`, so that a
     /// run cut into parts does the same as a whole one.
     pub decay_end: usize,
+    /// Which rule moves the weights of both networks: `adam`, `rmsprop` or `sgd`.
+    pub optimizer: OptimizerName,
     /// Adam's memory of the gradient.
     pub beta_1: f64,
     /// Adam's memory of the squared gradient.
     pub beta_2: f64,
+    /// The memory of the gradient of `sgd`.
+    pub momentum: f64,
     /// Share of the old value in the moving average of the generator; reached after a warm-up.
     pub ema_decay: f64,
     /// Steps between checkpoints; there is always one at the end.
@@ -65,6 +79,7 @@ impl Default for Config {
             seed: 0,
             network: NetworkConfig::default(),
             objective: Objective::default(),
+            regularizer: RegularizerConfig::default(),
             training: TrainingConfig::default(),
         }
     }
@@ -77,10 +92,15 @@ impl Default for TrainingConfig {
             batch_size: 64,
             lr_g: 1e-3,
             lr_d: 1e-3,
+            discriminator_steps: 1,
+            simultaneous: false,
+            unroll: 0,
             decay_start: 0,
             decay_end: 0,
+            optimizer: OptimizerName::Adam,
             beta_1: 0.5,
             beta_2: 0.999,
+            momentum: 0.0,
             ema_decay: 0.999,
             checkpoint_every: 500,
             sample_every: 500,
@@ -124,11 +144,48 @@ impl Config {
         for (name, lr) in [("lr_g", t.lr_g), ("lr_d", t.lr_d)] {
             ensure!(lr.is_finite() && lr >= 0.0, "{name} is {lr}, not a number from 0");
         }
-        for (name, value) in [("beta_1", t.beta_1), ("beta_2", t.beta_2), ("ema_decay", t.ema_decay)] {
+        for (name, value) in
+            [("beta_1", t.beta_1), ("beta_2", t.beta_2), ("momentum", t.momentum), ("ema_decay", t.ema_decay)]
+        {
             ensure!((0.0..1.0).contains(&value), "{name} is {value}, outside 0..1");
         }
         ensure!(t.decay_end == 0 || t.decay_start < t.decay_end, "decay_start is not before decay_end");
-        self.objective.check()
+        for (name, count) in [("discriminator_steps", t.discriminator_steps), ("unroll", t.unroll + 1)] {
+            ensure!((1..=100).contains(&count), "{name} is out of range");
+        }
+        self.objective.check()?;
+        self.regularizer.check()?;
+        self.check_together()
+    }
+}
+
+impl Config {
+    /// Whether the parts fit each other.
+    fn check_together(&self) -> Result<()> {
+        let (network, training) = (&self.network, &self.training);
+        ensure!(
+            training.batch_size.is_multiple_of(network.pack),
+            "batch_size {} is no multiple of pack {}",
+            training.batch_size,
+            network.pack
+        );
+        let is_score = network.discriminator_output == DiscriminatorOutput::Score;
+        ensure!(
+            is_score || !self.objective.real_is_high(),
+            "objective {} wants scores that are high for real images: discriminator_output is to be \"score\"",
+            self.objective.name()
+        );
+        let has_penalty = self.regularizer.gradient_penalty.is_some();
+        ensure!(
+            !has_penalty || network.discriminator_norm != DiscriminatorNorm::Batch,
+            "a penalty of gradients presumes scores of single images: discriminator_norm is to be \"none\" or \"spectral\""
+        );
+        ensure!(
+            training.unroll == 0
+                || !has_penalty && self.regularizer.weight_clip == 0.0 && !training.simultaneous,
+            "unroll goes with neither gradient_penalty nor weight_clip nor simultaneous"
+        );
+        Ok(())
     }
 }
 
@@ -177,6 +234,8 @@ mod tests {
             "[training]\nbatch_size = 0",
             "[training]\nlr_g = nan",
             "[training]\nema_decay = 1.0",
+            "[training]\nmomentum = 1.0",
+            "[training]\noptimizer = \"rms\"",
             "[training]\ndecay_start = 5\ndecay_end = 5",
             "[objective]\na = inf",
         ] {

@@ -10,6 +10,7 @@ pub mod export;
 pub mod finetune;
 pub mod graph;
 pub mod grid;
+pub mod method;
 pub mod metrics;
 pub mod network;
 pub mod objective;

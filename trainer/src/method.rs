@@ -330,7 +330,8 @@ mod tests {
                 config.training.batch_size = 12;
                 method.apply(&mut config);
                 let text = config.to_toml();
-                let parsed = Config::parse(&text).unwrap_or_else(|error| panic!("{}: {error:#}\n{text}", method.name));
+                let parsed =
+                    Config::parse(&text).unwrap_or_else(|error| panic!("{}: {error:#}\n{text}", method.name));
                 assert_eq!(parsed, config, "{}", method.name);
             }
         }

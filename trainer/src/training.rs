@@ -13,7 +13,7 @@ mod unrolled;
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -27,8 +27,8 @@ use crate::dataset::Dataset;
 use crate::device::DeviceName;
 use crate::grid;
 use crate::network::{Condition, Discriminator, Generator, Parameters};
-use optimizer::Optimizer;
 use noise::Stream;
+use optimizer::Optimizer;
 
 /// Losses of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]

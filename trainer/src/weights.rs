@@ -110,8 +110,10 @@ fn build(found: &[read::Found], plan: Plan) -> Result<Loaded> {
     }
 
     let has = |name: &str| values.contains_key(name);
-    let convs: Vec<bool> = (0..plan.conv_count).map(|i| has(&format!("{}.bias", layout::conv_name(i)))).collect();
-    let template = Generator::new(&plan.config, 0, &Device::flex()).with_biases(has(&format!("{}.bias", layout::DENSE)), &convs);
+    let convs: Vec<bool> =
+        (0..plan.conv_count).map(|i| has(&format!("{}.bias", layout::conv_name(i)))).collect();
+    let template = Generator::new(&plan.config, 0, &Device::flex())
+        .with_biases(has(&format!("{}.bias", layout::DENSE)), &convs);
     let tensor = |NamedTensor { name, shape, .. }: NamedTensor| {
         let data = values.remove(&*name).with_context(|| format!("{name} has no value"))?;
         ensure!(data.len() == shape.iter().product::<usize>(), "{name} is not {shape:?}");

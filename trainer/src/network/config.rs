@@ -169,8 +169,11 @@ impl NetworkConfig {
         if is_mlp {
             bounded("size", self.size, 1, 64)?;
             bounded("channels", self.channels, 1, 4)?;
-            ensure!(self.discriminator_norm != DiscriminatorNorm::Batch || self.activations != Activations::Maxout,
-                "maxout layers have no batch normalization: discriminator_norm is to be none or spectral");
+            ensure!(
+                self.discriminator_norm != DiscriminatorNorm::Batch
+                    || self.activations != Activations::Maxout,
+                "maxout layers have no batch normalization: discriminator_norm is to be none or spectral"
+            );
         } else {
             ensure!([28, 32, 64].contains(&self.size), "size is {}, not 28, 32 or 64", self.size);
             ensure!([1, 3].contains(&self.channels), "channels is {}, not 1 or 3", self.channels);
@@ -186,11 +189,7 @@ impl NetworkConfig {
         bounded("pack", self.pack, 1, 16)?;
         bounded("minibatch_std", self.minibatch_std, 0, 1024)?;
         ensure!(self.minibatch_std != 1, "minibatch_std is 1: one image alone does not differ");
-        ensure!(
-            (0.0..1.0).contains(&self.leaky_slope),
-            "leaky_slope is {}, outside 0..1",
-            self.leaky_slope
-        );
+        ensure!((0.0..1.0).contains(&self.leaky_slope), "leaky_slope is {}, outside 0..1", self.leaky_slope);
         ensure!([3, 4].contains(&self.kernel), "kernel is {}, not 3 or 4", self.kernel);
         ensure!(
             self.kernel == 4 || self.architecture == Architecture::Dcgan && self.size == 28,

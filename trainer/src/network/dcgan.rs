@@ -49,14 +49,8 @@ pub(super) fn generator(config: &NetworkConfig, device: &Device) -> Vec<Layer> {
         let is_image = i + 1 == last && tail == 0;
         // The parity of the larger picture is the smaller one's with kernel 4, and chosen with kernel 3.
         let output_padding = if config.kernel == 3 { usize::from(sizes[i + 1] == 2 * sizes[i]) } else { 0 };
-        let conv = TransposedConvolution::new(
-            [pair[0], pair[1]],
-            config.kernel,
-            2,
-            1,
-            output_padding,
-            device,
-        );
+        let conv =
+            TransposedConvolution::new([pair[0], pair[1]], config.kernel, 2, 1, output_padding, device);
         let conv = conv.with_bias(is_image || !has_norm).spectral(is_spectral);
         layers.push(Layer::TransposedConvolution(conv));
         if !is_image {
@@ -86,8 +80,8 @@ pub(super) fn discriminator(config: &NetworkConfig, device: &Device) -> Vec<Laye
         for level in 0..config.discriminator_depth {
             let (inputs, kernel, stride) =
                 if level == 0 { (pair[0], config.kernel, 2) } else { (pair[1], 3, 1) };
-            let has_norm = config.discriminator_norm == DiscriminatorNorm::Batch
-                && (convs > 0 || config.kernel == 3);
+            let has_norm =
+                config.discriminator_norm == DiscriminatorNorm::Batch && (convs > 0 || config.kernel == 3);
             let conv = Convolution::new([inputs, pair[1]], kernel, stride, 1, device);
             layers.push(Layer::Convolution(conv.with_bias(!has_norm).spectral(is_spectral)));
             if has_norm {

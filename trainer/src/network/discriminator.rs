@@ -5,11 +5,13 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 
-use super::layer::{ClassShift, Compute, Condition, Dense, Draft, FIRST_ITERATIONS, Layer, MinibatchStd, dense, iterated};
+use super::layer::{
+    ClassShift, Compute, Condition, Dense, Draft, FIRST_ITERATIONS, Layer, MinibatchStd, dense, iterated,
+};
 use super::{
     Architecture, Conditioning, DiscriminatorOutput, NetworkConfig, dcgan, initialized, mlp, resnet,
 };
-use crate::graph::{Graph, Input, Op, Role};
+use crate::graph::{Graph, Input, Role};
 use crate::objective::Judged;
 
 /// Layers from an image to features, and what it says because of them.
@@ -90,8 +92,9 @@ impl Discriminator {
         let head = match config.discriminator_output {
             DiscriminatorOutput::Score => Head::Score(Score {
                 dense: Dense::new([features, 1], device).spectral(is_spectral),
-                embedding: (config.classes > 0 && is_projection)
-                    .then(|| Embedding { weight: Param::from_tensor(Tensor::zeros([config.classes, features], device)) }),
+                embedding: (config.classes > 0 && is_projection).then(|| Embedding {
+                    weight: Param::from_tensor(Tensor::zeros([config.classes, features], device)),
+                }),
             }),
             DiscriminatorOutput::Energy => {
                 let (decoder, channels, size) = match config.architecture {
@@ -134,7 +137,8 @@ impl Discriminator {
     /// # Shapes
     /// `images`, `v`: `[N, pack * C, H, W]`; result: `[N, 1]`.
     pub fn tangent(&self, images: Tensor<4>, v: Tensor<4>, condition: &Condition) -> Tensor<2> {
-        let [features, features_v] = self.layers.tangent(images.clone(), v.clone(), condition).map(dense::flat);
+        let [features, features_v] =
+            self.layers.tangent(images.clone(), v.clone(), condition).map(dense::flat);
         match &self.head {
             Head::Score(head) => head.scores_along(features_v, condition),
             Head::Energy(head) => {

@@ -3,7 +3,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use super::layer::{BatchNorm, ClassShift, Compute, ConditionalBatchNorm, Condition, Draft, FIRST_ITERATIONS, Layer, iterated};
+use super::layer::{
+    BatchNorm, ClassShift, Compute, Condition, ConditionalBatchNorm, Draft, FIRST_ITERATIONS, Layer, iterated,
+};
 use super::{Architecture, NetworkConfig, dcgan, initialized, mlp, resnet};
 use crate::graph::{Graph, Input, Role};
 
@@ -66,8 +68,7 @@ impl Generator {
 
     /// The operations for one image, with the standing statistics of the batch norms, for export.
     pub fn graph(&self) -> Graph {
-        let input =
-            |name: &str, role, shape: Vec<usize>| Input { name: name.into(), role, shape };
+        let input = |name: &str, role, shape: Vec<usize>| Input { name: name.into(), role, shape };
         let mut inputs = vec![input("z", Role::Latent, vec![1, self.latent_dim])];
         if self.classes > 0 {
             inputs.push(input("class", Role::Label, vec![1]));

@@ -96,11 +96,8 @@ mod tests {
             noise::fill_normal(3, &mut values);
             orthogonalize(&mut values, rows);
             let matrix = DMatrix::from_row_slice(rows, columns, &values).map(f64::from);
-            let gram = if rows <= columns {
-                &matrix * matrix.transpose()
-            } else {
-                matrix.transpose() * &matrix
-            };
+            let gram =
+                if rows <= columns { &matrix * matrix.transpose() } else { matrix.transpose() * &matrix };
             let error = (gram / (1.4 * 1.4) - DMatrix::identity(rows.min(columns), rows.min(columns))).amax();
             // Values are rounded to f32, and products of eight of them summed.
             assert!(error < 16.0 * f64::from(f32::EPSILON), "{rows}x{columns}: {error}");

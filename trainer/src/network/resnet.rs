@@ -58,10 +58,8 @@ pub(super) fn discriminator(config: &NetworkConfig, device: &Device) -> Vec<Laye
     };
     let pool = || Layer::AveragePool(AveragePool::new());
     let image = config.channels * config.pack;
-    let first = Residual::new(
-        vec![conv(image, 3), relu(), conv(width, 3), pool()],
-        vec![pool(), conv(image, 1)],
-    );
+    let first =
+        Residual::new(vec![conv(image, 3), relu(), conv(width, 3), pool()], vec![pool(), conv(image, 1)]);
     let mut layers = vec![Layer::Residual(first)];
     let sizes = config.sizes();
     let attend = |layers: &mut Vec<Layer>, size| {

@@ -22,24 +22,76 @@ fn every_kind() -> Vec<NetworkConfig> {
         small(),
         NetworkConfig { generator_tail: 3, discriminator_depth: 2, ..small() },
         NetworkConfig { size: 32, channels: 3, discriminator_norm: DiscriminatorNorm::None, ..small() },
-        NetworkConfig { size: 64, channels: 3, discriminator_norm: spectral, discriminator_width: 3, ..small() },
+        NetworkConfig {
+            size: 64,
+            channels: 3,
+            discriminator_norm: spectral,
+            discriminator_width: 3,
+            ..small()
+        },
         NetworkConfig { kernel: 3, channels: 3, leaky_slope: 0.3, pack: 2, ..small() },
         NetworkConfig { generator_norm: false, minibatch_std: 2, ..small() },
-        NetworkConfig { attention: 14, width: 8, discriminator_norm: spectral, generator_spectral: true, ..small() },
+        NetworkConfig {
+            attention: 14,
+            width: 8,
+            discriminator_norm: spectral,
+            generator_spectral: true,
+            ..small()
+        },
         NetworkConfig { classes: 3, ..small() },
         NetworkConfig { classes: 3, conditioning: Conditioning::Concat, ..small() },
         NetworkConfig { classes: 3, discriminator_output: DiscriminatorOutput::ClassLoss, ..small() },
         NetworkConfig { discriminator_output: DiscriminatorOutput::Energy, ..small() },
-        NetworkConfig { architecture: Architecture::Resnet, width: 4, discriminator_norm: spectral, ..small() },
-        NetworkConfig { architecture: Architecture::Resnet, size: 32, attention: 16, width: 8, classes: 2,
-            generator_spectral: true, minibatch_std: 3, discriminator_norm: DiscriminatorNorm::None, ..small() },
-        NetworkConfig { architecture: Architecture::Mlp, size: 8, discriminator_norm: spectral, ..small() },
-        NetworkConfig { architecture: Architecture::Mlp, size: 1, channels: 2, activations: Activations::Tanh,
-            initialization: Initialization::Orthogonal, generator_norm: false, ..small() },
-        NetworkConfig { architecture: Architecture::Mlp, size: 1, channels: 2, activations: Activations::Maxout,
-            discriminator_norm: DiscriminatorNorm::None, pack: 3, ..small() },
-        NetworkConfig { architecture: Architecture::Mlp, size: 4, classes: 2, conditioning: Conditioning::Concat,
-            discriminator_output: DiscriminatorOutput::Energy, ..small() },
+        NetworkConfig {
+            architecture: Architecture::Resnet,
+            width: 4,
+            discriminator_norm: spectral,
+            ..small()
+        },
+        NetworkConfig {
+            architecture: Architecture::Resnet,
+            size: 32,
+            attention: 16,
+            width: 8,
+            classes: 2,
+            generator_spectral: true,
+            minibatch_std: 3,
+            discriminator_norm: DiscriminatorNorm::None,
+            ..small()
+        },
+        NetworkConfig {
+            architecture: Architecture::Mlp,
+            size: 8,
+            width: 6,
+            discriminator_norm: spectral,
+            ..small()
+        },
+        NetworkConfig {
+            architecture: Architecture::Mlp,
+            size: 1,
+            channels: 2,
+            activations: Activations::Tanh,
+            initialization: Initialization::Orthogonal,
+            generator_norm: false,
+            ..small()
+        },
+        NetworkConfig {
+            architecture: Architecture::Mlp,
+            size: 1,
+            channels: 2,
+            activations: Activations::Maxout,
+            discriminator_norm: DiscriminatorNorm::None,
+            pack: 3,
+            ..small()
+        },
+        NetworkConfig {
+            architecture: Architecture::Mlp,
+            size: 4,
+            classes: 2,
+            conditioning: Conditioning::Concat,
+            discriminator_output: DiscriminatorOutput::Energy,
+            ..small()
+        },
     ]
 }
 
@@ -207,7 +259,8 @@ fn a_unet_is_its_graph() {
 fn a_spectral_discriminator_ignores_the_length_of_its_weights() {
     let device = Device::flex();
     for architecture in [Architecture::Dcgan, Architecture::Resnet] {
-        let config = NetworkConfig { architecture, width: 2, discriminator_depth: 2, ..NetworkConfig::default() };
+        let config =
+            NetworkConfig { architecture, width: 2, discriminator_depth: 2, ..NetworkConfig::default() };
         let pictures = images([3, 1, 28, 28], 1, &device);
         let scores = |scale: f32, discriminator: Discriminator| {
             let mut parameters = Parameters::read(&discriminator);
@@ -253,14 +306,18 @@ fn tangents_are_gradients() {
         let v = images(shape, 2, &device);
         let grads = discriminator.judge(x.clone(), &condition).scores.sum().backward();
         let grad = values(x.grad(&grads).unwrap());
-        let expected: f64 = grad.iter().zip(values(v.clone())).map(|(g, v)| f64::from(*g) * f64::from(v)).sum();
+        let expected: f64 =
+            grad.iter().zip(values(v.clone())).map(|(g, v)| f64::from(*g) * f64::from(v)).sum();
         let length: f64 = grad.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
         let tangent = discriminator.tangent(x, v, &condition);
         assert_eq!(tangent.dims(), [6, 1]);
         let found: f64 = values(tangent).iter().map(|&t| f64::from(t)).sum();
         // A sum over at most 6 * 3072 products along a vector of spread 1, of gradients each a chain of some ten layers.
         let tolerance = 10.0 * 136.0 * f64::from(f32::EPSILON) * (length + expected.abs());
-        assert!(length > 1e-3 && (found - expected).abs() < tolerance, "{config:?}: {found} {expected} {length}");
+        assert!(
+            length > 1e-3 && (found - expected).abs() < tolerance,
+            "{config:?}: {found} {expected} {length}"
+        );
     }
 }
 

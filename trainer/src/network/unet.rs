@@ -5,7 +5,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::layer::{
-    Activation, BatchNorm, Compute, Condition, Convolution, Draft, Function, Layer, Skip, TransposedConvolution,
+    Activation, BatchNorm, Compute, Condition, Convolution, Draft, Function, Layer, Skip,
+    TransposedConvolution,
 };
 use super::{Initialization, initialized};
 use crate::graph::{Graph, Input, Role};
@@ -46,10 +47,7 @@ impl UNet {
         let mut layers = level(channels[0], width, depth, device);
         layers.push(Layer::Activation(Activation::new(Function::Relu)));
         let up = TransposedConvolution::new([2 * width, channels[1]], 4, 2, 1, 0, device);
-        layers.extend([
-            Layer::TransposedConvolution(up),
-            Layer::Activation(Activation::new(Function::Tanh)),
-        ]);
+        layers.extend([Layer::TransposedConvolution(up), Layer::Activation(Activation::new(Function::Tanh))]);
         let network = Self { layers, channels: channels[0], size };
         Ok(initialized(network, Initialization::Normal, seed))
     }

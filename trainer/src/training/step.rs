@@ -120,8 +120,7 @@ impl Trainer {
         let regularizer = &self.config.regularizer;
         let seed = |stream| noise::seed_of(self.config.seed, stream, 4 * draw + look as u64);
         let sigma = regularizer.instance_noise_at(self.step_count());
-        let images =
-            if sigma > 0.0 { noisy(images, sigma, seed(Stream::InstanceNoise)) } else { images };
+        let images = if sigma > 0.0 { noisy(images, sigma, seed(Stream::InstanceNoise)) } else { images };
         let images = augmented(&regularizer.augment, images, seed(Stream::Augment));
         packed(images, self.config.network.pack)
     }
@@ -157,7 +156,11 @@ impl Trainer {
                 discriminator.judge(real, condition)
             } else {
                 // Nobody looks at it.
-                Judged { images: fake.images.clone(), scores: fake.scores.clone(), features: fake.features.clone() }
+                Judged {
+                    images: fake.images.clone(),
+                    scores: fake.scores.clone(),
+                    features: fake.features.clone(),
+                }
             };
             objective.generator_loss(&Pair { real, fake })
         };

@@ -251,8 +251,7 @@ fn layers(architecture: Architecture, first: First, is_ours: bool, sizes: Sizes)
         let norm = norm.map(|(ours, theirs)| part(ours, theirs, &[before]));
         layers.push(Layer { ours: norm_name(i), parts: norm.into() });
         let weight = part("weight", "weight", &[before, after, Fixed(4), Fixed(4)]);
-        layers
-            .push(Layer { ours: conv_name(i), parts: vec![weight, part("bias", "bias", &[after])] });
+        layers.push(Layer { ours: conv_name(i), parts: vec![weight, part("bias", "bias", &[after])] });
     }
     layers
 }
