@@ -5,9 +5,11 @@ use pocketgan_runtime::{Model, dispatch};
 use pocketgan_tests::burn::evaluate;
 use pocketgan_trainer::config::Config;
 use pocketgan_trainer::export::{self, Export, Options, WeightType};
-use pocketgan_trainer::graph::{Graph, Op};
-use pocketgan_trainer::network::{Generator, NetworkConfig};
-use pocketgan_trainer::onnx;
+use pocketgan_trainer::graph::{self, Graph, Op, Role};
+use pocketgan_trainer::network::{
+    Activations, Architecture, Conditioning, Generator, Initialization, NetworkConfig, Parameters, UNet,
+};
+use pocketgan_trainer::{onnx, training};
 
 const SEEDS: u64 = 4;
 
@@ -36,7 +38,110 @@ fn graphs() -> Vec<(String, Graph)> {
             graphs.push((format!("{size}x{size}x{channels}"), graph));
         }
     }
+    graphs.extend(architectures());
     graphs
+}
+
+/// Networks of every other kind.
+fn architectures() -> Vec<(String, Graph)> {
+    let base = NetworkConfig {
+        width: 12,
+        latent_dim: 24,
+        initialization: Initialization::Orthogonal,
+        ..NetworkConfig::default()
+    };
+    let mlp = NetworkConfig { architecture: Architecture::Mlp, width: 64, ..base.clone() };
+    let resnet = NetworkConfig { architecture: Architecture::Resnet, size: 32, channels: 3, ..base.clone() };
+    let configs = [
+        ("kernel 3", NetworkConfig { kernel: 3, channels: 3, ..base.clone() }),
+        ("without norms", NetworkConfig { generator_norm: false, ..base.clone() }),
+        ("attention", NetworkConfig { attention: 14, width: 16, generator_spectral: true, ..base.clone() }),
+        ("mlp", mlp.clone()),
+        ("points", NetworkConfig { size: 1, channels: 2, activations: Activations::Tanh, ..mlp }),
+        ("resnet", resnet.clone()),
+        ("sagan", NetworkConfig { attention: 16, width: 16, generator_spectral: true, ..resnet }),
+    ];
+    let mut graphs = vec![];
+    for (name, config) in configs {
+        config.check().expect("networks of this kind exist");
+        let device = Device::flex().autodiff();
+        let mut parameters = Parameters::read(&Generator::new(&config, 5, &device));
+        // Attention begins as nothing.
+        parameters.0.iter_mut().filter(|t| t.name.ends_with("sigma")).for_each(|t| t.data.fill(0.5));
+        let generator =
+            parameters.write(Generator::new(&config, 5, &device)).expect("it is the same network");
+        graphs.push((name.into(), training::reestimate(generator, 4, 64, 6).graph()));
+    }
+    graphs
+}
+
+/// A class-conditional network of either kind and a U-Net, which read more than a latent vector.
+#[test]
+fn networks_with_classes_or_pictures_draw_what_their_graphs_say() {
+    let device = Device::flex().autodiff();
+    let mut graphs = vec![];
+    for conditioning in [Conditioning::Projection, Conditioning::Concat] {
+        let generator_norm = conditioning == Conditioning::Projection;
+        let initialization = Initialization::Orthogonal;
+        let config = NetworkConfig {
+            width: 8,
+            latent_dim: 16,
+            classes: 5,
+            conditioning,
+            generator_norm,
+            initialization,
+            ..NetworkConfig::default()
+        };
+        let generator = Generator::new(&config, 5, &device);
+        graphs.push((format!("{conditioning:?}"), training::reestimate(generator, 4, 64, 6).graph()));
+    }
+    let unet = UNet::new([1, 3], 32, 8, 3, 7, &device).expect("32 pixels are halved three times");
+    let mut parameters = Parameters::read(&unet);
+    let weights = parameters.0.iter_mut().filter(|t| t.name.ends_with("weight"));
+    weights.for_each(|t| t.data.iter_mut().for_each(|w| *w *= 6.0));
+    graphs.push(("unet".into(), parameters.write(unet).expect("the same network").graph()));
+    for (name, graph) in graphs {
+        let export = compile(&graph);
+        let model = Model::load(&export.file).expect("verified");
+        let inputs: Vec<Vec<f32>> = graph
+            .inputs()
+            .iter()
+            .map(|input| {
+                let mut values = vec![3.0; input.shape.iter().product()];
+                if input.role != Role::Label {
+                    pocketgan_runtime::latent::fill_normal(3, &mut values);
+                }
+                values
+            })
+            .collect();
+        let inputs_for_graph: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+        let expected = graph::evaluate::evaluate(&export.rounded, &inputs_for_graph).expect("it runs");
+        assert!(expected.iter().any(|v| v.abs() > 0.3), "{name}: a blank picture proves nothing");
+        let shape = export.rounded.shape(export.rounded.output()).to_vec();
+        for kernels in dispatch::available().into_iter().flatten() {
+            let mut arena = vec![0.0; model.arena_len()];
+            let mut generator =
+                pocketgan_runtime::Generator::with_kernels(&model, &mut arena, kernels).expect("it fits");
+            for (i, values) in inputs.iter().enumerate() {
+                let [c, h, w] = match *graph.inputs()[i].shape {
+                    [1, c, h, w] => [c, h, w],
+                    _ => [values.len(), 1, 1],
+                };
+                let target = generator.input(i);
+                for (at, value) in values.iter().enumerate() {
+                    let (channel, pixel) = (at / (h * w), at % (h * w));
+                    target[pixel * c + channel] = *value;
+                }
+            }
+            let drawn = generator.run();
+            let [_, channels, height, width] = shape[..] else { panic!("{shape:?}") };
+            for (at, expected) in expected.iter().enumerate() {
+                let (channel, pixel) = (at / (height * width), at % (height * width));
+                let found = drawn.values[pixel * channels + channel];
+                assert!((found - expected).abs() <= 1e-4, "{name} {} {at}: {found} {expected}", kernels.name);
+            }
+        }
+    }
 }
 
 fn compile(graph: &Graph) -> Export {

@@ -72,7 +72,8 @@ impl Checkpoint {
     /// # Errors
     /// When the tensors do not fit the configuration.
     pub fn ema_generator(&self, device: &Device) -> Result<Generator> {
-        let generator = training::averaged(&self.config, &self.average, &training::training_device())?;
+        let generator =
+            training::averaged(&self.config, &self.average, self.step_count(), &training::training_device())?;
         Ok(generator.to_device(device))
     }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Source;
-use crate::network::{DiscriminatorNorm, DiscriminatorOutput, NetworkConfig};
+use crate::network::{Architecture, DiscriminatorNorm, DiscriminatorOutput, Growth, NetworkConfig};
 use crate::objective::Objective;
 use crate::regularizer::RegularizerConfig;
 use crate::training::OptimizerName;
@@ -50,6 +50,8 @@ pub struct TrainingConfig {
     pub simultaneous: bool,
     /// Updates of the discriminator that the generator looks ahead (Metz et al. 2017); 0 for none.
     pub unroll: usize,
+    /// Steps of each stage of a `progressive` network: in the first half the stage is faded in, in the second it stands.
+    pub growth_steps: usize,
     /// First step at which the learning rates are lower than at the start.
     pub decay_start: usize,
     /// Step at which the linear decay arrives at zero; 0 for no decay. Absolute, not relative to `steps`, so that a
@@ -95,6 +97,7 @@ impl Default for TrainingConfig {
             discriminator_steps: 1,
             simultaneous: false,
             unroll: 0,
+            growth_steps: 1000,
             decay_start: 0,
             decay_end: 0,
             optimizer: OptimizerName::Adam,
@@ -160,6 +163,17 @@ impl Config {
 }
 
 impl Config {
+    /// How far the stages of a `progressive` network have grown in a step; none of other networks.
+    pub(crate) fn growth(&self, step: usize) -> Option<Growth> {
+        let length = self.training.growth_steps;
+        (self.network.architecture == Architecture::Progressive).then(|| {
+            let (stage, within) = (step / length, step % length);
+            let is_last = stage >= self.network.sizes().len();
+            let share = if stage == 0 || is_last { 1.0 } else { 2.0 * (within + 1) as f64 / length as f64 };
+            Growth { stage, share: share.min(1.0) }
+        })
+    }
+
     /// Whether the parts fit each other.
     fn check_together(&self) -> Result<()> {
         let (network, training) = (&self.network, &self.training);
@@ -169,6 +183,7 @@ impl Config {
             training.batch_size,
             network.pack
         );
+        ensure!(training.growth_steps > 0, "growth_steps is 0: no stage would last");
         let is_score = network.discriminator_output == DiscriminatorOutput::Score;
         ensure!(
             is_score || !self.objective.real_is_high(),

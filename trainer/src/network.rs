@@ -11,6 +11,7 @@ mod initialization;
 pub mod layer;
 mod mlp;
 mod parameters;
+mod progressive;
 mod resnet;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ pub use config::{
 pub use discriminator::Discriminator;
 pub use generator::Generator;
 pub(crate) use initialization::initialized;
-pub use layer::Condition;
+pub use layer::{Condition, Growth};
 pub(crate) use parameters::values;
 pub use parameters::{NamedTensor, Parameters};
 pub use unet::UNet;

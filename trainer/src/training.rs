@@ -9,6 +9,8 @@ pub mod noise;
 pub(crate) mod optimizer;
 mod statistics;
 mod step;
+#[cfg(test)]
+mod tests;
 mod unrolled;
 
 use std::path::Path;
@@ -149,7 +151,7 @@ impl Trainer {
     /// # Errors
     /// Never for a run that has not been tampered with.
     pub fn ema_generator(&self) -> Result<Generator> {
-        averaged(&self.config, &self.average, &self.device)
+        averaged(&self.config, &self.average, self.step_count(), &self.device)
     }
 
     /// Trains until `config.training.steps`; `observer` sees the state after every step.
@@ -214,120 +216,4 @@ pub(crate) fn normal(rows: usize, columns: usize, seed: u64, device: &Device) ->
     let mut values = vec![0.0; rows * columns];
     noise::fill_normal(seed, &mut values);
     Tensor::from_data(TensorData::new(values, [rows, columns]), device)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::network::DiscriminatorNorm;
-
-    fn tiny() -> (Config, Dataset) {
-        let mut config = Config::default();
-        config.network.width = 2;
-        config.network.latent_dim = 4;
-        config.training.batch_size = 4;
-        config.training.decay_start = 5;
-        config.training.decay_end = 25;
-        let pixels = (0..7 * 28 * 28).map(|i| (i * i % 251) as u8).collect();
-        (config, Dataset::new("tiny", [1, 28, 28], pixels, None).unwrap())
-    }
-
-    fn tiny_spectral() -> (Config, Dataset) {
-        let (mut config, dataset) = tiny();
-        config.network.generator_tail = 3;
-        config.network.discriminator_norm = DiscriminatorNorm::Spectral;
-        config.network.discriminator_depth = 2;
-        (config, dataset)
-    }
-
-    #[test]
-    fn a_run_cut_in_two_gives_the_same_bits() {
-        for (config, dataset) in [tiny(), tiny_spectral()] {
-            check_cut_in_two(config, &dataset);
-        }
-    }
-
-    fn check_cut_in_two(mut config: Config, dataset: &Dataset) {
-        config.training.steps = 20;
-        let whole = train(&config, dataset, |_| Ok(())).unwrap().checkpoint();
-
-        config.training.steps = 10;
-        let half = train(&config, dataset, |_| Ok(())).unwrap().checkpoint();
-        let mut half = Checkpoint::from_bytes(&half.to_bytes()).unwrap();
-        assert_eq!(half.step_count(), 10);
-        half.config.training.steps = 20;
-        let mut trainer = Trainer::resume(&half).unwrap();
-        trainer.run(dataset, |_| Ok(())).unwrap();
-
-        assert_eq!(trainer.checkpoint().to_bytes(), whole.to_bytes());
-        assert_ne!(half.generator, whole.generator);
-    }
-
-    #[test]
-    fn the_number_of_threads_changes_nothing() {
-        for (config, dataset) in [tiny(), tiny_spectral()] {
-            check_thread_counts(config, &dataset);
-        }
-    }
-
-    fn check_thread_counts(mut config: Config, dataset: &Dataset) {
-        config.network.width = 8;
-        config.training.batch_size = 16;
-        config.training.steps = 3;
-        let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| train(&config, dataset, |_| Ok(())).unwrap().checkpoint().to_bytes())
-        };
-        let one = run(1);
-        assert!(one == run(2), "two threads");
-        assert!(one == run(3), "three threads");
-    }
-
-    #[test]
-    fn another_shape_is_an_error() {
-        let (mut config, dataset) = tiny();
-        config.network.size = 32;
-        assert!(train(&config, &dataset, |_| Ok(())).is_err());
-    }
-
-    #[test]
-    fn a_discriminator_alone_learns_to_tell_noise_from_images() {
-        let (mut config, dataset) = tiny();
-        config.training.lr_g = 0.0;
-        config.training.decay_end = 0;
-        config.training.steps = 40;
-        let trainer = train(&config, &dataset, |_| Ok(())).unwrap();
-        // A score of 0.5 for everything costs 0.25.
-        let last = trainer.losses().last().unwrap();
-        assert!(last.discriminator < 0.1, "{last:?}");
-        assert!(last.generator > last.discriminator, "{last:?}");
-    }
-
-    #[test]
-    fn standing_statistics_are_those_of_the_latents() {
-        let (config, _) = tiny();
-        let generator = Generator::new(&config.network, 1, &training_device());
-        let graph = reestimate(generator, 8, 64, 3).graph();
-        let (mut weight, mut mean, mut variance) = (None, None, None);
-        for (_, node) in graph.nodes() {
-            match node.op.clone() {
-                crate::graph::Op::Dense { weight: w, .. } => weight = Some(w),
-                crate::graph::Op::BatchNorm { mean: m, variance: v, .. } if mean.is_none() => {
-                    (mean, variance) = (Some(m), Some(v));
-                }
-                _ => {}
-            }
-        }
-        let (weight, mean, variance) = (weight.unwrap(), mean.unwrap(), variance.unwrap());
-        // z is standard normal, so channel c has mean 0 and variance |W_c|^2 averaged over its 49 rows.
-        let rows: Vec<f64> =
-            weight.data.chunks(4).map(|row| row.iter().map(|&w| f64::from(w).powi(2)).sum()).collect();
-        for (c, rows) in rows.chunks(49).enumerate() {
-            let expected = rows.iter().sum::<f64>() / 49.0;
-            // 512 latents of 4 numbers: the spread of z^2 is sqrt(2 / 512), that of z is 1 / sqrt(512).
-            let error = (f64::from(variance.data[c]) - expected).abs();
-            assert!(error < 5.0 * (2.0 / 512f64).sqrt() * expected, "{} {expected}", variance.data[c]);
-            assert!(f64::from(mean.data[c]).abs() < 5.0 * (expected / 512.0).sqrt() * 2.0);
-        }
-    }
 }

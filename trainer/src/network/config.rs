@@ -25,7 +25,7 @@ pub struct NetworkConfig {
     pub generator_tail: usize,
     /// Hidden layers of an `mlp` generator.
     pub generator_depth: usize,
-    /// Whether batch normalization stands between the layers of the generator.
+    /// Whether batch normalization stands between the layers of the generator; in `progressive` pixel normalization.
     pub generator_norm: bool,
     /// Whether the generator's weights have spectral normalization; it is folded at export.
     pub generator_spectral: bool,
@@ -65,6 +65,8 @@ pub enum Architecture {
     Dcgan,
     /// Residual blocks, as in SN-GAN (Miyato et al. 2018).
     Resnet,
+    /// Stages that are faded in (Karras et al. 2018); see `growth_steps`.
+    Progressive,
     /// Dense layers.
     Mlp,
 }
@@ -195,19 +197,27 @@ impl NetworkConfig {
             self.kernel == 4 || self.architecture == Architecture::Dcgan && self.size == 28,
             "kernel 3 is for dcgan at 28x28"
         );
+        ensure!(
+            self.architecture != Architecture::Progressive
+                || self.discriminator_norm != DiscriminatorNorm::Batch,
+            "progressive has no batch normalization: discriminator_norm is to be \"none\" or \"spectral\""
+        );
         if self.attention > 0 {
             let sizes = self.sizes();
             ensure!(
-                !is_mlp && sizes.contains(&self.attention) && self.attention.is_multiple_of(2),
+                !is_mlp
+                    && self.architecture != Architecture::Progressive
+                    && sizes.contains(&self.attention)
+                    && self.attention.is_multiple_of(2),
                 "attention is {}, not an even one of the sizes {sizes:?}",
                 self.attention
             );
         }
         ensure!(
             self.classes == 0
-                || self.architecture != Architecture::Resnet
+                || !matches!(self.architecture, Architecture::Resnet | Architecture::Progressive)
                 || self.conditioning == Conditioning::Projection,
-            "a resnet is told classes by projection"
+            "a discriminator of resnet or progressive is told classes by projection"
         );
         ensure!(self.classes == 0 || self.pack == 1, "images of different classes are not judged together");
         ensure!(
@@ -216,7 +226,10 @@ impl NetworkConfig {
         );
         ensure!(
             self.discriminator_output != DiscriminatorOutput::Energy
-                || self.architecture != Architecture::Resnet && self.kernel == 4 && self.minibatch_std == 0,
+                || self.architecture != Architecture::Resnet
+                    && self.architecture != Architecture::Progressive
+                    && self.kernel == 4
+                    && self.minibatch_std == 0,
             "autoencoders are dcgan with kernel 4 or mlp, without minibatch_std"
         );
         Ok(())
@@ -250,6 +263,9 @@ impl NetworkConfig {
 
     /// Whether the normalizations of the generator know the class.
     pub(crate) fn has_conditional_norms(&self) -> bool {
-        self.classes > 0 && self.conditioning == Conditioning::Projection && self.generator_norm
+        self.classes > 0
+            && self.conditioning == Conditioning::Projection
+            && self.generator_norm
+            && self.architecture != Architecture::Progressive
     }
 }

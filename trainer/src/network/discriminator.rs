@@ -6,10 +6,12 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 
 use super::layer::{
-    ClassShift, Compute, Condition, Dense, Draft, FIRST_ITERATIONS, Layer, MinibatchStd, dense, iterated,
+    ClassShift, Compute, Condition, Dense, Draft, FIRST_ITERATIONS, Growth, Layer, MinibatchStd, dense,
+    iterated,
 };
 use super::{
-    Architecture, Conditioning, DiscriminatorOutput, NetworkConfig, dcgan, initialized, mlp, resnet,
+    Architecture, Conditioning, DiscriminatorOutput, NetworkConfig, dcgan, initialized, mlp, progressive,
+    resnet,
 };
 use crate::graph::{Graph, Input, Role};
 use crate::objective::Judged;
@@ -71,6 +73,9 @@ impl Discriminator {
         let (mut layers, mut features) = match config.architecture {
             Architecture::Dcgan => (dcgan::discriminator(config, device), dcgan::features(config)),
             Architecture::Resnet => (resnet::discriminator(config, device), width),
+            Architecture::Progressive => {
+                (progressive::discriminator(config, device), progressive::features(config))
+            }
             Architecture::Mlp => (mlp::discriminator(config, device), width),
         };
         let is_spectral = config.discriminator_norm == super::DiscriminatorNorm::Spectral;
@@ -78,8 +83,8 @@ impl Discriminator {
             // In a resnet before the sum over all pixels.
             let last = layers.len() - usize::from(config.architecture == Architecture::Resnet);
             layers.insert(last, Layer::MinibatchStd(MinibatchStd::new(config.minibatch_std)));
-            let is_dcgan = config.architecture == Architecture::Dcgan;
-            features += if is_dcgan { config.base() * config.base() } else { 1 };
+            let is_picture = matches!(config.architecture, Architecture::Dcgan | Architecture::Progressive);
+            features += if is_picture { config.base() * config.base() } else { 1 };
         }
         let is_projection = config.conditioning == Conditioning::Projection;
         if config.classes > 0
@@ -176,6 +181,12 @@ impl Discriminator {
         let features = self.layers.draft(&mut draft, "layers", image)?;
         dense.draft(&mut draft, "score", features).context("the score")?;
         Ok(graph)
+    }
+
+    /// With as much of its stages as they have grown, where it has any.
+    pub(crate) fn with_growth(mut self, growth: Growth) -> Self {
+        self.layers.iter_mut().for_each(|layer| layer.set_growth(growth));
+        self
     }
 
     /// Whether the score of an image depends on others of its batch.

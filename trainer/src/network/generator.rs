@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use super::layer::{
     BatchNorm, ClassShift, Compute, Condition, ConditionalBatchNorm, Draft, FIRST_ITERATIONS, Layer, iterated,
 };
-use super::{Architecture, NetworkConfig, dcgan, initialized, mlp, resnet};
+use super::{Architecture, NetworkConfig, dcgan, initialized, mlp, progressive, resnet};
 use crate::graph::{Graph, Input, Role};
 
 /// Layers from a latent vector to an image.
@@ -34,6 +34,7 @@ impl Generator {
         let mut layers = match config.architecture {
             Architecture::Dcgan => dcgan::generator(config, device),
             Architecture::Resnet => resnet::generator(config, device),
+            Architecture::Progressive => progressive::generator(config, device),
             Architecture::Mlp => mlp::generator(config, device),
         };
         // Without normalizations to tell the class to, the first layer is told it.
@@ -110,6 +111,12 @@ impl Generator {
             };
             *bias = wanted.then(|| Param::from_tensor(Tensor::zeros([channels], &device)));
         }
+        self
+    }
+
+    /// With as much of its stages as they have grown, where it has any.
+    pub(crate) fn with_growth(mut self, growth: Growth) -> Self {
+        self.layers.iter_mut().for_each(|layer| layer.set_growth(growth));
         self
     }
 

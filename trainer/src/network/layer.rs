@@ -9,9 +9,11 @@ mod block;
 mod class_shift;
 mod convolution;
 pub(super) mod dense;
+mod growth;
 mod maxout;
 mod minibatch_std;
 mod normalization;
+mod pixel_norm;
 mod shape;
 
 use anyhow::{Context as _, Result};
@@ -24,9 +26,11 @@ pub use block::{Residual, Skip};
 pub use class_shift::ClassShift;
 pub use convolution::{Convolution, TransposedConvolution};
 pub use dense::Dense;
+pub use growth::{Growing, Growth, Shrinking, Stage};
 pub use maxout::Maxout;
 pub use minibatch_std::MinibatchStd;
 pub use normalization::{BatchNorm, ConditionalBatchNorm};
+pub use pixel_norm::PixelNorm;
 pub use shape::{AveragePool, Reshape, SumPixels, Upsample};
 
 use super::graph_tensor;
@@ -48,6 +52,8 @@ pub enum Layer {
     BatchNorm(BatchNorm),
     /// The same, with scale and shift of a class.
     ConditionalBatchNorm(ConditionalBatchNorm),
+    /// Each pixel by the length of its channels.
+    PixelNorm(PixelNorm),
     /// A shift of each class.
     ClassShift(ClassShift),
     /// A function of each value.
@@ -66,6 +72,10 @@ pub enum Layer {
     Skip(Skip),
     /// Self-attention.
     Attention(Attention),
+    /// Stages that are faded in, of a generator.
+    Growing(Growing),
+    /// Stages that are faded in, of a discriminator.
+    Shrinking(Shrinking),
     /// A channel that says how different the images of a batch are.
     MinibatchStd(MinibatchStd),
 }
@@ -138,6 +148,7 @@ macro_rules! each {
             Layer::TransposedConvolution($inner) => $call,
             Layer::BatchNorm($inner) => $call,
             Layer::ConditionalBatchNorm($inner) => $call,
+            Layer::PixelNorm($inner) => $call,
             Layer::ClassShift($inner) => $call,
             Layer::Activation($inner) => $call,
             Layer::Reshape($inner) => $call,
@@ -147,6 +158,8 @@ macro_rules! each {
             Layer::Residual($inner) => $call,
             Layer::Skip($inner) => $call,
             Layer::Attention($inner) => $call,
+            Layer::Growing($inner) => $call,
+            Layer::Shrinking($inner) => $call,
             Layer::MinibatchStd($inner) => $call,
         }
     };
@@ -204,6 +217,8 @@ impl Layer {
             Self::Residual(layer) => Self::Residual(layer.iterated()),
             Self::Skip(layer) => Self::Skip(layer.iterated()),
             Self::Attention(layer) => Self::Attention(layer.iterated()),
+            Self::Growing(layer) => Self::Growing(layer.iterated()),
+            Self::Shrinking(layer) => Self::Shrinking(layer.iterated()),
             other => other,
         }
     }
@@ -215,6 +230,17 @@ impl Layer {
             Self::ConditionalBatchNorm(layer) => layer.norm.momentum = momentum,
             Self::Residual(layer) => layer.parts_mut().for_each(|layer| layer.set_momentum(momentum)),
             Self::Skip(layer) => layer.body.iter_mut().for_each(|layer| layer.set_momentum(momentum)),
+            Self::Growing(layer) => layer.parts_mut().for_each(|layer| layer.set_momentum(momentum)),
+            Self::Shrinking(layer) => layer.parts_mut().for_each(|layer| layer.set_momentum(momentum)),
+            _ => {}
+        }
+    }
+
+    /// Shows as much of the layers that grow.
+    pub(crate) fn set_growth(&mut self, growth: Growth) {
+        match self {
+            Self::Growing(layer) => layer.set_growth(growth),
+            Self::Shrinking(layer) => layer.set_growth(growth),
             _ => {}
         }
     }
@@ -225,6 +251,8 @@ impl Layer {
             Self::BatchNorm(_) | Self::ConditionalBatchNorm(_) | Self::MinibatchStd(_) => true,
             Self::Residual(layer) => layer.parts().any(Self::mixes_images),
             Self::Skip(layer) => layer.body.iter().any(Self::mixes_images),
+            Self::Growing(layer) => layer.parts().any(Self::mixes_images),
+            Self::Shrinking(layer) => layer.parts().any(Self::mixes_images),
             _ => false,
         }
     }

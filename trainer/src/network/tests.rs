@@ -76,7 +76,22 @@ fn every_kind() -> Vec<NetworkConfig> {
             ..small()
         },
         NetworkConfig {
+            architecture: Architecture::Progressive,
+            width: 3,
+            discriminator_norm: spectral,
+            ..small()
+        },
+        NetworkConfig {
+            architecture: Architecture::Progressive,
+            size: 32,
+            channels: 3,
+            minibatch_std: 2,
+            discriminator_norm: DiscriminatorNorm::None,
+            ..small()
+        },
+        NetworkConfig {
             architecture: Architecture::Mlp,
+            width: 6,
             size: 1,
             channels: 2,
             activations: Activations::Maxout,
@@ -86,6 +101,7 @@ fn every_kind() -> Vec<NetworkConfig> {
         },
         NetworkConfig {
             architecture: Architecture::Mlp,
+            width: 6,
             size: 4,
             classes: 2,
             conditioning: Conditioning::Concat,

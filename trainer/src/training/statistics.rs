@@ -37,9 +37,17 @@ pub fn reestimate(generator: Generator, batches: usize, batch_size: usize, seed:
     generator.valid()
 }
 
-/// The generator of `config` with `weights`, for inference.
-pub(crate) fn averaged(config: &Config, weights: &Parameters, device: &Device) -> Result<Generator> {
+/// The generator of `config` with `weights` after `steps` steps, for inference.
+pub(crate) fn averaged(
+    config: &Config,
+    weights: &Parameters,
+    steps: usize,
+    device: &Device,
+) -> Result<Generator> {
     // Made anew: clones of a burn module share their running statistics.
-    let generator = weights.write(Generator::new(&config.network, 0, device))?;
+    let mut generator = weights.write(Generator::new(&config.network, 0, device))?;
+    if let Some(growth) = config.growth(steps.saturating_sub(1)) {
+        generator = generator.with_growth(growth);
+    }
     Ok(reestimate(generator, BATCHES, BATCH_SIZE, config.seed))
 }

@@ -41,6 +41,7 @@ impl Trainer {
         self.check_dataset(dataset)?;
         let step = self.step_count();
         let updates = self.config.training.discriminator_steps;
+        self.grow(step);
         let mut mean = 0.0;
         for update in 0..updates {
             let batch = self.batch(dataset, (step * updates + update) as u64);
@@ -72,6 +73,13 @@ impl Trainer {
             losses.generator
         );
         Ok(losses)
+    }
+
+    /// Shows both networks as far as they have grown.
+    fn grow(&mut self, step: usize) {
+        let Some(growth) = self.config.growth(step) else { return };
+        self.generator = self.generator.clone().with_growth(growth);
+        self.discriminator = self.discriminator.clone().with_growth(growth);
     }
 
     fn check_dataset(&self, dataset: &Dataset) -> Result<()> {

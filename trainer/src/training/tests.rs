@@ -1,0 +1,208 @@
+use super::*;
+use crate::method::{METHODS, Method};
+use crate::network::{Architecture, Conditioning, DiscriminatorNorm, Growth, NetworkConfig};
+
+fn tiny() -> (Config, Dataset) {
+    let mut config = Config::default();
+    config.network.width = 2;
+    config.network.latent_dim = 4;
+    config.training.batch_size = 4;
+    config.training.decay_start = 5;
+    config.training.decay_end = 25;
+    let pixels = (0..7 * 28 * 28).map(|i| (i * i % 251) as u8).collect();
+    (config, Dataset::new("tiny", [1, 28, 28], pixels, None).unwrap())
+}
+
+fn tiny_spectral() -> (Config, Dataset) {
+    let (mut config, dataset) = tiny();
+    config.network.generator_tail = 3;
+    config.network.discriminator_norm = DiscriminatorNorm::Spectral;
+    config.network.discriminator_depth = 2;
+    (config, dataset)
+}
+
+#[test]
+fn a_run_cut_in_two_gives_the_same_bits() {
+    for (config, dataset) in [tiny(), tiny_spectral()] {
+        check_cut_in_two("", config, &dataset);
+    }
+    for (name, config, dataset) in every_method() {
+        check_cut_in_two(name, config, &dataset);
+    }
+}
+
+/// Networks that grow: the cut is in the middle of fading a stage in.
+#[test]
+fn a_growing_run_cut_in_two_gives_the_same_bits() {
+    let (mut config, dataset) = tiny();
+    config.network.architecture = Architecture::Progressive;
+    config.network.discriminator_norm = DiscriminatorNorm::None;
+    config.training.growth_steps = 1;
+    let growth = |step| config.growth(step).unwrap();
+    assert_eq!(growth(0), Growth { stage: 0, share: 1.0 });
+    config.training.growth_steps = 4;
+    let growth = |step| config.growth(step).unwrap();
+    assert_eq!([3, 4, 5, 6].map(growth).map(|g| g.stage), [0, 1, 1, 1]);
+    assert_eq!([3, 4, 5, 6].map(growth).map(|g| g.share), [1.0, 0.5, 1.0, 1.0]);
+    config.training.growth_steps = 2;
+    check_cut_in_two("progressive", config, &dataset);
+}
+
+fn check_cut_in_two(name: &str, mut config: Config, dataset: &Dataset) {
+    config.training.steps = 4;
+    let whole = train(&config, dataset, |_| Ok(())).unwrap().checkpoint();
+
+    config.training.steps = 2;
+    let half = train(&config, dataset, |_| Ok(())).unwrap().checkpoint();
+    let mut half = Checkpoint::from_bytes(&half.to_bytes()).unwrap();
+    assert_eq!(half.step_count(), 2, "{name}");
+    half.config.training.steps = 4;
+    let mut trainer = Trainer::resume(&half).unwrap();
+    trainer.run(dataset, |_| Ok(())).unwrap();
+
+    assert!(trainer.checkpoint().to_bytes() == whole.to_bytes(), "{name}");
+    assert_ne!(half.generator, whole.generator, "{name}");
+    assert_ne!(half.discriminator, whole.discriminator, "{name}");
+}
+
+/// Every method over points of a plane, three of them also told the class.
+fn every_method() -> Vec<(&'static str, Config, Dataset)> {
+    let run = |method: &'static Method, classes, conditioning| {
+        let network = NetworkConfig {
+            architecture: Architecture::Mlp,
+            size: 2,
+            width: 4,
+            latent_dim: 3,
+            classes,
+            conditioning,
+            ..NetworkConfig::default()
+        };
+        let mut config = Config { network, ..Config::default() };
+        config.training.batch_size = 12;
+        method.apply(&mut config);
+        // At the published rates nothing would be seen to move in two steps.
+        (config.training.lr_g, config.training.lr_d) = (1e-2, 1e-2);
+        let pixels = (0..30 * 4).map(|i: usize| (i * i % 251) as u8).collect();
+        let labels = (0..30).map(|i| (i % 3) as u8).collect();
+        (method.name, config, Dataset::new("tiny", [1, 2, 2], pixels, Some(labels)).unwrap())
+    };
+    let mut runs = vec![];
+    for method in METHODS {
+        let classes = if method.name == "cls-gan" { 3 } else { 0 };
+        runs.push(run(method, classes, Conditioning::Projection));
+    }
+    for (method, conditioning) in [
+        ("gan", Conditioning::Projection),
+        ("gan", Conditioning::Concat),
+        ("wgan-gp", Conditioning::Projection),
+    ] {
+        runs.push(run(Method::named(method).unwrap(), 3, conditioning));
+    }
+    runs
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let mut penalized = tiny();
+    Method::named("wgan-gp").unwrap().apply(&mut penalized.0);
+    for (config, dataset) in [tiny(), tiny_spectral(), penalized] {
+        check_thread_counts(config, &dataset);
+    }
+}
+
+fn check_thread_counts(mut config: Config, dataset: &Dataset) {
+    config.network.width = 8;
+    config.training.batch_size = 16;
+    config.training.steps = 3;
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| train(&config, dataset, |_| Ok(())).unwrap().checkpoint().to_bytes())
+    };
+    let one = run(1);
+    assert!(one == run(2), "two threads");
+    assert!(one == run(3), "three threads");
+}
+
+#[test]
+fn another_shape_is_an_error() {
+    let (mut config, dataset) = tiny();
+    config.network.size = 32;
+    assert!(train(&config, &dataset, |_| Ok(())).is_err());
+}
+
+#[test]
+fn a_discriminator_alone_learns_to_tell_noise_from_images() {
+    let (mut config, dataset) = tiny();
+    config.training.lr_g = 0.0;
+    config.training.decay_end = 0;
+    config.training.steps = 40;
+    let trainer = train(&config, &dataset, |_| Ok(())).unwrap();
+    // A score of 0.5 for everything costs 0.25.
+    let last = trainer.losses().last().unwrap();
+    assert!(last.discriminator < 0.1, "{last:?}");
+    assert!(last.generator > last.discriminator, "{last:?}");
+}
+
+#[test]
+fn standing_statistics_are_those_of_the_latents() {
+    let (config, _) = tiny();
+    let generator = Generator::new(&config.network, 1, &training_device());
+    let graph = reestimate(generator, 8, 64, 3).graph();
+    let (mut weight, mut mean, mut variance) = (None, None, None);
+    for (_, node) in graph.nodes() {
+        match node.op.clone() {
+            crate::graph::Op::Dense { weight: w, .. } => weight = Some(w),
+            crate::graph::Op::BatchNorm { mean: m, variance: v, .. } if mean.is_none() => {
+                (mean, variance) = (Some(m), Some(v));
+            }
+            _ => {}
+        }
+    }
+    let (weight, mean, variance) = (weight.unwrap(), mean.unwrap(), variance.unwrap());
+    // z is standard normal, so channel c has mean 0 and variance |W_c|^2 averaged over its 49 rows.
+    let rows: Vec<f64> =
+        weight.data.chunks(4).map(|row| row.iter().map(|&w| f64::from(w).powi(2)).sum()).collect();
+    for (c, rows) in rows.chunks(49).enumerate() {
+        let expected = rows.iter().sum::<f64>() / 49.0;
+        // 512 latents of 4 numbers: the spread of z^2 is sqrt(2 / 512), that of z is 1 / sqrt(512).
+        let error = (f64::from(variance.data[c]) - expected).abs();
+        assert!(error < 5.0 * (2.0 / 512f64).sqrt() * expected, "{} {expected}", variance.data[c]);
+        assert!(f64::from(mean.data[c]).abs() < 5.0 * (expected / 512.0).sqrt() * 2.0);
+    }
+}
+
+/// With a linear critic the penalty of WGAN-GP and its gradient are known: `w` is pulled towards length one.
+#[test]
+fn a_penalty_pulls_the_gradient_to_length_one() {
+    let network = NetworkConfig {
+        architecture: Architecture::Mlp,
+        size: 2,
+        width: 4,
+        latent_dim: 3,
+        discriminator_norm: DiscriminatorNorm::None,
+        // A linear network, as long as no value is negative: two layers without a kink.
+        leaky_slope: 0.999,
+        ..NetworkConfig::default()
+    };
+    let mut config = Config { network, ..Config::default() };
+    Method::named("wgan-gp").unwrap().apply(&mut config);
+    config.training.batch_size = 8;
+    (config.training.lr_g, config.training.lr_d) = (0.0, 1e-2);
+    config.training.steps = 60;
+    let pixels = (0..40 * 4).map(|i: usize| (i * i % 251) as u8).collect();
+    let dataset = Dataset::new("tiny", [1, 2, 2], pixels, None).unwrap();
+    let trainer = train(&config, &dataset, |_| Ok(())).unwrap();
+    let parameters = trainer.checkpoint().discriminator;
+    let tensor = |name: &str| parameters.0.iter().find(|t| t.name == name).unwrap();
+    let (first, second) = (tensor("layers.0.weight"), tensor("head.dense.weight"));
+    let slope: f64 = (0..4)
+        .map(|i| {
+            let along: f64 = (0..4).map(|j| f64::from(first.data[i * 4 + j] * second.data[j])).sum();
+            along.powi(2)
+        })
+        .sum::<f64>()
+        .sqrt();
+    // Minimising `-d s + 10 (s - 1)^2` over the slope gives 1 + d / 20; the means of the two sets, both in -1..1 with four
+    // values, are at most 4 apart. Adam's last steps of 1e-2 in some ten weights shake it by about as much again.
+    assert!((0.9..1.3).contains(&slope), "{slope}");
+}
