@@ -56,49 +56,47 @@ fn half_mean_square(scores: &Tensor<2>, target: f64) -> Tensor<1> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::objective::Judged;
-    use burn::tensor::Device;
+    use crate::objective::tests::{FAKE, Gradients, REAL, pair, value};
 
     const CODES: LeastSquares = LeastSquares { a: -1.0, b: 1.0, c: 0.5 };
-    const REAL: [f64; 3] = [0.25, -2.0, 1.5];
-    const FAKE: [f64; 3] = [-0.75, 3.0, 0.5];
-
-    fn pair(device: &Device) -> Pair {
-        let judged = |values: [f64; 3]| Judged {
-            images: Tensor::zeros([3, 1, 1, 1], device),
-            scores: Tensor::<1>::from_floats(values.map(|v| v as f32), device).reshape([3, 1]).require_grad(),
-            features: Tensor::zeros([3, 1], device),
-        };
-        Pair { real: judged(REAL), fake: judged(FAKE) }
-    }
 
     fn half(values: [f64; 3], target: f64) -> f64 {
         values.iter().map(|v| (v - target).powi(2)).sum::<f64>() / 6.0
     }
 
-    /// Five roundings of values up to 9.
-    const TOLERANCE: f64 = 5.0 * 9.0 * f32::EPSILON as f64;
+    /// Five roundings of values up to 16.
+    const TOLERANCE: f64 = 5.0 * 16.0 * f32::EPSILON as f64;
 
     #[test]
     fn losses_match_the_formula() {
-        let pair = pair(&Device::flex().autodiff());
-        let loss = CODES.discriminator_loss(&pair);
-        let expected = half(REAL, 1.0) + half(FAKE, -1.0);
-        assert!((f64::from(loss.into_scalar::<f32>()) - expected).abs() < TOLERANCE);
-        let loss = CODES.generator_loss(&pair);
-        assert!((f64::from(loss.into_scalar::<f32>()) - half(FAKE, 0.5)).abs() < TOLERANCE);
+        let pair = pair(&REAL, &FAKE);
+        let loss = value(CODES.discriminator_loss(&pair));
+        assert!((loss - (half(REAL, 1.0) + half(FAKE, -1.0))).abs() < TOLERANCE, "{loss}");
+        let loss = value(CODES.generator_loss(&pair));
+        assert!((loss - half(FAKE, 0.5)).abs() < TOLERANCE, "{loss}");
     }
 
     #[test]
     fn gradients_match_the_formula() {
-        let pair = pair(&Device::flex().autodiff());
-        let grads = CODES.discriminator_loss(&pair).backward();
-        for (tensor, values, target) in [(pair.real.scores, REAL, 1.0), (pair.fake.scores, FAKE, -1.0)] {
-            let grad = tensor.grad(&grads).expect("the loss reads both");
-            let grad = grad.into_data().try_into_vec::<f32>().expect("f32");
-            for (g, v) in grad.iter().zip(values) {
-                assert!((f64::from(*g) - (v - target) / 3.0).abs() < TOLERANCE);
-            }
-        }
+        Gradients::of(&REAL, &FAKE, |pair| CODES.discriminator_loss(pair))
+            .assert_real(REAL.map(|v| (v - 1.0) / 3.0))
+            .assert_fake(FAKE.map(|v| (v + 1.0) / 3.0));
+        Gradients::of(&REAL, &FAKE, |pair| CODES.generator_loss(pair))
+            .assert_no_real()
+            .assert_fake(FAKE.map(|v| (v - 0.5) / 3.0));
+    }
+
+    /// For the discriminator both codings of the paper are one, with `D' = 2D - 1`. For the generator they are not:
+    /// a code of 0 is then 1/2, the score of the undecided.
+    #[test]
+    fn codings_differ_by_an_affine_map() {
+        let shared = pair(&REAL, &FAKE);
+        let mapped = pair(&REAL.map(|v| 2.0 * v - 1.0), &FAKE.map(|v| 2.0 * v - 1.0));
+        let centred = LeastSquares { a: -1.0, b: 1.0, c: 0.0 };
+        let loss = value(LeastSquares::default().discriminator_loss(&shared));
+        // Scaled by powers of two, every rounding is the same.
+        assert_eq!(value(centred.discriminator_loss(&mapped)), 4.0 * loss);
+        let undecided = LeastSquares { c: 0.5, ..LeastSquares::default() };
+        assert_eq!(value(centred.generator_loss(&mapped)), 4.0 * value(undecided.generator_loss(&shared)));
     }
 }
