@@ -23,8 +23,9 @@ pub use non_saturating::NonSaturating;
 pub use relativistic::{Relativistic, RelativisticAverage, RelativisticAverageLeastSquares};
 pub use wasserstein::Wasserstein;
 
-use std::fmt;
-use std::str::FromStr;
+use core::fmt;
+use core::ops::RangeBounds;
+use core::str::FromStr;
 
 use anyhow::{Result, ensure};
 use burn::tensor::Tensor;
@@ -196,7 +197,7 @@ impl<'de> Deserialize<'de> for Objective {
 }
 
 /// An error unless `value` is in `range`.
-fn ensure_in(name: &str, value: f64, range: impl std::ops::RangeBounds<f64> + fmt::Debug) -> Result<()> {
+fn ensure_in(name: &str, value: f64, range: impl RangeBounds<f64> + fmt::Debug) -> Result<()> {
     ensure!(value.is_finite() && range.contains(&value), "{name} is {value}, not in {range:?}");
     Ok(())
 }

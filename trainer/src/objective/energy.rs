@@ -60,7 +60,7 @@ fn pulling_away(features: Tensor<2>) -> Tensor<1> {
     let unit = features / length;
     let cosines = unit.clone().matmul(unit.transpose());
     let others = -Tensor::<2>::eye(n, &cosines.device()) + 1.0;
-    let pairs = (n * (n - 1)).max(1);
+    let pairs = (n * n - n).max(1);
     (cosines.square() * others).sum().div_scalar(pairs as f64)
 }
 

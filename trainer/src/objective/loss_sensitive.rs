@@ -33,7 +33,8 @@ pub struct LossSensitive {
 }
 
 impl Default for LossSensitive {
-    /// The author's numbers: 2e-4 times a sum over the values of 3x64x64 images, or 8e-4 with 3x32x32, is 2.4576 times a mean.
+    /// The author's numbers: 2e-4 times a sum over the values of 3x64x64 images, and 8e-4 times one over those of 3x32x32,
+    /// are 2.4576 times a mean.
     fn default() -> Self {
         Self { scale: 2.4576, power: 1.0, gamma: 0.0, slope: 0.0 }
     }
@@ -93,7 +94,7 @@ mod tests {
     }
 
     fn missing() -> [f64; 3] {
-        std::array::from_fn(|i| MARGINS[i] + REAL[i] - FAKE[i])
+        core::array::from_fn(|i| MARGINS[i] + REAL[i] - FAKE[i])
     }
 
     #[test]

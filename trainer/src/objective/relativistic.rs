@@ -39,7 +39,9 @@ impl Relativistic {
     }
 }
 
-/// Logistic loss of the difference from the mean score of the other batch; half of the paper's sum, as in the author's code.
+/// Logistic loss of the difference from the mean score of the other batch.
+///
+/// Half of the paper's sum, as in the author's code: the loss of the undecided is `log 2`, as it is in pairs.
 ///
 /// # Source
 /// Jolicoeur-Martineau 2018, arXiv:1807.00734: RaSGAN.
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn paired() {
         let objective = Relativistic {};
-        let differences: [f64; 3] = std::array::from_fn(|i| REAL[i] - FAKE[i]);
+        let differences: [f64; 3] = core::array::from_fn(|i| REAL[i] - FAKE[i]);
         let loss = value(objective.discriminator_loss(&pair(&REAL, &FAKE)));
         assert!((loss - mean(differences.map(|d| -sigmoid(d).ln()))).abs() < TOLERANCE, "{loss}");
         let loss = value(objective.generator_loss(&pair(&REAL, &FAKE)));
