@@ -4,7 +4,8 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::layer::{
-    BatchNorm, ClassShift, Compute, Condition, ConditionalBatchNorm, Draft, FIRST_ITERATIONS, Layer, iterated,
+    BatchNorm, ClassShift, Compute, Condition, ConditionalBatchNorm, Draft, FIRST_ITERATIONS, Growth, Layer,
+    iterated,
 };
 use super::{Architecture, NetworkConfig, dcgan, initialized, mlp, progressive, resnet};
 use crate::graph::{Graph, Input, Role};
