@@ -213,7 +213,7 @@ pub(crate) fn metadata(checkpoint: &Checkpoint, name: String) -> Vec<(String, St
     let pairs = [
         ("name", name),
         ("dataset", config.dataset.to_string()),
-        ("objective", "least-squares".to_owned()),
+        ("objective", config.objective.name().to_owned()),
         ("seed", config.seed.to_string()),
         ("steps", checkpoint.step_count().to_string()),
     ];
