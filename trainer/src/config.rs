@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::dataset::Source;
 use crate::network::NetworkConfig;
 use crate::objective::Objective;
+use crate::training::OptimizerName;
 
 /// A whole run. Every value has a default, so an empty file is a valid one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,10 +46,14 @@ pub struct TrainingConfig {
     /// Step at which the linear decay arrives at zero; 0 for no decay. Absolute, not relative to `steps`, so that a
     /// run cut into parts does the same as a whole one.
     pub decay_end: usize,
+    /// Which rule moves the weights of both networks: `adam`, `rmsprop` or `sgd`.
+    pub optimizer: OptimizerName,
     /// Adam's memory of the gradient.
     pub beta_1: f64,
     /// Adam's memory of the squared gradient.
     pub beta_2: f64,
+    /// The memory of the gradient of `sgd`.
+    pub momentum: f64,
     /// Share of the old value in the moving average of the generator; reached after a warm-up.
     pub ema_decay: f64,
     /// Steps between checkpoints; there is always one at the end.
@@ -79,8 +84,10 @@ impl Default for TrainingConfig {
             lr_d: 1e-3,
             decay_start: 0,
             decay_end: 0,
+            optimizer: OptimizerName::Adam,
             beta_1: 0.5,
             beta_2: 0.999,
+            momentum: 0.0,
             ema_decay: 0.999,
             checkpoint_every: 500,
             sample_every: 500,
@@ -124,7 +131,9 @@ impl Config {
         for (name, lr) in [("lr_g", t.lr_g), ("lr_d", t.lr_d)] {
             ensure!(lr.is_finite() && lr >= 0.0, "{name} is {lr}, not a number from 0");
         }
-        for (name, value) in [("beta_1", t.beta_1), ("beta_2", t.beta_2), ("ema_decay", t.ema_decay)] {
+        for (name, value) in
+            [("beta_1", t.beta_1), ("beta_2", t.beta_2), ("momentum", t.momentum), ("ema_decay", t.ema_decay)]
+        {
             ensure!((0.0..1.0).contains(&value), "{name} is {value}, outside 0..1");
         }
         ensure!(t.decay_end == 0 || t.decay_start < t.decay_end, "decay_start is not before decay_end");
@@ -177,6 +186,8 @@ mod tests {
             "[training]\nbatch_size = 0",
             "[training]\nlr_g = nan",
             "[training]\nema_decay = 1.0",
+            "[training]\nmomentum = 1.0",
+            "[training]\noptimizer = \"rms\"",
             "[training]\ndecay_start = 5\ndecay_end = 5",
             "[objective]\na = inf",
         ] {

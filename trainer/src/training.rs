@@ -4,9 +4,9 @@
 //! random number from its seed and the number of the step, and reads no clock: the same configuration gives the
 //! same bits, also when it is cut into parts by checkpoints.
 
-pub(crate) mod adam;
 mod average;
 pub mod noise;
+pub(crate) mod optimizer;
 mod statistics;
 
 use std::path::Path;
@@ -15,7 +15,7 @@ use anyhow::{Result, ensure};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
-pub use adam::Moments;
+pub use optimizer::{Moments, OptimizerName};
 pub(crate) use statistics::averaged;
 pub use statistics::reestimate;
 
@@ -26,8 +26,8 @@ use crate::device::DeviceName;
 use crate::grid;
 use crate::network::{Discriminator, Generator, Parameters};
 use crate::objective::Pair;
-use adam::Adam;
 use noise::Stream;
+use optimizer::Optimizer;
 
 /// Losses of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,8 +44,8 @@ pub struct Trainer {
     device: Device,
     generator: Generator,
     discriminator: Discriminator,
-    adam_g: Adam,
-    adam_d: Adam,
+    optimizer_g: Optimizer,
+    optimizer_d: Optimizer,
     average: Parameters,
     losses: Vec<Losses>,
     /// Order of the images in the epoch with the given number.
@@ -79,8 +79,8 @@ impl Trainer {
         let discriminator = Discriminator::new(&config.network, seed(1), &device);
         let average = Parameters::read(&generator);
         Ok(Self {
-            adam_g: Adam::new(Moments::zeros(&average), &config.training),
-            adam_d: Adam::new(Moments::zeros(&Parameters::read(&discriminator)), &config.training),
+            optimizer_g: Optimizer::new(Moments::zeros(&average), &config.training),
+            optimizer_d: Optimizer::new(Moments::zeros(&Parameters::read(&discriminator)), &config.training),
             config: config.clone(),
             device,
             generator,
@@ -99,8 +99,8 @@ impl Trainer {
         let mut trainer = Self::new(&checkpoint.config)?;
         trainer.generator = checkpoint.generator.write(trainer.generator)?;
         trainer.discriminator = checkpoint.discriminator.write(trainer.discriminator)?;
-        trainer.adam_g = Adam::new(checkpoint.moments_g.clone(), &checkpoint.config.training);
-        trainer.adam_d = Adam::new(checkpoint.moments_d.clone(), &checkpoint.config.training);
+        trainer.optimizer_g = Optimizer::new(checkpoint.moments_g.clone(), &checkpoint.config.training);
+        trainer.optimizer_d = Optimizer::new(checkpoint.moments_d.clone(), &checkpoint.config.training);
         trainer.average = checkpoint.average.clone();
         trainer.losses = checkpoint.losses.clone();
         Ok(trainer)
@@ -122,8 +122,8 @@ impl Trainer {
             generator: Parameters::read(&self.generator),
             discriminator: Parameters::read(&self.discriminator),
             average: self.average.clone(),
-            moments_g: self.adam_g.moments().clone(),
-            moments_d: self.adam_d.moments().clone(),
+            moments_g: self.optimizer_g.moments().clone(),
+            moments_d: self.optimizer_d.moments().clone(),
             losses: self.losses.clone(),
         }
     }
@@ -176,11 +176,13 @@ impl Trainer {
 
         let real = self.real_batch(dataset);
         let fake = self.generator.forward(self.latents(step));
-        let mut pair =
-            Pair { real: self.discriminator.judge(real), fake: self.discriminator.judge(fake.clone().detach()) };
+        let mut pair = Pair {
+            real: self.discriminator.judge(real),
+            fake: self.discriminator.judge(fake.clone().detach()),
+        };
         let loss_d = self.config.objective.discriminator_loss(&pair);
         let grads = loss_d.backward();
-        self.adam_d.step(&mut self.discriminator, grads, decay * self.config.training.lr_d);
+        self.optimizer_d.step(&mut self.discriminator, grads, decay * self.config.training.lr_d);
         self.discriminator = self.discriminator.clone().iterated();
 
         // The same fake batch, judged by the updated discriminator, whose own gradients nobody needs.
@@ -188,7 +190,7 @@ impl Trainer {
         pair.fake = judge.judge(fake);
         let loss_g = self.config.objective.generator_loss(&pair);
         let grads = loss_g.backward();
-        self.adam_g.step(&mut self.generator, grads, decay * self.config.training.lr_g);
+        self.optimizer_g.step(&mut self.generator, grads, decay * self.config.training.lr_g);
         average::update(&mut self.average, &self.generator, self.config.training.ema_decay, step);
 
         let losses = Losses { discriminator: loss_d.into_scalar(), generator: loss_g.into_scalar() };

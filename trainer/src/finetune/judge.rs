@@ -15,8 +15,8 @@ use crate::export::channels_last;
 use crate::graph::Graph;
 use crate::network::{Discriminator, DiscriminatorNorm, NetworkConfig, Parameters};
 use crate::objective::{LeastSquares, Pair};
-use crate::training::adam::Adam;
 use crate::training::noise::{self, Stream};
+use crate::training::optimizer::Optimizer;
 use crate::training::{Moments, training_device};
 
 /// How a judge is trained.
@@ -75,7 +75,7 @@ pub(super) fn train(
     let seed = |index: u64| noise::seed_of(options.seed, Stream::Judge, index);
     let mut judge = Discriminator::new(&network, seed(0), &device);
     let config = TrainingConfig { beta_1: 0.5, beta_2: 0.99, ..TrainingConfig::default() };
-    let mut adam = Adam::new(Moments::zeros(&Parameters::read(&judge)), &config);
+    let mut optimizer = Optimizer::new(Moments::zeros(&Parameters::read(&judge)), &config);
     let objective = LeastSquares { a: a.into(), b: b.into(), c: c.into() };
     let mut arena = vec![0.0; model.arena_len()];
     let mut generator = Generator::new(model, &mut arena)?;
@@ -104,7 +104,7 @@ pub(super) fn train(
         let grads = objective.discriminator_loss(&pair).backward();
         // Linearly down to a tenth, so that the last steps settle.
         let rate = options.lr * (1.0 - 0.9 * step as f64 / options.steps as f64);
-        adam.step(&mut judge, grads, rate);
+        optimizer.step(&mut judge, grads, rate);
         progress(step + 1, [pair.real, pair.fake].map(|judged| judged.scores.mean().into_scalar()));
     }
     judge.graph([channels, height, width]).context("the discriminator as a graph")
