@@ -20,6 +20,12 @@ pub enum Stream {
     Statistics = 5,
     /// Images, latents and changes that a judge is trained on.
     Judge = 6,
+    /// Points at which the gradient of a discriminator is penalised.
+    Penalty = 7,
+    /// Changes that real and generated images undergo before they are judged.
+    Augment = 8,
+    /// Noise added to them.
+    InstanceNoise = 9,
 }
 
 /// The seed of draw number `index` in a stream of the run with `seed`.
@@ -124,9 +130,17 @@ mod tests {
     fn streams_and_indices_have_their_own_seeds() {
         let mut seeds = vec![];
         for seed in 0..4 {
-            for stream in
-                [Stream::Weights, Stream::Latents, Stream::Order, Stream::Samples, Stream::Statistics]
-            {
+            for stream in [
+                Stream::Weights,
+                Stream::Latents,
+                Stream::Order,
+                Stream::Samples,
+                Stream::Statistics,
+                Stream::Judge,
+                Stream::Penalty,
+                Stream::Augment,
+                Stream::InstanceNoise,
+            ] {
                 seeds.extend((0..100).map(|i| seed_of(seed, stream, i)));
             }
         }
