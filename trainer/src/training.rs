@@ -8,6 +8,8 @@ mod average;
 pub mod noise;
 pub(crate) mod optimizer;
 mod statistics;
+#[cfg_attr(not(test), expect(dead_code, reason = "the loop does not look ahead yet"))]
+pub(crate) mod unrolled;
 
 use std::path::Path;
 

@@ -45,7 +45,7 @@ impl Moments {
 
 /// A rule with its numbers. `m` and `v` are the two moments.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Rule {
+pub(crate) enum Rule {
     /// `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g^2`, `w -= lr m^ / (sqrt(v^) + eps)` where `m^ = m / (1 - b1^t)` and
     /// `v^ = v / (1 - b2^t)`.
     ///
@@ -66,8 +66,8 @@ enum Rule {
     Sgd { momentum: f32 },
 }
 
-const EPSILON: f32 = 1e-8;
-const RMS_MEMORY: f32 = 0.99;
+pub(super) const EPSILON: f32 = 1e-8;
+pub(super) const RMS_MEMORY: f32 = 0.99;
 
 /// The rule of a run and its state for one module.
 pub(crate) struct Optimizer {
@@ -83,6 +83,10 @@ impl Optimizer {
             OptimizerName::Sgd => Rule::Sgd { momentum: config.momentum as f32 },
         };
         Self { rule, moments }
+    }
+
+    pub(crate) fn rule(&self) -> Rule {
+        self.rule
     }
 
     pub(crate) fn moments(&self) -> &Moments {
@@ -166,7 +170,7 @@ impl Rule {
     }
 
     /// The learning rate and the factor of `sqrt(v)` that account for moments which began as zero.
-    fn bias_corrected(self, time: u64, lr: f64) -> (f64, f64) {
+    pub(super) fn bias_corrected(self, time: u64, lr: f64) -> (f64, f64) {
         let Self::Adam { beta_1, beta_2 } = self else { return (lr, 1.0) };
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(time as f64);
         (lr / correction(beta_1), 1.0 / correction(beta_2).sqrt())
