@@ -37,11 +37,12 @@ mod tests {
         let x = numbered([6, 2, 3, 5]);
         let pack = packed(x.clone(), 3);
         assert_eq!(pack.dims(), [2, 6, 3, 5]);
-        for (sample, (i, channel)) in (0..6).flat_map(|i| [(i, 0), (i, 1)]).enumerate().map(|(k, at)| (k, at))
-        {
-            let of = |x: Tensor<4>, i: usize, c: usize| values(x.slice([i..i + 1, c..c + 1, 0..3, 0..5]));
+        let channel_of = |x: &Tensor<4>, i: usize, channel: usize| {
+            values(x.clone().slice([i..i + 1, channel..channel + 1, 0..3, 0..5]))
+        };
+        for (i, channel) in (0..6).flat_map(|i| [(i, 0), (i, 1)]) {
             let place = 2 * (i % 3) + channel;
-            assert_eq!(of(pack.clone(), i / 3, place), of(x.clone(), i, channel), "channel {sample}");
+            assert_eq!(channel_of(&pack, i / 3, place), channel_of(&x, i, channel), "{i}, {channel}");
         }
         assert_eq!(values(packed(x.clone(), 1)), values(x.clone()));
         assert_eq!(packed(x, 1).dims(), [6, 2, 3, 5]);

@@ -64,7 +64,7 @@ mod tests {
         let critic = clipped(start.write(critic).unwrap(), 0.25);
         let mut trained = vec![];
         for (before, after) in start.0.iter().zip(Parameters::read(&critic).0) {
-            let clip = |v: &f32| v.max(-0.25).min(0.25);
+            let clip = |v: &f32| v.clamp(-0.25, 0.25);
             if after.data == before.data.iter().map(clip).collect::<Vec<_>>() {
                 trained.push(after.name);
             } else {

@@ -8,6 +8,11 @@
 //! `d<g, w>/d(theta, x)`; they are the derivative of the first-order gradient along `w`, here a central difference:
 //! `(grad L(theta + e w) - grad L(theta - e w)) / 2 e`.
 //!
+//! The gradient of a network with kinks, such as LeakyReLU, has jumps. The derivative does not know them, but a difference counts
+//! those that lie between its ends, and the shorter it is the more each weighs. In perceptrons with two hidden layers of 32 to
+//! 128 this put the result off by 2 to 100 % and more; with both ends kept on the side of every kink where `theta` is, by less
+//! than 0.1 %.
+//!
 //! # Source
 //! Metz et al. 2017, "Unrolled Generative Adversarial Networks", arXiv:1611.02163. As in its code, all updates see one batch.
 
@@ -32,10 +37,13 @@ pub(crate) struct Unrolled {
 
 /// Looks `steps` updates of `discriminator` ahead, by the rule and from the state of `optimizer`.
 ///
-/// The losses are given a discriminator to judge with and the generated images `fake`, and must be deterministic. Neither the
-/// discriminator nor its optimizer changes, running statistics included; what is not trained, such as singular vectors, stands
-/// still in the look-ahead. Weights are not clipped in it, and a loss must not contain a penalty of gradients, whose surrogate
-/// does not know its derivative with respect to the images.
+/// The losses are given a discriminator to judge with and the generated images, and must be deterministic. That of the
+/// discriminator is given another discriminator between the two: every ReLU and the like must have the slope that it has there
+/// for the same images. A smooth network need not look at it.
+///
+/// Neither the discriminator nor its optimizer changes, running statistics included; what is not trained, such as singular
+/// vectors, stands still in the look-ahead. Weights are not clipped in it, and a loss must not contain a penalty of gradients,
+/// whose surrogate does not know its derivative with respect to the images.
 ///
 /// # Shapes
 /// `fake`: `[N, C, H, W]`.
@@ -45,7 +53,7 @@ pub(crate) fn unrolled<M: Module>(
     lr: f64,
     steps: usize,
     fake: &Tensor<4>,
-    discriminator_loss: impl Fn(&M, Tensor<4>) -> Tensor<1>,
+    discriminator_loss: impl Fn(&M, &M, Tensor<4>) -> Tensor<1>,
     generator_loss: impl Fn(&M, Tensor<4>) -> Tensor<1>,
 ) -> Unrolled {
     let trained = Trained::read(discriminator);
@@ -75,10 +83,13 @@ pub(crate) fn unrolled<M: Module>(
     let end = backpropagate(
         start,
         steps,
-        f64::from(f32::EPSILON),
+        RELATIVE_STEP,
         update,
         pull,
-        |theta| slope(theta, &discriminator_loss),
+        |theta, kinks| {
+            let kinks = trained.write(discriminator, kinks).no_grad();
+            slope(theta, &|discriminator, fake| discriminator_loss(discriminator, &kinks, fake))
+        },
         |theta| slope(theta, &generator_loss),
     );
     let gradient = end.fake.into_iter().map(|value| value as f32).collect();
@@ -87,6 +98,11 @@ pub(crate) fn unrolled<M: Module>(
         gradient: Tensor::from_data(TensorData::new::<f32, _>(gradient, fake.shape()), &fake.device()),
     }
 }
+
+/// Length of the steps of differences of gradients in `f32`, as a part of the length of the weights: about the square root of its
+/// precision. The cube root would be best for third derivatives of order one, but along a gradient they are far larger: in the
+/// networks above it is off by up to 6 %, the square root by less than 0.1 %.
+const RELATIVE_STEP: f64 = 3e-4;
 
 /// A loss and its gradients at one place.
 struct Slope {
@@ -97,20 +113,21 @@ struct Slope {
 
 /// The generator's loss after `steps` updates, and its gradients with respect to the weights before the updates and the images.
 ///
-/// `discriminator` and `generator` are the two losses at given weights, computed to a relative `precision`.
+/// `discriminator` and `generator` are the two losses at given weights, the former on the side of each kink where other weights
+/// are.
 fn backpropagate(
     start: State,
     steps: usize,
-    precision: f64,
+    relative_step: f64,
     update: impl Fn(&State, &[f64]) -> State,
     pull: impl Fn(&State, &[f64], &mut Adjoint) -> Vec<f64>,
-    discriminator: impl Fn(&[f64]) -> Slope,
+    discriminator: impl Fn(&[f64], &[f64]) -> Slope,
     generator: impl Fn(&[f64]) -> Slope,
 ) -> Slope {
     let mut trace = Vec::with_capacity(steps);
     let mut state = start;
     for _ in 0..steps {
-        let gradient = discriminator(&state.theta).theta;
+        let gradient = discriminator(&state.theta, &state.theta).theta;
         let next = update(&state, &gradient);
         trace.push((state, gradient));
         state = next;
@@ -119,7 +136,9 @@ fn backpropagate(
     let mut adjoint = Adjoint { first: vec![0.0; theta.len()], second: vec![0.0; theta.len()], theta };
     for (state, gradient) in trace.iter().rev() {
         let along = pull(state, gradient, &mut adjoint);
-        let Some(curvature) = derivative(&discriminator, &state.theta, &along, precision) else { continue };
+        let Some(curvature) = derivative(&discriminator, &state.theta, &along, relative_step) else {
+            continue;
+        };
         add(&mut adjoint.theta, &curvature.theta);
         add(&mut fake, &curvature.fake);
     }
@@ -127,22 +146,19 @@ fn backpropagate(
 }
 
 /// The derivative of both gradients along `along`, none if that is zero.
-///
-/// The step balances the error of the difference, of its second order, against rounding, which it divides: it is the cube root of
-/// the precision, as a part of the length of the weights.
 fn derivative(
-    slope: impl Fn(&[f64]) -> Slope,
+    slope: impl Fn(&[f64], &[f64]) -> Slope,
     theta: &[f64],
     along: &[f64],
-    precision: f64,
+    relative_step: f64,
 ) -> Option<Slope> {
     let length = norm(along);
     if length == 0.0 {
         return None;
     }
     let scale = Some(norm(theta)).filter(|&length| length > 0.0).unwrap_or(1.0);
-    let step = precision.cbrt() * scale / length;
-    let moved = |by: f64| slope(&theta.iter().zip(along).map(|(t, a)| t + by * a).collect::<Vec<_>>());
+    let step = relative_step * scale / length;
+    let moved = |by: f64| slope(&theta.iter().zip(along).map(|(t, a)| t + by * a).collect::<Vec<_>>(), theta);
     let (up, down) = (moved(step), moved(-step));
     let half = |up: f64, down: f64| (up - down) / (2.0 * step);
     let each = |up: Vec<f64>, down: Vec<f64>| up.into_iter().zip(down).map(|(u, d)| half(u, d)).collect();

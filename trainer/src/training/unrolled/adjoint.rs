@@ -47,23 +47,23 @@ pub(super) fn pull_back(
     each.map(|(((theta, first), second), ((&m, &v), &g))| {
         let (m, v) = update.moments(m, v, g);
         let denominator = update.denominator(v);
-        let numerator = -update.lr * theta / denominator;
+        let to_numerator = -update.lr * theta / denominator;
         // A second moment of zero has seen no gradient but zero, and so has the numerator: nothing flows through its root,
         // whatever the slope of that.
         if update.has_second && v > 0.0 {
             let slope = update.root / (2.0 * v.sqrt());
-            *second -= numerator * update.numerator(m, g) / denominator * slope;
+            *second -= to_numerator * update.numerator(m, g) / denominator * slope;
         }
-        let mut along = 2.0 * update.second.1 * g * *second;
+        let mut to_gradient = 2.0 * update.second.1 * g * *second;
         if update.has_first {
-            *first += numerator;
-            along += update.first.1 * *first;
+            *first += to_numerator;
+            to_gradient += update.first.1 * *first;
         } else {
-            along += numerator;
+            to_gradient += to_numerator;
         }
         *first *= update.first.0;
         *second *= update.second.0;
-        along
+        to_gradient
     })
     .collect()
 }
