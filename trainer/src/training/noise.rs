@@ -20,6 +20,8 @@ pub enum Stream {
     Statistics = 5,
     /// Images, latents and changes that a judge is trained on.
     Judge = 6,
+    /// Items of data sets that are drawn, not read.
+    Data = 7,
 }
 
 /// The seed of draw number `index` in a stream of the run with `seed`.
