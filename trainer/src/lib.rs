@@ -1,6 +1,7 @@
 //! Trains GANs, exports the generator as one small file, and measures both.
 #![forbid(unsafe_code)]
 
+pub mod benchmark;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod export;
 pub mod finetune;
 pub mod graph;
 pub mod grid;
+pub mod method;
 pub mod metrics;
 pub mod network;
 pub mod objective;
