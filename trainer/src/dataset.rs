@@ -15,7 +15,7 @@ use std::path::Path;
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-pub use gaussians::Modes;
+pub use gaussians::Mixture;
 use stacked::Stacks;
 
 /// A set of images or points.
@@ -42,11 +42,11 @@ pub enum Source {
 
 impl Source {
     /// What a set of points is drawn from; nothing for images.
-    pub fn modes(self) -> Option<Modes> {
+    pub fn mixture(self) -> Option<Mixture> {
         match self {
-            Self::Ring => Some(Modes::ring()),
-            Self::Grid => Some(Modes::grid()),
-            Self::Mixture => Some(Modes::mixture()),
+            Self::Ring => Some(Mixture::ring()),
+            Self::Grid => Some(Mixture::grid()),
+            Self::Mixture => Some(Mixture::lopsided()),
             Self::Glyphs | Self::Mnist | Self::FashionMnist | Self::Folder | Self::StackedMnist => None,
         }
     }
@@ -83,6 +83,7 @@ pub struct Dataset {
     shape: [usize; 3],
     items: Items,
     labels: Option<Vec<u8>>,
+    class_count: Option<usize>,
 }
 
 /// `[N, C, H, W]`, one way or another.
@@ -122,9 +123,9 @@ impl Dataset {
             Source::StackedMnist => {
                 stacked::dataset(idx::load(&download::MNIST, data_dir, split)?.padded(size)?)?
             }
-            Source::Ring => gaussians::dataset("ring", &Modes::ring(), split)?,
-            Source::Grid => gaussians::dataset("grid", &Modes::grid(), split)?,
-            Source::Mixture => gaussians::dataset("mixture", &Modes::mixture(), split)?,
+            Source::Ring => gaussians::dataset("ring", &Mixture::ring(), split)?,
+            Source::Grid => gaussians::dataset("grid", &Mixture::grid(), split)?,
+            Source::Mixture => gaussians::dataset("mixture", &Mixture::lopsided(), split)?,
         };
         dataset.padded(size)?.with_channels(channels)
     }
@@ -168,7 +169,13 @@ impl Dataset {
         if let Some(labels) = &labels {
             ensure!(labels.len() == len, "data set {name}: {} labels for {len} images", labels.len());
         }
-        Ok(Self { name: name.to_owned(), shape, items, labels })
+        let class_count = match &items {
+            Items::Stacks(stacks) => stacks.class_count(),
+            Items::Pixels(_) | Items::Values(_) => {
+                labels.as_ref().and_then(|labels| labels.iter().max()).map(|&label| usize::from(label) + 1)
+            }
+        };
+        Ok(Self { name: name.to_owned(), shape, items, labels, class_count })
     }
 
     /// Its name, for reports.
@@ -206,6 +213,11 @@ impl Dataset {
             Items::Stacks(stacks) => stacks.label(index),
             Items::Pixels(_) | Items::Values(_) => self.labels.as_ref().map(|labels| labels[index].into()),
         }
+    }
+
+    /// Number of classes, the largest label and one, where the set has classes.
+    pub fn class_count(&self) -> Option<usize> {
+        self.class_count
     }
 
     /// The chosen images or points as numbers.
@@ -303,7 +315,7 @@ mod tests {
         let dataset =
             Dataset::from_values("t", [2, 1, 1], vec![3.5, -4.0, 0.0, 9.0], Some(vec![7, 8])).unwrap();
         assert_eq!((dataset.len(), dataset.images(&[1, 0])), (2, vec![0.0, 9.0, 3.5, -4.0]));
-        assert_eq!((dataset.label(0), dataset.label(1)), (Some(7), Some(8)));
+        assert_eq!((dataset.label(0), dataset.label(1), dataset.class_count()), (Some(7), Some(8), Some(9)));
         assert!(Dataset::from_values("t", [2, 1, 1], vec![f32::NAN, 0.0], None).is_err());
         assert!(Dataset::from_values("t", [2, 1, 1], vec![0.0; 3], None).is_err());
     }

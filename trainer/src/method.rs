@@ -26,7 +26,7 @@ pub const METHODS: &[Method] = &[
         apply: |config| config.objective = Objective::LeastSquares(LeastSquares { a: 0.0, b: 1.0, c: 1.0 }),
     },
     Method {
-        name: "least-squares-pearson",
+        name: "least-squares-symmetric",
         description: "Squared distances from -1 and 1, the generator aiming at 0",
         source: "Mao et al. 2017, arXiv:1611.04076, the codes of Pearson's divergence",
         apply: |config| config.objective = Objective::LeastSquares(LeastSquares { a: -1.0, b: 1.0, c: 0.0 }),
@@ -38,8 +38,8 @@ impl Method {
     ///
     /// # Errors
     /// When there is none; the message lists all names.
-    pub fn named(name: &str) -> Result<Self> {
-        METHODS.iter().find(|method| method.name == name).copied().with_context(|| {
+    pub fn named(name: &str) -> Result<&'static Self> {
+        METHODS.iter().find(|method| method.name == name).with_context(|| {
             let names: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
             format!("no method is called {name:?}; there are {}", names.join(", "))
         })

@@ -21,7 +21,7 @@ fn base_config() -> Config {
 const PUBLISHED: [Published; 9] = [
     pacgan(
         "GAN",
-        Some("non-saturating"),
+        Some("gan"),
         &[("modes", 17.3, Some(0.8)), ("high_quality", 0.948, Some(0.007)), ("reverse_kl", 0.70, Some(0.07))],
     ),
     pacgan(

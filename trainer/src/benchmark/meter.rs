@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::modes::{self, ModeReport};
+use super::modes::{ClassReport, Classes, ModeReport, Modes};
 use super::{Benchmark, Figures, Measure};
-use crate::dataset::{Dataset, Modes, Source, Split};
+use crate::dataset::{Dataset, Source, Split};
 use crate::metrics::{Comparison, FeatureExtractor, Features, Normalization, RealImages, compare};
 use crate::onnx::split_spec;
 use crate::training::noise::{self, Stream};
@@ -33,7 +33,7 @@ pub struct Meter {
 
 enum Kind {
     Points(Modes),
-    StackedDigits(FeatureExtractor),
+    StackedDigits(FeatureExtractor, Classes),
     Distances { extractor: FeatureExtractor, reference: Features, shape: [usize; 3] },
 }
 
@@ -53,10 +53,12 @@ impl Meter {
     }
 
     fn points(source: Source, samples: usize) -> Result<Self> {
-        let modes = source.modes().with_context(|| format!("{source} is no set of points"))?;
+        let mixture = source.mixture().with_context(|| format!("{source} is no set of points"))?;
+        let weights: Vec<f64> = (0..mixture.centres.len()).map(|mode| mixture.weight(mode)).collect();
+        let modes = Modes::weighted(mixture.centres, mixture.sigma, &weights)?;
         let real = Dataset::load(source, None, Split::Test, 1, 2)?;
         let indices: Vec<usize> = (0..samples).map(|i| i % real.len()).collect();
-        let floor = of_modes(&modes::of_points(&real.images(&indices), &modes), true);
+        let floor = of_modes(&modes.measure(&real.images(&indices))?);
         Ok(Self { kind: Kind::Points(modes), floor, note: "other points of the distribution".into() })
     }
 
@@ -66,17 +68,17 @@ impl Meter {
         let test = Dataset::load(Source::Mnist, options.data_dir, Split::Test, 28, 1)?;
         let all: Vec<usize> = (0..test.len()).collect();
         let read = digits(&classifier, &test.images(&all))?;
-        let right = all.iter().filter(|&&i| test.label(i) == Some(read[i] as u32)).count();
+        let right = all.iter().filter(|&&i| test.label(i) == Some(read[i])).count();
         // Digits are read one by one, so that stacks of real ones need not be read again.
         let mut rng = noise::rng(noise::seed_of(0, Stream::Data, 0));
         let mut digit = || read[noise::below(&mut rng, read.len() as u32) as usize];
-        let stacks: Vec<usize> =
-            (0..options.samples).map(|_| 100 * digit() + 10 * digit() + digit()).collect();
+        let stacks: Vec<u32> = (0..options.samples).map(|_| 100 * digit() + 10 * digit() + digit()).collect();
         let accuracy = 100.0 * right as f64 / read.len() as f64;
         let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+        let classes = Classes::uniform(1000)?;
         Ok(Self {
-            kind: Kind::StackedDigits(classifier),
-            floor: of_modes(&modes::of_classes(&stacks, STACKED_CLASSES), false),
+            floor: of_classes(&classes.measure(&stacks)?),
+            kind: Kind::StackedDigits(classifier, classes),
             note: format!("stacks of test digits; {name} reads {accuracy:.2} % of the test digits right"),
         })
     }
@@ -117,12 +119,12 @@ impl Meter {
     pub fn measure(&self, samples: &[f32]) -> Result<Figures> {
         ensure!(samples.iter().all(|value| value.is_finite()), "generated values are not finite");
         Ok(match &self.kind {
-            Kind::Points(modes) => of_modes(&modes::of_points(samples, modes), true),
-            Kind::StackedDigits(classifier) => {
+            Kind::Points(modes) => of_modes(&modes.measure(samples)?),
+            Kind::StackedDigits(classifier, classes) => {
                 let digits = digits(classifier, samples)?;
-                let classes: Vec<usize> =
+                let stacks: Vec<u32> =
                     digits.chunks_exact(3).map(|d| 100 * d[0] + 10 * d[1] + d[2]).collect();
-                of_modes(&modes::of_classes(&classes, STACKED_CLASSES), false)
+                of_classes(&classes.measure(&stacks)?)
             }
             Kind::Distances { extractor, reference, shape } => {
                 of_comparison(&compare(reference, &extractor.extract(samples, *shape, |_| ())?)?)
@@ -132,18 +134,29 @@ impl Meter {
 }
 
 /// What a classifier reads in grey images of 28x28, one after the other.
-fn digits(classifier: &FeatureExtractor, images: &[f32]) -> Result<Vec<usize>> {
+fn digits(classifier: &FeatureExtractor, images: &[f32]) -> Result<Vec<u32>> {
     let scores = classifier.extract(images, [1, 28, 28], |_| ())?;
     ensure!(scores.dim() == 10, "a classifier of digits has 10 scores, this one {}", scores.dim());
-    let best = |row: &[f32]| (0..10).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or_default();
+    let best = |row: &[f32]| {
+        (0..10).max_by(|&a, &b| row[a as usize].total_cmp(&row[b as usize])).unwrap_or_default()
+    };
     Ok(scores.rows().map(best).collect())
 }
 
-fn of_modes(report: &ModeReport, points: bool) -> Figures {
-    let quality = [("high_quality", Some(report.high_quality)), ("variance_ratio", report.variance_ratio)];
-    let figures = [("modes", Some(report.modes as f64)), ("reverse_kl", report.reverse_kl)];
-    let quality = quality.into_iter().filter(|_| points);
-    figures.into_iter().chain(quality).filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+fn of_modes(report: &ModeReport) -> Figures {
+    let figures = [
+        ("modes", Some(report.modes_hit as f64)),
+        ("high_quality", Some(report.high_quality)),
+        ("reverse_kl", report.reverse_kl),
+        ("variance_ratio", report.variance_ratio.as_ref().map(|ratio| ratio.mean)),
+    ];
+    figures.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+}
+
+fn of_classes(report: &ClassReport) -> Figures {
+    [("modes", report.modes_hit as f64), ("reverse_kl", report.kl)]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into()
 }
 
 fn of_comparison(comparison: &Comparison) -> Figures {
@@ -157,5 +170,3 @@ fn of_comparison(comparison: &Comparison) -> Figures {
     .map(|(key, value)| (key.to_owned(), value))
     .into()
 }
-
-const STACKED_CLASSES: usize = 1000;

@@ -1,69 +1,94 @@
 //! How many modes samples have, and how evenly.
 
-use crate::dataset::Modes;
+use anyhow::{Result, ensure};
 
-/// What samples say of the modes that they should have.
-#[derive(Clone, Debug, PartialEq)]
+/// Round Gaussians in the plane.
+pub(super) struct Modes {
+    centres: Vec<[f64; 2]>,
+    sigma: f64,
+    weights: Vec<f64>,
+}
+
+/// Classes and the shares that they should have.
+pub(super) struct Classes(Vec<f64>);
+
+/// What points have of a mixture.
 pub(super) struct ModeReport {
-    /// Modes with at least one good sample.
-    pub(super) modes: usize,
-    /// Share of samples within three standard deviations of a centre.
+    /// Modes with a point within three sigma.
+    pub(super) modes_hit: usize,
+    /// Share of points within three sigma of a mode.
     pub(super) high_quality: f64,
-    /// Variance within modes over that of the data, mean over the modes with two good samples.
-    pub(super) variance_ratio: Option<f64>,
-    /// Divergence of the shares of the modes from those of the data, in nats.
+    /// Variance inside the modes over that of a perfect generator, where modes have 20 points.
+    pub(super) variance_ratio: Option<VarianceRatio>,
+    /// Divergence of the shares of the modes from those of the data, in nats; of no point none.
     pub(super) reverse_kl: Option<f64>,
 }
 
-/// `samples`: `[N, 2]`.
-pub(super) fn of_points(samples: &[f32], modes: &Modes) -> ModeReport {
-    let mut members = vec![vec![]; modes.centres.len()];
-    for sample in samples.chunks_exact(2) {
-        let offset = |centre: &[f64; 2]| [0, 1].map(|axis| f64::from(sample[axis]) - centre[axis]);
-        let nearest = modes
-            .centres
-            .iter()
-            .map(|centre| offset(centre))
-            .enumerate()
-            .min_by(|(_, a), (_, b)| square(a).total_cmp(&square(b)));
-        if let Some((mode, offset)) = nearest
-            && square(&offset) < (3.0 * modes.sigma).powi(2)
-        {
-            members[mode].push(offset);
+pub(super) struct VarianceRatio {
+    pub(super) mean: f64,
+}
+
+pub(super) struct ClassReport {
+    pub(super) modes_hit: usize,
+    pub(super) kl: f64,
+}
+
+impl Modes {
+    pub(super) fn weighted(centres: Vec<[f64; 2]>, sigma: f64, weights: &[f64]) -> Result<Self> {
+        Ok(Self { centres, sigma, weights: shares(weights) })
+    }
+
+    /// `points`: `[N, 2]`.
+    pub(super) fn measure(&self, points: &[f32]) -> Result<ModeReport> {
+        const ENOUGH: usize = 20;
+        ensure!(points.iter().all(|value| value.is_finite()), "a point is not finite");
+        let mut members = vec![vec![]; self.centres.len()];
+        for point in points.chunks_exact(2) {
+            let offset = |centre: &[f64; 2]| [0, 1].map(|axis| f64::from(point[axis]) - centre[axis]);
+            let offsets = self.centres.iter().map(offset).enumerate();
+            let nearest = offsets.min_by(|(_, a), (_, b)| square(a).total_cmp(&square(b)));
+            if let Some((mode, offset)) = nearest
+                && square(&offset) < (3.0 * self.sigma).powi(2)
+            {
+                members[mode].push(offset);
+            }
         }
-    }
-    let good: usize = members.iter().map(Vec::len).sum();
-    let ratios: Vec<f64> =
-        members.iter().filter(|own| own.len() > 1).map(|own| spread(own) / modes.sigma.powi(2)).collect();
-    let counts: Vec<usize> = members.iter().map(Vec::len).collect();
-    ModeReport {
-        modes: counts.iter().filter(|&&count| count > 0).count(),
-        high_quality: good as f64 / (samples.len() / 2) as f64,
-        variance_ratio: (!ratios.is_empty()).then(|| ratios.iter().sum::<f64>() / ratios.len() as f64),
-        reverse_kl: reverse_kl(&counts, |mode| modes.weight(mode)),
-    }
-}
-
-/// `classes`: of each sample, below `count`.
-pub(super) fn of_classes(classes: &[usize], count: usize) -> ModeReport {
-    let mut counts = vec![0; count];
-    classes.iter().for_each(|&class| counts[class] += 1);
-    ModeReport {
-        modes: counts.iter().filter(|&&count| count > 0).count(),
-        high_quality: 1.0,
-        variance_ratio: None,
-        reverse_kl: reverse_kl(&counts, |_| 1.0 / count as f64),
+        let counts: Vec<f64> = members.iter().map(|own| own.len() as f64).collect();
+        let good: f64 = counts.iter().sum();
+        // The mean of an exponential distribution that is cut off at t is 1 - t / (e^t - 1).
+        let variance = (1.0 - 4.5 / 4.5f64.exp_m1()) * self.sigma.powi(2);
+        let ratios: Vec<f64> =
+            members.iter().filter(|own| own.len() >= ENOUGH).map(|own| spread(own) / variance).collect();
+        let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
+        Ok(ModeReport {
+            modes_hit: members.iter().filter(|own| !own.is_empty()).count(),
+            high_quality: good / (points.len() / 2) as f64,
+            variance_ratio: (!ratios.is_empty()).then_some(VarianceRatio { mean }),
+            reverse_kl: (good > 0.0).then(|| kl(&shares(&counts), &self.weights)),
+        })
     }
 }
 
-/// Nothing without samples.
-fn reverse_kl(counts: &[usize], weight: impl Fn(usize) -> f64) -> Option<f64> {
-    let total = counts.iter().sum::<usize>() as f64;
-    let term = |(mode, &count): (usize, &usize)| {
-        let share = count as f64 / total;
-        if count == 0 { 0.0 } else { share * (share / weight(mode)).ln() }
-    };
-    (total > 0.0).then(|| counts.iter().enumerate().map(term).sum())
+impl Classes {
+    pub(super) fn uniform(classes: usize) -> Result<Self> {
+        Ok(Self(shares(&vec![1.0; classes])))
+    }
+
+    pub(super) fn measure(&self, predicted: &[u32]) -> Result<ClassReport> {
+        let mut counts = vec![0.0; self.0.len()];
+        predicted.iter().for_each(|&class| counts[class as usize] += 1.0);
+        let modes_hit = counts.iter().filter(|&&count| count > 0.0).count();
+        Ok(ClassReport { modes_hit, kl: kl(&shares(&counts), &self.0) })
+    }
+}
+
+fn shares(weights: &[f64]) -> Vec<f64> {
+    let sum: f64 = weights.iter().sum();
+    weights.iter().map(|weight| weight / sum).collect()
+}
+
+fn kl(p: &[f64], q: &[f64]) -> f64 {
+    p.iter().zip(q).map(|(&p, &q)| if p > 0.0 { p * (p / q).ln() } else { 0.0 }).sum()
 }
 
 /// Unbiased variance, mean of both axes.

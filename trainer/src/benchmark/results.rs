@@ -172,7 +172,7 @@ mod tests {
         for len in kept..bytes.len() {
             std::fs::write(&path, &bytes[..len])?;
             let results = Results::open(&path)?;
-            assert_eq!(results.of("a"), std::slice::from_ref(&first), "cut after {len} bytes");
+            assert_eq!(results.of("a"), core::slice::from_ref(&first), "cut after {len} bytes");
             assert_eq!(results.outcome("a"), None);
             results.append(second.clone())?;
             drop(results);

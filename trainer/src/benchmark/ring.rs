@@ -41,7 +41,7 @@ pub(super) fn points_config(dataset: Source) -> Config {
 const PUBLISHED: [Published; 9] = [
     pacgan(
         "GAN",
-        Some("non-saturating"),
+        Some("gan"),
         &[("modes", 6.3, Some(0.5)), ("high_quality", 0.982, Some(0.002)), ("reverse_kl", 0.45, Some(0.09))],
     ),
     pacgan(

@@ -39,9 +39,10 @@ impl Job {
     /// When the method makes no valid configuration of this benchmark's.
     pub fn new(benchmark: &'static Benchmark, method: &Method, seed: u64, plan: Plan<'_>) -> Result<Self> {
         let mut config = benchmark.base_config();
-        method.apply(&mut config);
         config.seed = seed;
+        // First, because methods may plan by it.
         config.training.steps = plan.steps;
+        method.apply(&mut config);
         config.check().with_context(|| format!("method {} on benchmark {}", method.name, benchmark.name))?;
         let mut job = Self {
             benchmark: benchmark.name,

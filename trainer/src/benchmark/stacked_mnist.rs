@@ -39,10 +39,14 @@ fn base_config() -> Config {
 
 const PUBLISHED: [Published; 15] = [
     half("DCGAN of Metz et al.", None, &[("modes", 628.0, Some(140.9)), ("reverse_kl", 2.58, Some(0.75))]),
-    half("Unrolled, 1 step", None, &[("modes", 523.6, None), ("reverse_kl", 2.44, None)]),
-    half("Unrolled, 5 steps", None, &[("modes", 732.0, Some(44.98)), ("reverse_kl", 1.66, None)]),
+    half("Unrolled, 1 step", Some("unrolled-1"), &[("modes", 523.6, None), ("reverse_kl", 2.44, None)]),
+    half(
+        "Unrolled, 5 steps",
+        Some("unrolled-5"),
+        &[("modes", 732.0, Some(44.98)), ("reverse_kl", 1.66, None)],
+    ),
     half("Unrolled, 10 steps", None, &[("modes", 817.4, Some(37.91)), ("reverse_kl", 1.43, None)]),
-    half("DCGAN", Some("non-saturating"), &[("modes", 487.7, Some(34.59)), ("reverse_kl", 2.24, Some(0.15))]),
+    half("DCGAN", Some("gan"), &[("modes", 487.7, Some(34.59)), ("reverse_kl", 2.24, Some(0.15))]),
     half("PacDCGAN2", Some("pacgan-2"), &[("modes", 840.7, Some(15.92)), ("reverse_kl", 1.00, Some(0.05))]),
     half("PacDCGAN3", Some("pacgan-3"), &[("modes", 866.6, Some(12.10)), ("reverse_kl", 0.90, Some(0.04))]),
     half("PacDCGAN4", Some("pacgan-4"), &[("modes", 820.2, Some(25.50)), ("reverse_kl", 1.15, Some(0.14))]),

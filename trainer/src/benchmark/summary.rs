@@ -60,7 +60,7 @@ impl Summary {
         summary
     }
 
-    /// Whether no method has a better mean of this figure than `method`.
+    /// Whether no method has a better mean of this figure than `method`; without another there is no best.
     pub fn is_best(&self, method: &MethodSummary, key: &str, better: Better) -> bool {
         let mean = |method: &MethodSummary| method.figures.get(key).map(|estimate| estimate.mean);
         mean(method)

@@ -93,7 +93,7 @@ mod tests {
         let benchmark = Benchmark::named("ring").unwrap();
         let mut poor = method("another", 3.0, 0.5);
         poor.failures.push((2, "diverged".into()));
-        let summary = Summary { runs: vec![], methods: vec![method("non-saturating", 7.0, 0.25), poor] };
+        let summary = Summary { runs: vec![], methods: vec![method("gan", 7.0, 0.25), poor] };
         let floor = Figures::from([("modes".to_owned(), 8.0)]);
         let table = measured(benchmark, &summary, &floor);
         assert_eq!(
@@ -101,7 +101,7 @@ mod tests {
             ["method", "modes", "high quality, %", "reverse KL, nats", "variance ratio", "published in"]
         );
         let text = |row: usize| -> Vec<&str> { table.rows[row].iter().map(|cell| &*cell.text).collect() };
-        assert_eq!(text(0)[..4], ["non-saturating", "7.0 ± 0.5", "25.0 ± 50.0", "–"]);
+        assert_eq!(text(0)[..4], ["gan", "7.0 ± 0.5", "25.0 ± 50.0", "–"]);
         assert!(text(0)[5].contains("PacGAN, table 1"), "{:?}", text(0));
         assert_eq!(text(1)[5], "–");
         assert_eq!(text(2), ["real data", "8.0", "–", "–", "–", "–"]);

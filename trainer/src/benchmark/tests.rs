@@ -68,7 +68,7 @@ fn the_floor_of_points_is_that_of_theory() {
         let benchmark = Benchmark::named(name).unwrap();
         let meter = Meter::new(benchmark, options(n)).unwrap();
         let floor = meter.floor();
-        let modes = benchmark.base_config().dataset.modes().unwrap().centres.len();
+        let modes = benchmark.base_config().dataset.mixture().unwrap().centres.len();
         assert_eq!(floor["modes"], modes as f64);
         // Within three standard deviations of the mean of a round Gaussian: 1 - exp(-9/2). Five standard deviations of a
         // binomial share.

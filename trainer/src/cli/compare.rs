@@ -1,7 +1,11 @@
 //! `trainer compare`: methods and seeds on a published benchmark, beside the figures of the papers.
 
+use core::cell::Cell;
+use core::time::Duration;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::builder::PossibleValuesParser;
@@ -11,8 +15,8 @@ use serde_json::{Map, Value, json};
 use super::eval::default_features;
 use super::progress;
 use crate::benchmark::{
-    self, BENCHMARKS, Benchmark, Job, Measure, Meter, MeterOptions, Outcome, Plan, Results, Summary, table,
-    work_off,
+    self, BENCHMARKS, Benchmark, Figures, Job, Measure, Meter, MeterOptions, Outcome, Plan, Results, Summary,
+    table, work_off,
 };
 use crate::checkpoint::write_atomically;
 use crate::dataset::{Dataset, Split};
@@ -87,41 +91,53 @@ pub fn run(args: Args) -> Result<()> {
         list();
         return Ok(());
     }
+    let Outcomes { experiment, meter, summary } = work(&args)?;
+    println!("{}", table::measured(experiment.benchmark, &summary, meter.floor()).to_markdown());
+    eprintln!("wrote {} and {}", args.out.join(TABLE).display(), args.out.join(PAGE).display());
+    if args.json {
+        println!("{}", experiment.json(&meter, &summary));
+    }
+    Ok(())
+}
+
+/// Everything that can be said of a comparison.
+struct Outcomes {
+    experiment: Experiment,
+    meter: Meter,
+    summary: Summary,
+}
+
+/// Does what is not done yet, and writes the files.
+fn work(args: &Args) -> Result<Outcomes> {
     let benchmark = Benchmark::named(args.benchmark.as_deref().unwrap_or_default())?;
     let features = match (benchmark.measure, &args.features) {
         (Measure::Points, _) => String::new(),
         (_, Some(features)) => features.clone(),
         (_, None) => default_features(args.data_dir.as_deref())?,
     };
-    let comparison = Plans::new(&args, benchmark, &features)?;
+    let experiment = Experiment::new(args, benchmark, &features)?;
     let meter = Meter::new(
         benchmark,
         MeterOptions {
             data_dir: args.data_dir.as_deref(),
             features: &features,
             normalization: Normalization { mean: args.features_mean, std: args.features_std },
-            samples: comparison.samples,
+            samples: experiment.samples,
         },
     )?;
     let pictures = args.out.join(PICTURES);
     std::fs::create_dir_all(&pictures).with_context(|| format!("creating {}", pictures.display()))?;
     let results = Results::open(&args.out.join(RESULTS))?;
-    comparison.work(&args, &meter, &results)?;
-
-    let summary = Summary::of(&comparison.jobs, &results);
-    let report = comparison.report(&args, &meter, &summary)?;
+    experiment.work(args, &meter, &results)?;
+    let summary = Summary::of(&experiment.jobs, &results);
+    let report = experiment.report(args, &meter, &summary)?;
     write_atomically(&args.out.join(TABLE), report.to_markdown().as_bytes())?;
     write_atomically(&args.out.join(PAGE), report.to_html().as_bytes())?;
-    println!("{}", table::measured(benchmark, &summary, meter.floor()).to_markdown());
-    eprintln!("wrote {} and {}", args.out.join(TABLE).display(), args.out.join(PAGE).display());
-    if args.json {
-        println!("{}", comparison.json(&meter, &summary));
-    }
-    Ok(())
+    Ok(Outcomes { experiment, meter, summary })
 }
 
 /// What is compared, and how.
-struct Plans {
+struct Experiment {
     benchmark: &'static Benchmark,
     steps: usize,
     samples: usize,
@@ -129,9 +145,9 @@ struct Plans {
     jobs: Vec<Job>,
 }
 
-impl Plans {
+impl Experiment {
     fn new(args: &Args, benchmark: &'static Benchmark, features: &str) -> Result<Self> {
-        let methods = args.methods.iter().map(|name| Method::named(name)).collect::<Result<Vec<Method>>>()?;
+        let methods = args.methods.iter().map(|name| Method::named(name)).collect::<Result<Vec<&Method>>>()?;
         for (i, name) in args.methods.iter().enumerate() {
             ensure!(!args.methods[..i].contains(name), "method {name} is named twice");
         }
@@ -156,7 +172,7 @@ impl Plans {
         let plan = Plan { steps, eval_every, samples, judge: &judge };
         let mut jobs = vec![];
         for &seed in &args.seeds {
-            for method in &methods {
+            for method in methods.iter().copied() {
                 jobs.push(Job::new(benchmark, method, seed, plan)?);
             }
         }
@@ -175,28 +191,29 @@ impl Plans {
         let (size, channels) = (base.network.size, base.network.channels);
         let dataset = Dataset::load(base.dataset, args.data_dir.as_deref(), Split::Train, size, channels)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let bar = progress::bar("steps", pending * self.steps);
-        if !std::io::stderr().is_terminal() {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
+        let progress = Progress::new(pending * self.steps);
         work_off(&self.jobs, results, args.threads.unwrap_or(cores).max(1), |job, measured| {
-            let before = core::cell::Cell::new(0);
+            let steps = Cell::new(0);
             let stepped = || {
-                before.set(before.get() + 1);
-                bar.inc(1);
+                steps.set(steps.get() + 1);
+                progress.bar.inc(1);
             };
             let measure = |samples: &[f32]| meter.measure(samples);
-            let outcome =
-                benchmark::train(job, &dataset, measure, &args.out.join(PICTURES), stepped, measured)?;
-            bar.inc((self.steps - before.get()) as u64);
+            let mut measured = |step, figures: Figures| {
+                progress.measured(job, step, &figures);
+                measured(step, figures)
+            };
+            let pictures = args.out.join(PICTURES);
+            let outcome = benchmark::train(job, &dataset, measure, &pictures, stepped, &mut measured)?;
+            progress.bar.inc((self.steps - steps.get()) as u64);
             let end = match &outcome {
                 Outcome::Finished => "finished".to_owned(),
                 Outcome::Failed(reason) => format!("failed: {reason}"),
             };
-            say(&bar, &format!("{}, seed {}: {end}", job.method, job.config.seed));
+            progress.say(&format!("{}, seed {}: {end}", job.method, job.config.seed));
             Ok(outcome)
         })?;
-        bar.finish_and_clear();
+        progress.bar.finish_and_clear();
         Ok(())
     }
 
@@ -323,12 +340,46 @@ fn charts(benchmark: &Benchmark, summary: &Summary) -> Result<Vec<(String, Strin
     Ok(charts)
 }
 
-/// A line above the bar, or alone where there is no terminal.
-fn say(bar: &ProgressBar, line: &str) {
-    if bar.is_hidden() {
-        eprintln!("{line}");
-    } else {
-        bar.println(line);
+/// A bar over the steps of all runs, or a line now and then where there is no terminal.
+struct Progress {
+    bar: ProgressBar,
+    last_line: Mutex<Instant>,
+}
+
+impl Progress {
+    fn new(steps: usize) -> Self {
+        let bar = progress::bar("steps", steps);
+        if !std::io::stderr().is_terminal() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        Self { bar, last_line: Mutex::new(Instant::now()) }
+    }
+
+    fn measured(&self, job: &Job, step: usize, figures: &Figures) {
+        let figures: Vec<String> = figures.iter().map(|(key, value)| format!("{key} {value:.4}")).collect();
+        let (seed, figures) = (job.config.seed, figures.join(", "));
+        if !self.bar.is_hidden() {
+            self.bar.set_message(format!("{} {seed}: {figures}", job.method));
+            return;
+        }
+        let mut last_line = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
+        if last_line.elapsed() >= LINE_EVERY {
+            *last_line = Instant::now();
+            let (done, all, left) = (self.bar.position(), self.bar.length().unwrap_or(0), self.bar.eta());
+            eprintln!(
+                "step {done}/{all}, {} s left; {} {seed} at {step}: {figures}",
+                left.as_secs(),
+                job.method
+            );
+        }
+    }
+
+    fn say(&self, line: &str) {
+        if self.bar.is_hidden() {
+            eprintln!("{line}");
+        } else {
+            self.bar.println(line);
+        }
     }
 }
 
@@ -346,3 +397,101 @@ fn list() {
 
 /// In a run that is shorter than the paper's, so that there are curves.
 const LEAST_MEASUREMENTS: usize = 10;
+
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Command::try_parse_from(core::iter::once("compare").chain(line.split_whitespace())).map(|c| c.args)
+    }
+
+    #[test]
+    fn typos_are_refused_before_anything_is_done() {
+        assert!(parse("--benchmark rings --methods least-squares").is_err());
+        assert!(parse("--benchmark ring").is_err() && parse("--methods least-squares").is_err());
+        assert!(parse("--list").is_ok());
+        let benchmark = Benchmark::named("mnist").unwrap();
+        for line in [
+            "--benchmark mnist --methods least-square",
+            "--benchmark mnist --methods least-squares,least-squares",
+            "--benchmark mnist --methods least-squares --seeds 1,2,1",
+            "--benchmark mnist --methods least-squares --iterations 0",
+            "--benchmark mnist --methods least-squares --eval-every 0",
+            "--benchmark mnist --methods least-squares --samples 1",
+        ] {
+            assert!(Experiment::new(&parse(line).unwrap(), benchmark, "").is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_those_of_the_paper_unless_said_otherwise() {
+        let benchmark = Benchmark::named("stacked-mnist").unwrap();
+        let plan = |options: &str| {
+            let args =
+                parse(&format!("--benchmark stacked-mnist --methods least-squares {options}")).unwrap();
+            let experiment = Experiment::new(&args, benchmark, "").unwrap();
+            (experiment.steps, experiment.jobs[0].eval_every, experiment.samples, experiment.jobs.len())
+        };
+        assert_eq!(plan(""), (500_000, 2000, 25_600, 3));
+        assert_eq!(plan("--iterations 300 --seeds 7"), (300, 30, 25_600, 1));
+        assert_eq!(plan("--iterations 3 --samples 64 --eval-every 2"), (3, 2, 64, 3));
+    }
+
+    /// The whole command, where its digits and their classifier are.
+    #[test]
+    fn a_comparison_writes_its_files_and_goes_on_where_it_was() {
+        let data = std::env::var_os("POCKETGAN_DATA").unwrap_or_else(|| "../../shared/data".into());
+        let data = Path::new(&data);
+        let classifier = data.join("classifiers/burn-mnist/mnist.onnx");
+        if !classifier.is_file() || !data.join("mnist").is_dir() {
+            eprintln!("skipped: no digits and classifier in {}", data.display());
+            return;
+        }
+        let out = tempfile::tempdir().unwrap();
+        let compare = |methods: &str| {
+            let mut args = parse("--benchmark stacked-mnist --methods least-squares --seeds 1,2").unwrap();
+            args.methods = methods.split(',').map(str::to_owned).collect();
+            (args.iterations, args.eval_every, args.samples) = (Some(3), Some(2), Some(40));
+            (args.out, args.data_dir) = (out.path().to_owned(), Some(data.join("mnist")));
+            args.features = Some(classifier.display().to_string());
+            let Outcomes { experiment, meter, summary } = work(&args).unwrap();
+            experiment.json(&meter, &summary)
+        };
+        let lines = || std::fs::read_to_string(out.path().join(RESULTS)).unwrap().lines().count();
+        let one = compare("least-squares");
+        // Measurements after steps 2 and 3, and the end, of two runs.
+        assert_eq!(lines(), 6);
+        let two = compare("least-squares,least-squares-symmetric");
+        assert_eq!(lines(), 12, "only the new method's runs are done");
+        assert_eq!(one["rows"][0], two["rows"][0]);
+        assert_eq!((one["benchmark"].as_str(), one["iterations"].as_u64()), (Some("stacked-mnist"), Some(3)));
+        assert_eq!(two["rows"].as_array().map(Vec::len), Some(4));
+        for row in two["rows"].as_array().unwrap() {
+            let modes = row["modes"].as_f64().unwrap();
+            assert!((1.0..=40.0).contains(&modes) && row["reverse_kl"].as_f64().unwrap() > 0.0, "{row}");
+        }
+        let figures = &two["summary"][0]["figures"]["modes"];
+        let mean = (0..2).map(|i| two["rows"][i]["modes"].as_f64().unwrap()).sum::<f64>() / 2.0;
+        assert_eq!(figures["mean"].as_f64(), Some(mean));
+
+        let page = std::fs::read_to_string(out.path().join(PAGE)).unwrap();
+        assert_eq!((page.matches("<svg").count(), page.matches("<img").count()), (2, 2));
+        let markdown = std::fs::read_to_string(out.path().join(TABLE)).unwrap();
+        assert!(markdown.contains("least-squares-symmetric") && markdown.contains("PacDCGAN2"), "{markdown}");
+        assert_eq!(std::fs::read_dir(out.path().join(PICTURES)).unwrap().count(), 4);
+        if let Some(folder) = std::env::var_os("POCKETGAN_REPORT_OUT") {
+            std::fs::write(Path::new(&folder).join("comparison.html"), page).unwrap();
+        }
+    }
+}

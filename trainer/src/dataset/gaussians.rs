@@ -9,7 +9,7 @@ use crate::training::noise::{self, Stream};
 
 /// A mixture of round Gaussians in the plane. The data is drawn from it, and generated points are measured by it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Modes {
+pub struct Mixture {
     /// Means of the Gaussians.
     pub centres: Vec<[f64; 2]>,
     /// How many points each has in relation to the others, in whole numbers.
@@ -18,7 +18,7 @@ pub struct Modes {
     pub sigma: f64,
 }
 
-impl Modes {
+impl Mixture {
     /// 8 places of the unit circle.
     ///
     /// # Source
@@ -45,10 +45,10 @@ impl Modes {
     /// # Source
     /// Mao et al. 2019, "On the Effectiveness of Least Squares Generative Adversarial Networks", arXiv:1712.06391, and its
     /// reference code, which takes the means from `linspace(0, 2 pi, 9)`.
-    pub fn mixture() -> Self {
-        let mut modes = Self::ring();
-        modes.shares[0] = 2;
-        modes
+    pub fn lopsided() -> Self {
+        let mut mixture = Self::ring();
+        mixture.shares[0] = 2;
+        mixture
     }
 
     /// Share of the points that are around centre `mode`.
@@ -85,12 +85,12 @@ impl Modes {
 }
 
 /// The points of one part, always the same: as with images from files, a run's seed decides only their order.
-pub(super) fn dataset(name: &str, modes: &Modes, split: Split) -> Result<Dataset> {
+pub(super) fn dataset(name: &str, mixture: &Mixture, split: Split) -> Result<Dataset> {
     let seed = match split {
         Split::Train => 0,
         Split::Test => 1,
     };
-    let (points, labels) = modes.draw(POINTS, seed);
+    let (points, labels) = mixture.draw(POINTS, seed);
     Dataset::from_values(name, [2, 1, 1], points, Some(labels))
 }
 
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn centres_are_where_the_papers_put_them() {
-        let ring = Modes::ring();
+        let ring = Mixture::ring();
         assert_eq!(ring.centres.len(), 8);
         let diagonal = 0.5f64.sqrt();
         for (mode, expected) in [(0, [1.0, 0.0]), (1, [diagonal, diagonal]), (4, [-1.0, 0.0])] {
@@ -112,32 +112,32 @@ mod tests {
                 assert!((is - should).abs() < 4.0 * f64::EPSILON, "{mode}: {is} {should}");
             }
         }
-        let grid = Modes::grid();
+        let grid = Mixture::grid();
         assert_eq!((grid.centres.len(), grid.centres[0], grid.centres[24]), (25, [-4.0, -4.0], [4.0, 4.0]));
-        assert_eq!([0, 1, 7].map(|mode| Modes::mixture().weight(mode)), [2.0 / 9.0, 1.0 / 9.0, 1.0 / 9.0]);
+        assert_eq!([0, 1, 7].map(|mode| Mixture::lopsided().weight(mode)), [2.0 / 9.0, 1.0 / 9.0, 1.0 / 9.0]);
     }
 
     #[test]
     fn every_mode_has_its_share_mean_and_spread() {
-        for modes in [Modes::ring(), Modes::grid(), Modes::mixture()] {
-            let dataset = dataset("t", &modes, Split::Train).unwrap();
+        for mixture in [Mixture::ring(), Mixture::grid(), Mixture::lopsided()] {
+            let dataset = dataset("t", &mixture, Split::Train).unwrap();
             assert_eq!(dataset.len(), POINTS);
             let points = dataset.images(&(0..POINTS).collect::<Vec<_>>());
-            for (mode, centre) in modes.centres.iter().enumerate() {
+            for (mode, centre) in mixture.centres.iter().enumerate() {
                 let own: Vec<&[f32]> = (0..POINTS)
                     .filter(|&i| dataset.label(i) == Some(mode as u32))
                     .map(|i| &points[2 * i..][..2])
                     .collect();
-                let (n, weight) = (own.len() as f64, modes.weight(mode));
+                let (n, weight) = (own.len() as f64, mixture.weight(mode));
                 // Five standard errors of each: a binomial count, a mean, and a variance of normal numbers.
                 let spread = (POINTS as f64 * weight * (1.0 - weight)).sqrt();
                 assert!((n - POINTS as f64 * weight).abs() < 5.0 * spread, "mode {mode} has {n} points");
                 for axis in 0..2 {
                     let offset = |point: &&[f32]| f64::from(point[axis]) - centre[axis];
                     let mean = own.iter().map(offset).sum::<f64>() / n;
-                    assert!(mean.abs() < 5.0 * modes.sigma / n.sqrt(), "mode {mode}: mean {mean}");
+                    assert!(mean.abs() < 5.0 * mixture.sigma / n.sqrt(), "mode {mode}: mean {mean}");
                     let variance = own.iter().map(|point| offset(point).powi(2)).sum::<f64>() / n;
-                    let ratio = variance / modes.sigma.powi(2);
+                    let ratio = variance / mixture.sigma.powi(2);
                     assert!((ratio - 1.0).abs() < 5.0 * (2.0 / n).sqrt(), "mode {mode}: variance {ratio}");
                 }
             }
@@ -146,13 +146,13 @@ mod tests {
 
     #[test]
     fn tickets_are_dealt_by_shares() {
-        let modes = Modes { centres: vec![[0.0; 2]; 3], shares: vec![2, 1, 3], sigma: 1.0 };
-        assert_eq!([0, 1, 2, 3, 4, 5].map(|ticket| modes.mode_of(ticket)), [0, 0, 1, 2, 2, 2]);
+        let mixture = Mixture { centres: vec![[0.0; 2]; 3], shares: vec![2, 1, 3], sigma: 1.0 };
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|ticket| mixture.mode_of(ticket)), [0, 0, 1, 2, 2, 2]);
     }
 
     #[test]
     fn points_are_always_the_same_and_parts_differ() {
-        let points = |split| dataset("t", &Modes::ring(), split).unwrap().images(&[0, 1, 99_999]);
+        let points = |split| dataset("t", &Mixture::ring(), split).unwrap().images(&[0, 1, 99_999]);
         assert_eq!(points(Split::Train), points(Split::Train));
         assert_ne!(points(Split::Train), points(Split::Test));
     }

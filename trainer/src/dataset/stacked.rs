@@ -41,6 +41,11 @@ impl Stacks {
         self.members(index).into_iter().try_fold(0, |label, part| Some(10 * label + self.parts.label(part)?))
     }
 
+    /// One more than the largest label.
+    pub(super) fn class_count(&self) -> Option<usize> {
+        self.parts.class_count().map(|digits| 111 * (digits - 1) + 1)
+    }
+
     /// Which images of `parts` stack `index` is made of; the seed and the index alone decide.
     fn members(&self, index: usize) -> [usize; 3] {
         let mut rng = noise::rng(noise::seed_of(self.seed, Stream::Data, index as u64));
@@ -66,6 +71,7 @@ mod tests {
     fn labels_are_those_of_the_parts() {
         let stacked = dataset(digits()).unwrap();
         assert_eq!((stacked.shape(), stacked.len(), stacked.name()), ([3, 1, 2], STACKS, "stacked-digits"));
+        assert_eq!(stacked.class_count(), Some(1000));
         for index in (0..2000).chain([STACKS - 1]) {
             let image = stacked.images(&[index]);
             let byte = |value: f32| ((value + 1.0) * 127.5).round() as u32;
