@@ -68,8 +68,10 @@ pub enum Measure {
 pub struct Figure {
     /// Its name in files.
     pub key: &'static str,
-    /// Its name for people, with the unit.
-    pub heading: &'static str,
+    /// Its name for people.
+    pub name: &'static str,
+    /// What a shown number counts, where that does not go without saying.
+    pub unit: &'static str,
     /// What a shown number is multiplied with.
     pub scale: f64,
     /// Shown digits behind the point.
@@ -147,14 +149,35 @@ impl Better {
     }
 }
 
-const MODES: Figure = Figure { key: "modes", heading: "modes", scale: 1.0, digits: 1, better: Better::More };
-const HIGH_QUALITY: Figure =
-    Figure { key: "high_quality", heading: "high quality, %", scale: 100.0, digits: 1, better: Better::More };
-const REVERSE_KL: Figure =
-    Figure { key: "reverse_kl", heading: "reverse KL, nats", scale: 1.0, digits: 3, better: Better::Less };
+impl Figure {
+    /// Name and unit.
+    pub fn heading(&self) -> String {
+        if self.unit.is_empty() { self.name.to_owned() } else { format!("{}, {}", self.name, self.unit) }
+    }
+}
+
+const MODES: Figure =
+    Figure { key: "modes", name: "modes", unit: "", scale: 1.0, digits: 1, better: Better::More };
+const HIGH_QUALITY: Figure = Figure {
+    key: "high_quality",
+    name: "high quality",
+    unit: "%",
+    scale: 100.0,
+    digits: 1,
+    better: Better::More,
+};
+const REVERSE_KL: Figure = Figure {
+    key: "reverse_kl",
+    name: "reverse KL",
+    unit: "nats",
+    scale: 1.0,
+    digits: 3,
+    better: Better::Less,
+};
 const VARIANCE_RATIO: Figure = Figure {
     key: "variance_ratio",
-    heading: "variance ratio",
+    name: "variance ratio",
+    unit: "",
     scale: 1.0,
     digits: 2,
     better: Better::Near(1.0),

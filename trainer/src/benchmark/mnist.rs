@@ -26,11 +26,17 @@ pub(super) fn image_config(dataset: Source) -> Config {
     Config { dataset, ..Config::default() }
 }
 
-const FRECHET: Figure =
-    Figure { key: "frechet", heading: "Frechet distance", scale: 1.0, digits: 2, better: Better::Less };
+const FRECHET: Figure = Figure {
+    key: "frechet",
+    name: "Frechet distance",
+    unit: "",
+    scale: 1.0,
+    digits: 2,
+    better: Better::Less,
+};
 const KID: Figure =
-    Figure { key: "kid", heading: "kernel distance", scale: 1.0, digits: 4, better: Better::Less };
+    Figure { key: "kid", name: "kernel distance", unit: "", scale: 1.0, digits: 4, better: Better::Less };
 const PRECISION: Figure =
-    Figure { key: "precision", heading: "precision", scale: 1.0, digits: 3, better: Better::More };
+    Figure { key: "precision", name: "precision", unit: "", scale: 1.0, digits: 3, better: Better::More };
 const RECALL: Figure =
-    Figure { key: "recall", heading: "recall", scale: 1.0, digits: 3, better: Better::More };
+    Figure { key: "recall", name: "recall", unit: "", scale: 1.0, digits: 3, better: Better::More };

@@ -5,14 +5,15 @@ use crate::report::{Cell, Table};
 
 /// One row for each method, its published figures in small below, and the floor.
 pub fn measured(benchmark: &Benchmark, summary: &Summary, floor: &Figures) -> Table {
-    let head = ["method"].into_iter().chain(benchmark.figures.iter().map(|figure| figure.heading));
+    let headings = benchmark.figures.iter().map(Figure::heading);
+    let head = ["method".to_owned()].into_iter().chain(headings).chain(["published in".to_owned()]);
     let mut rows: Vec<Vec<Cell>> =
         summary.methods.iter().map(|method| method_row(benchmark, summary, method)).collect();
     let real = benchmark.figures.iter().map(|figure| {
         Cell::new(floor.get(figure.key).map_or(ABSENT.to_owned(), |&value| figure.show(value, None)))
     });
     rows.push([Cell::new("real data")].into_iter().chain(real).chain([Cell::new(ABSENT)]).collect());
-    Table { head: head.chain(["published in"]).map(str::to_owned).collect(), rows }
+    Table { head: head.collect(), rows }
 }
 
 /// All that others report.
@@ -21,7 +22,7 @@ pub fn published(benchmark: &Benchmark) -> Table {
         row.figures
             .iter()
             .find(|(key, ..)| *key == figure.key)
-            .map(|&(_, mean, error)| figure.show(mean, error))
+            .map(|&(_, mean, error)| figure.quote(mean, error))
     };
     // Columns that nobody fills say nothing.
     let figures: Vec<&Figure> = benchmark
@@ -29,13 +30,14 @@ pub fn published(benchmark: &Benchmark) -> Table {
         .iter()
         .filter(|figure| benchmark.published.iter().any(|row| reported(row, figure).is_some()))
         .collect();
-    let head = ["method"].into_iter().chain(figures.iter().map(|figure| figure.heading)).chain(["source"]);
+    let headings = figures.iter().map(|figure| figure.heading());
+    let head = ["method".to_owned()].into_iter().chain(headings).chain(["source".to_owned()]);
     let row = |row: &Published| {
         let cells = figures.iter().map(|figure| reported(row, figure).unwrap_or_else(|| ABSENT.to_owned()));
         let ends = [row.source.to_owned()];
         [row.name.to_owned()].into_iter().chain(cells).chain(ends).map(Cell::new).collect()
     };
-    Table { head: head.map(str::to_owned).collect(), rows: benchmark.published.iter().map(row).collect() }
+    Table { head: head.collect(), rows: benchmark.published.iter().map(row).collect() }
 }
 
 fn method_row(benchmark: &Benchmark, summary: &Summary, method: &MethodSummary) -> Vec<Cell> {
@@ -52,7 +54,7 @@ fn method_row(benchmark: &Benchmark, summary: &Summary, method: &MethodSummary) 
             .get(figure.key)
             .map_or(ABSENT.to_owned(), |estimate| figure.show(estimate.mean, estimate.standard_error));
         let reported = published.and_then(|row| row.figures.iter().find(|(key, ..)| *key == figure.key));
-        let note = reported.map(|&(_, mean, error)| format!("published {}", figure.show(mean, error)));
+        let note = reported.map(|&(_, mean, error)| format!("published {}", figure.quote(mean, error)));
         Cell { text, note, best: summary.is_best(method, figure.key, figure.better) }
     }));
     row.push(Cell::new(
@@ -62,9 +64,16 @@ fn method_row(benchmark: &Benchmark, summary: &Summary, method: &MethodSummary) 
 }
 
 impl Figure {
-    /// `6.3 ± 0.5`
+    /// `6.30 ± 0.50`: what was measured, with the digits of the figure.
     fn show(&self, mean: f64, error: Option<f64>) -> String {
         let number = |value: f64| format!("{:.*}", self.digits, value * self.scale);
+        error.map_or_else(|| number(mean), |error| format!("{} ± {}", number(mean), number(error)))
+    }
+
+    /// `6.3 ± 0.5`: what is printed elsewhere, with no more digits than there.
+    fn quote(&self, mean: f64, error: Option<f64>) -> String {
+        // Beyond what papers print, and short of what scaling rounds.
+        let number = |value: f64| ((value * self.scale * 1e6).round() / 1e6).to_string();
         error.map_or_else(|| number(mean), |error| format!("{} ± {}", number(mean), number(error)))
     }
 }
@@ -120,6 +129,8 @@ mod tests {
         let table = published(Benchmark::named("ring").unwrap());
         assert_eq!(table.head, ["method", "modes", "high quality, %", "reverse KL, nats", "source"]);
         assert!(table.rows.iter().all(|row| row.len() == table.head.len()));
+        let gan: Vec<&str> = table.rows[0].iter().map(|cell| &*cell.text).collect();
+        assert_eq!(gan[..4], ["GAN", "6.3 ± 0.5", "98.2 ± 0.2", "0.45 ± 0.09"]);
         assert!(published(Benchmark::named("mnist").unwrap()).rows.is_empty());
     }
 }

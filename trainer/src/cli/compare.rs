@@ -1,28 +1,19 @@
 //! `trainer compare`: methods and seeds on a published benchmark, beside the figures of the papers.
 
-use core::cell::Cell;
-use core::time::Duration;
-use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+mod experiment;
+mod progress;
 
-use anyhow::{Context as _, Result, ensure};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
 use clap::builder::PossibleValuesParser;
-use indicatif::{ProgressBar, ProgressDrawTarget};
-use serde_json::{Map, Value, json};
 
 use super::eval::default_features;
-use super::progress;
-use crate::benchmark::{
-    self, BENCHMARKS, Benchmark, Figures, Job, Measure, Meter, MeterOptions, Outcome, Plan, Results, Summary,
-    table, work_off,
-};
+use crate::benchmark::{BENCHMARKS, Benchmark, Measure, Meter, MeterOptions, Results, Summary, table};
 use crate::checkpoint::write_atomically;
-use crate::dataset::{Dataset, Split};
-use crate::method::{METHODS, Method};
+use crate::method::METHODS;
 use crate::metrics::Normalization;
-use crate::report::{Comparison, Curve, MOST_CURVES, Picture, line_chart};
+use experiment::Experiment;
 
 /// Trains with several methods and seeds, and writes tables of means and standard errors.
 #[derive(Debug, clap::Args)]
@@ -136,253 +127,6 @@ fn work(args: &Args) -> Result<Outcomes> {
     Ok(Outcomes { experiment, meter, summary })
 }
 
-/// What is compared, and how.
-struct Experiment {
-    benchmark: &'static Benchmark,
-    steps: usize,
-    samples: usize,
-    /// One seed of all methods after the other, so that a table soon has all of its rows.
-    jobs: Vec<Job>,
-}
-
-impl Experiment {
-    fn new(args: &Args, benchmark: &'static Benchmark, features: &str) -> Result<Self> {
-        let methods = args.methods.iter().map(|name| Method::named(name)).collect::<Result<Vec<&Method>>>()?;
-        for (i, name) in args.methods.iter().enumerate() {
-            ensure!(!args.methods[..i].contains(name), "method {name} is named twice");
-        }
-        for (i, seed) in args.seeds.iter().enumerate() {
-            ensure!(!args.seeds[..i].contains(seed), "seed {seed} is named twice");
-        }
-        let steps = args.iterations.unwrap_or(benchmark.base_config().training.steps);
-        let often = steps.div_ceil(LEAST_MEASUREMENTS).clamp(1, benchmark.eval_every);
-        let (eval_every, samples) =
-            (args.eval_every.unwrap_or(often), args.samples.unwrap_or(benchmark.samples));
-        ensure!(
-            steps > 0 && eval_every > 0 && samples > 1,
-            "{steps} steps, {samples} samples every {eval_every}"
-        );
-        let judge = match benchmark.measure {
-            Measure::Points => String::new(),
-            _ => {
-                let file = Path::new(features).file_name().unwrap_or_default().to_string_lossy();
-                format!("{file} {} {}", args.features_mean, args.features_std)
-            }
-        };
-        let plan = Plan { steps, eval_every, samples, judge: &judge };
-        let mut jobs = vec![];
-        for &seed in &args.seeds {
-            for method in methods.iter().copied() {
-                jobs.push(Job::new(benchmark, method, seed, plan)?);
-            }
-        }
-        Ok(Self { benchmark, steps, samples, jobs })
-    }
-
-    fn work(&self, args: &Args, meter: &Meter, results: &Results) -> Result<()> {
-        let pending = self.jobs.iter().filter(|job| results.outcome(&job.id).is_none()).count();
-        if pending < self.jobs.len() {
-            eprintln!("{} of {} runs are done already", self.jobs.len() - pending, self.jobs.len());
-        }
-        if pending == 0 {
-            return Ok(());
-        }
-        let base = self.benchmark.base_config();
-        let (size, channels) = (base.network.size, base.network.channels);
-        let dataset = Dataset::load(base.dataset, args.data_dir.as_deref(), Split::Train, size, channels)?;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let progress = Progress::new(pending * self.steps);
-        work_off(&self.jobs, results, args.threads.unwrap_or(cores).max(1), |job, measured| {
-            let steps = Cell::new(0);
-            let stepped = || {
-                steps.set(steps.get() + 1);
-                progress.bar.inc(1);
-            };
-            let measure = |samples: &[f32]| meter.measure(samples);
-            let mut measured = |step, figures: Figures| {
-                progress.measured(job, step, &figures);
-                measured(step, figures)
-            };
-            let pictures = args.out.join(PICTURES);
-            let outcome = benchmark::train(job, &dataset, measure, &pictures, stepped, &mut measured)?;
-            progress.bar.inc((self.steps - steps.get()) as u64);
-            let end = match &outcome {
-                Outcome::Finished => "finished".to_owned(),
-                Outcome::Failed(reason) => format!("failed: {reason}"),
-            };
-            progress.say(&format!("{}, seed {}: {end}", job.method, job.config.seed));
-            Ok(outcome)
-        })?;
-        progress.bar.finish_and_clear();
-        Ok(())
-    }
-
-    fn report(&self, args: &Args, meter: &Meter, summary: &Summary) -> Result<Comparison> {
-        let benchmark = self.benchmark;
-        let mut paragraphs = vec![
-            benchmark.description.to_owned(),
-            format!("Protocol: {}", benchmark.source),
-            format!(
-                "{} steps and {} samples for each run; means and standard errors over seeds {}. Real data: {}.",
-                self.steps,
-                self.samples,
-                args.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
-                meter.note()
-            ),
-        ];
-        let published_steps = benchmark.base_config().training.steps;
-        if self.steps != published_steps && !benchmark.published.is_empty() {
-            paragraphs.push(format!("The published figures are those of {published_steps} steps."));
-        }
-        for method in &summary.methods {
-            for (seed, reason) in &method.failures {
-                paragraphs.push(format!("{}, seed {seed} failed: {reason}", method.name));
-            }
-        }
-        Ok(Comparison {
-            title: format!("Methods on {}", benchmark.name),
-            summary: paragraphs,
-            tables: vec![
-                ("Measured".into(), table::measured(benchmark, summary, meter.floor())),
-                ("Published".into(), table::published(benchmark)),
-            ],
-            charts: charts(benchmark, summary)?,
-            pictures: self.pictures(&args.out.join(PICTURES))?,
-            command: self.command(args),
-        })
-    }
-
-    /// Of every method the last samples of the first run that has some.
-    fn pictures(&self, folder: &Path) -> Result<Vec<Picture>> {
-        let mut pictures: Vec<Picture> = vec![];
-        let mut shown: Vec<&str> = vec![];
-        for job in &self.jobs {
-            let path = folder.join(job.picture());
-            if shown.contains(&job.method) || !path.is_file() {
-                continue;
-            }
-            shown.push(job.method);
-            pictures.push(Picture {
-                png: std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?,
-                caption: format!("{}, seed {}", job.method, job.config.seed),
-                alt: format!("samples of {} after {} steps", job.method, self.steps),
-            });
-        }
-        Ok(pictures)
-    }
-
-    fn command(&self, args: &Args) -> String {
-        let seeds: Vec<String> = args.seeds.iter().map(u64::to_string).collect();
-        let eval_every = self.jobs.first().map_or(0, |job| job.eval_every);
-        format!(
-            "trainer compare --benchmark {} --methods {} --seeds {} --iterations {} --eval-every {eval_every} --samples {}",
-            self.benchmark.name,
-            args.methods.join(","),
-            seeds.join(","),
-            self.steps,
-            self.samples,
-        )
-    }
-
-    fn json(&self, meter: &Meter, summary: &Summary) -> Value {
-        let rows = summary.runs.iter().map(|run| {
-            let mut row = Map::new();
-            row.insert("method".into(), run.method.clone().into());
-            row.insert("seed".into(), run.seed.into());
-            row.insert("steps".into(), run.step.into());
-            // Figures that a run does not have are there as null.
-            row.extend(
-                self.benchmark.figures.iter().map(|f| (f.key.to_owned(), json!(run.figures.get(f.key)))),
-            );
-            if let Some(Outcome::Failed(reason)) = &run.outcome {
-                row.insert("failure".into(), reason.clone().into());
-            }
-            Value::Object(row)
-        });
-        let methods = summary.methods.iter().map(|method| {
-            json!({
-                "method": method.name,
-                "runs": method.run_count,
-                "failures": method.failures.len(),
-                "figures": method.figures,
-            })
-        });
-        json!({
-            "benchmark": self.benchmark.name,
-            "iterations": self.steps,
-            "samples": self.samples,
-            "rows": rows.collect::<Vec<_>>(),
-            "summary": methods.collect::<Vec<_>>(),
-            "floor": meter.floor(),
-            "note": meter.note(),
-        })
-    }
-}
-
-/// Every figure over the steps, of so many methods in one drawing as can be told apart.
-fn charts(benchmark: &Benchmark, summary: &Summary) -> Result<Vec<(String, String)>> {
-    let mut charts = vec![];
-    for figure in benchmark.figures {
-        let curves: Vec<Curve> = summary
-            .methods
-            .iter()
-            .filter_map(|method| {
-                let points = method.curves.get(figure.key)?;
-                let points = points.iter().map(|&(step, value)| (step, value * figure.scale)).collect();
-                Some(Curve { name: method.name.clone(), points })
-            })
-            .collect();
-        for some in curves.chunks(MOST_CURVES) {
-            let heading = format!("Mean of {} over steps", figure.heading);
-            charts.push((heading, line_chart(figure.heading, figure.heading, some)?));
-        }
-    }
-    Ok(charts)
-}
-
-/// A bar over the steps of all runs, or a line now and then where there is no terminal.
-struct Progress {
-    bar: ProgressBar,
-    last_line: Mutex<Instant>,
-}
-
-impl Progress {
-    fn new(steps: usize) -> Self {
-        let bar = progress::bar("steps", steps);
-        if !std::io::stderr().is_terminal() {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
-        Self { bar, last_line: Mutex::new(Instant::now()) }
-    }
-
-    fn measured(&self, job: &Job, step: usize, figures: &Figures) {
-        let figures: Vec<String> = figures.iter().map(|(key, value)| format!("{key} {value:.4}")).collect();
-        let (seed, figures) = (job.config.seed, figures.join(", "));
-        if !self.bar.is_hidden() {
-            self.bar.set_message(format!("{} {seed}: {figures}", job.method));
-            return;
-        }
-        let mut last_line = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
-        if last_line.elapsed() >= LINE_EVERY {
-            *last_line = Instant::now();
-            let (done, all, left) = (self.bar.position(), self.bar.length().unwrap_or(0), self.bar.eta());
-            eprintln!(
-                "step {done}/{all}, {} s left; {} {seed} at {step}: {figures}",
-                left.as_secs(),
-                job.method
-            );
-        }
-    }
-
-    fn say(&self, line: &str) {
-        if self.bar.is_hidden() {
-            eprintln!("{line}");
-        } else {
-            self.bar.println(line);
-        }
-    }
-}
-
 fn list() {
     println!("Benchmarks:");
     for benchmark in BENCHMARKS {
@@ -395,13 +139,10 @@ fn list() {
     }
 }
 
-/// In a run that is shorter than the paper's, so that there are curves.
-const LEAST_MEASUREMENTS: usize = 10;
-
-const LINE_EVERY: Duration = Duration::from_secs(5);
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::Parser as _;
 
     use super::*;
@@ -462,7 +203,7 @@ mod tests {
         let compare = |methods: &str| {
             let mut args = parse("--benchmark stacked-mnist --methods least-squares --seeds 1,2").unwrap();
             args.methods = methods.split(',').map(str::to_owned).collect();
-            (args.iterations, args.eval_every, args.samples) = (Some(3), Some(2), Some(40));
+            (args.iterations, args.eval_every, args.samples) = (Some(1), Some(1), Some(40));
             (args.out, args.data_dir) = (out.path().to_owned(), Some(data.join("mnist")));
             args.features = Some(classifier.display().to_string());
             let Outcomes { experiment, meter, summary } = work(&args).unwrap();
@@ -470,12 +211,12 @@ mod tests {
         };
         let lines = || std::fs::read_to_string(out.path().join(RESULTS)).unwrap().lines().count();
         let one = compare("least-squares");
-        // Measurements after steps 2 and 3, and the end, of two runs.
-        assert_eq!(lines(), 6);
+        // A measurement and the end of two runs.
+        assert_eq!(lines(), 4);
         let two = compare("least-squares,least-squares-symmetric");
-        assert_eq!(lines(), 12, "only the new method's runs are done");
+        assert_eq!(lines(), 8, "only the new method's runs are done");
         assert_eq!(one["rows"][0], two["rows"][0]);
-        assert_eq!((one["benchmark"].as_str(), one["iterations"].as_u64()), (Some("stacked-mnist"), Some(3)));
+        assert_eq!((one["benchmark"].as_str(), one["iterations"].as_u64()), (Some("stacked-mnist"), Some(1)));
         assert_eq!(two["rows"].as_array().map(Vec::len), Some(4));
         for row in two["rows"].as_array().unwrap() {
             let modes = row["modes"].as_f64().unwrap();
