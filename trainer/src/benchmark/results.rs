@@ -3,12 +3,12 @@
 //! A line that was cut by the end of a program is dropped when the file is opened again; whatever else cannot be read is an
 //! error. Two programs cannot have the same file open.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::Figures;
@@ -63,14 +63,19 @@ impl Results {
     /// When it cannot be read or written, is in use, or holds a whole line that is no record.
     pub fn open(path: &Path) -> Result<Self> {
         let context = || format!("opening {}", path.display());
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).open(path).with_context(context)?;
-        file.try_lock().with_context(|| format!("{} is in use by another program", path.display()))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(path).with_context(context)?;
+        // A file system without locks has none to respect.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            bail!("{} is in use by another program", path.display());
+        }
         let mut bytes = vec![];
         file.read_to_end(&mut bytes).with_context(context)?;
         let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
         if whole < bytes.len() {
             file.set_len(whole as u64).with_context(context)?;
+            file.seek(SeekFrom::End(0)).with_context(context)?;
         }
         let lines = bytes[..whole].split_inclusive(|&byte| byte == b'\n').enumerate();
         let records = lines

@@ -98,6 +98,9 @@ where
             .map_err(drawing)?
             .label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(3)));
+        if let &[point] = &points[..] {
+            chart.draw_series([Circle::new(point, 4, colour.filled())]).map_err(drawing)?;
+        }
     }
     // Where the curves are not.
     let rise: f64 = curves.iter().filter_map(|points| Some(points.last()?.1 - points.first()?.1)).sum();
@@ -231,7 +234,7 @@ mod tests {
         assert!(loss_curves(&[]).is_err());
         assert!(loss_curves(&[curve("nan", |_| f64::NAN, 5)]).is_err());
         assert!(loss_curves(&vec![curve("many", |x| x, 2); MOST_CURVES + 1]).is_err());
-        assert!(loss_curves(&[curve("one point", |_| 0.0, 1)]).is_ok());
+        assert!(loss_curves(&[curve("one point", |_| 0.0, 1)]).is_ok_and(|svg| svg.contains("<circle ")));
         assert!(loss_curves(&[curve("constant", |_| -2.0, 9)]).is_ok());
         assert!(loss_curves(&[curve("wide", |x| 10f64.powf(x), 9)]).is_ok(), "logarithmic");
     }

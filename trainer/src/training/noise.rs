@@ -21,7 +21,7 @@ pub enum Stream {
     /// Images, latents and changes that a judge is trained on.
     Judge = 6,
     /// Items of data sets that are drawn, not read.
-    Data = 7,
+    Data = 10,
 }
 
 /// The seed of draw number `index` in a stream of the run with `seed`.
