@@ -1,6 +1,7 @@
 //! The command line: one file per sub-command.
 
 pub mod bench;
+pub mod compare;
 pub mod delta;
 pub mod demo;
 pub mod eval;
@@ -39,6 +40,8 @@ enum Command {
     Sample(sample::Args),
     /// Measure how close generated images come to real ones
     Eval(eval::Args),
+    /// Train with several methods and seeds on a published benchmark, and compare the figures with those of the papers
+    Compare(compare::Args),
     /// Make a .pgan or ONNX file of a checkpoint
     Export(export::Args),
     /// Make a .pgan file of a generator in ONNX, and compare the two
@@ -66,6 +69,7 @@ impl Cli {
             Command::Train(args) => train::run(*args),
             Command::Sample(args) => sample::run(args),
             Command::Eval(args) => eval::run(args),
+            Command::Compare(args) => compare::run(args),
             Command::Export(args) => export::run(args),
             Command::Import(args) => import::run(args),
             Command::Finetune(args) => finetune::run(*args),

@@ -1,18 +1,24 @@
-//! Sets of images: where they come from, and batches of them as numbers.
+//! Sets of images and of points: where they come from, and batches of them as numbers.
 //!
-//! In: a name and perhaps a folder. Out: `[N, C, H, W]` in [-1, 1]. Images are kept as bytes.
+//! In: a name and perhaps a folder. Out: `[N, C, H, W]`, images in [-1, 1], points of the plane as images of one pixel and
+//! two channels. Images are kept as bytes, and what is made of them is made when it is asked for.
 
 mod download;
 mod folder;
+mod gaussians;
 mod glyphs;
 mod idx;
+mod stacked;
 
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-/// A set of images.
+pub use gaussians::Mixture;
+use stacked::Stacks;
+
+/// A set of images or points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
@@ -24,6 +30,26 @@ pub enum Source {
     FashionMnist,
     /// PNG, JPEG and WebP files of a folder, cropped and resized.
     Folder,
+    /// Three handwritten digits as the colours of one picture: a thousand classes.
+    StackedMnist,
+    /// Points around 8 places of a circle.
+    Ring,
+    /// Points around the 25 crossings of a grid.
+    Grid,
+    /// Points around 8 places of a circle, twice as many around the first.
+    Mixture,
+}
+
+impl Source {
+    /// What a set of points is drawn from; nothing for images.
+    pub fn mixture(self) -> Option<Mixture> {
+        match self {
+            Self::Ring => Some(Mixture::ring()),
+            Self::Grid => Some(Mixture::grid()),
+            Self::Mixture => Some(Mixture::lopsided()),
+            Self::Glyphs | Self::Mnist | Self::FashionMnist | Self::Folder | Self::StackedMnist => None,
+        }
+    }
 }
 
 impl core::fmt::Display for Source {
@@ -33,6 +59,10 @@ impl core::fmt::Display for Source {
             Self::Mnist => "mnist",
             Self::FashionMnist => "fashion-mnist",
             Self::Folder => "folder",
+            Self::StackedMnist => "stacked-mnist",
+            Self::Ring => "ring",
+            Self::Grid => "grid",
+            Self::Mixture => "mixture",
         })
     }
 }
@@ -46,20 +76,32 @@ pub enum Split {
     Test,
 }
 
-/// Images in memory.
+/// Images or points in memory.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     name: String,
     shape: [usize; 3],
-    /// `[N, C, H, W]`
-    pixels: Vec<u8>,
+    items: Items,
     labels: Option<Vec<u8>>,
+    class_count: Option<usize>,
+}
+
+/// `[N, C, H, W]`, one way or another.
+#[derive(Clone, Debug)]
+enum Items {
+    /// 0 is -1 and 255 is 1.
+    Pixels(Vec<u8>),
+    /// As they are.
+    Values(Vec<f32>),
+    /// Images and labels made of those of another set.
+    Stacks(Box<Stacks>),
 }
 
 impl Dataset {
     /// Reads `source` as images of `channels` channels and `size` pixels each way.
     ///
-    /// `data_dir` holds the files; without it they come from the user's cache, and are downloaded once into it.
+    /// `data_dir` holds the files; without it they come from the user's cache, and are downloaded once into it. Points have
+    /// two channels and one pixel.
     ///
     /// # Errors
     /// When files are missing, broken, or of another shape than asked for.
@@ -78,6 +120,12 @@ impl Dataset {
                 Some(dir) => folder::load(dir, size, channels)?,
                 None => bail!("the data set `folder` needs --data-dir"),
             },
+            Source::StackedMnist => {
+                stacked::dataset(idx::load(&download::MNIST, data_dir, split)?.padded(size)?)?
+            }
+            Source::Ring => gaussians::dataset("ring", &Mixture::ring(), split)?,
+            Source::Grid => gaussians::dataset("grid", &Mixture::grid(), split)?,
+            Source::Mixture => gaussians::dataset("mixture", &Mixture::lopsided(), split)?,
         };
         dataset.padded(size)?.with_channels(channels)
     }
@@ -87,19 +135,47 @@ impl Dataset {
     /// # Errors
     /// When the bytes are no whole number of images, or labels no match for them.
     pub fn new(name: &str, shape: [usize; 3], pixels: Vec<u8>, labels: Option<Vec<u8>>) -> Result<Self> {
-        let image = shape.iter().product::<usize>();
-        ensure!(image > 0 && !pixels.is_empty(), "data set {name} is empty");
+        Self::of_items(name, shape, Items::Pixels(pixels), labels)
+    }
+
+    /// Points or images of `shape` out of values `[N, C, H, W]`, which are used as they are.
+    ///
+    /// # Errors
+    /// When the values are no whole number of items or not finite, or labels no match for them.
+    pub fn from_values(
+        name: &str,
+        shape: [usize; 3],
+        values: Vec<f32>,
+        labels: Option<Vec<u8>>,
+    ) -> Result<Self> {
         ensure!(
-            pixels.len().is_multiple_of(image),
-            "data set {name}: {} bytes for images of {image}",
-            pixels.len()
+            values.iter().all(|value| value.is_finite()),
+            "data set {name} has values that are no numbers"
         );
-        let len = pixels.len() / image;
+        Self::of_items(name, shape, Items::Values(values), labels)
+    }
+
+    fn of_items(name: &str, shape: [usize; 3], items: Items, labels: Option<Vec<u8>>) -> Result<Self> {
+        let image = shape.iter().product::<usize>();
+        let values = match &items {
+            Items::Pixels(pixels) => pixels.len(),
+            Items::Values(values) => values.len(),
+            Items::Stacks(stacks) => stacks.len() * image,
+        };
+        ensure!(image > 0 && values > 0, "data set {name} is empty");
+        ensure!(values.is_multiple_of(image), "data set {name}: {values} values for images of {image}");
+        let len = values / image;
         ensure!(u32::try_from(len).is_ok(), "data set {name}: {len} images are too many");
         if let Some(labels) = &labels {
             ensure!(labels.len() == len, "data set {name}: {} labels for {len} images", labels.len());
         }
-        Ok(Self { name: name.to_owned(), shape, pixels, labels })
+        let class_count = match &items {
+            Items::Stacks(stacks) => stacks.class_count(),
+            Items::Pixels(_) | Items::Values(_) => {
+                labels.as_ref().and_then(|labels| labels.iter().max()).map(|&label| usize::from(label) + 1)
+            }
+        };
+        Ok(Self { name: name.to_owned(), shape, items, labels, class_count })
     }
 
     /// Its name, for reports.
@@ -107,9 +183,14 @@ impl Dataset {
         &self.name
     }
 
-    /// Number of images.
+    /// Number of images or points.
     pub fn len(&self) -> usize {
-        self.pixels.len() / self.shape.iter().product::<usize>()
+        let image = self.shape.iter().product::<usize>();
+        match &self.items {
+            Items::Pixels(pixels) => pixels.len() / image,
+            Items::Values(values) => values.len() / image,
+            Items::Stacks(stacks) => stacks.len(),
+        }
     }
 
     /// Never: a set has at least one image.
@@ -122,20 +203,27 @@ impl Dataset {
         self.shape
     }
 
-    /// Class of each image, where the set has classes.
-    pub fn labels(&self) -> Option<&[u8]> {
-        self.labels.as_deref()
+    /// Class of an image, where the set has classes.
+    ///
+    /// # Panics
+    /// When the index is not below `len`.
+    pub fn label(&self, index: usize) -> Option<u32> {
+        assert!(index < self.len(), "label {index} of {}", self.len());
+        match &self.items {
+            Items::Stacks(stacks) => stacks.label(index),
+            Items::Pixels(_) | Items::Values(_) => self.labels.as_ref().map(|labels| labels[index].into()),
+        }
     }
 
     /// Number of classes, the largest label and one, where the set has classes.
     pub fn class_count(&self) -> Option<usize> {
-        self.labels.as_ref()?.iter().max().map(|&label| label as usize + 1)
+        self.class_count
     }
 
-    /// The chosen images as numbers.
+    /// The chosen images or points as numbers.
     ///
     /// # Shapes
-    /// Result: `[indices.len(), C, H, W]` in [-1, 1].
+    /// Result: `[indices.len(), C, H, W]`; images in [-1, 1].
     ///
     /// # Panics
     /// When an index is not below `len`.
@@ -144,8 +232,14 @@ impl Dataset {
         let mut values = Vec::with_capacity(indices.len() * image);
         for &index in indices {
             assert!(index < self.len(), "image {index} of {}", self.len());
-            let pixels = &self.pixels[index * image..][..image];
-            values.extend(pixels.iter().map(|&byte| f32::from(byte) / 127.5 - 1.0));
+            let range = index * image..(index + 1) * image;
+            match &self.items {
+                Items::Pixels(pixels) => {
+                    values.extend(pixels[range].iter().map(|&byte| f32::from(byte) / 127.5 - 1.0));
+                }
+                Items::Values(all) => values.extend_from_slice(&all[range]),
+                Items::Stacks(stacks) => values.extend(stacks.image(index)),
+            }
         }
         values
     }
@@ -157,15 +251,18 @@ impl Dataset {
             return Ok(self);
         }
         let fits = h <= size && w <= size && size - h <= 4 && size - w <= 4;
+        let Items::Pixels(pixels) = &self.items else {
+            bail!("data set {} has items of {h}x{w}, the network of {size}x{size}", self.name)
+        };
         ensure!(fits, "data set {} has images of {h}x{w}, the network of {size}x{size}", self.name);
         let (top, left) = ((size - h) / 2, (size - w) / 2);
-        let mut pixels = vec![0; self.len() * c * size * size];
-        for (plane, source) in pixels.chunks_exact_mut(size * size).zip(self.pixels.chunks_exact(h * w)) {
+        let mut larger = vec![0; self.len() * c * size * size];
+        for (plane, source) in larger.chunks_exact_mut(size * size).zip(pixels.chunks_exact(h * w)) {
             for (row, source) in plane.chunks_exact_mut(size).skip(top).zip(source.chunks_exact(w)) {
                 row[left..left + w].copy_from_slice(source);
             }
         }
-        Self::new(&self.name, [c, size, size], pixels, self.labels)
+        Self::new(&self.name, [c, size, size], larger, self.labels)
     }
 
     fn with_channels(self, channels: usize) -> Result<Self> {
@@ -173,8 +270,11 @@ impl Dataset {
         if c == channels {
             return Ok(self);
         }
+        let Items::Pixels(pixels) = &self.items else {
+            bail!("data set {} has {c} channels, the network {channels}", self.name)
+        };
         ensure!(c == 1, "data set {} has {c} channels, the network {channels}", self.name);
-        let pixels = self.pixels.chunks_exact(h * w).flat_map(|plane| plane.repeat(channels)).collect();
+        let pixels = pixels.chunks_exact(h * w).flat_map(|plane| plane.repeat(channels)).collect();
         Self::new(&self.name, [channels, h, w], pixels, self.labels)
     }
 }
@@ -197,8 +297,9 @@ mod tests {
         let dataset = Dataset::new("t", [1, 2, 2], vec![1, 2, 3, 4], None).unwrap();
         let dataset = dataset.padded(4).unwrap().with_channels(3).unwrap();
         assert_eq!(dataset.shape(), [3, 4, 4]);
-        let plane = [0, 0, 0, 0, 0, 1, 2, 0, 0, 3, 4, 0, 0, 0, 0, 0];
-        assert_eq!(dataset.pixels, plane.repeat(3));
+        let plane = [0u8, 0, 0, 0, 0, 1, 2, 0, 0, 3, 4, 0, 0, 0, 0, 0];
+        let plane = plane.map(|byte| f32::from(byte) / 127.5 - 1.0);
+        assert_eq!(dataset.images(&[0]), plane.repeat(3));
     }
 
     #[test]
@@ -207,5 +308,26 @@ mod tests {
         assert!(Dataset::new("t", [1, 2, 2], vec![], None).is_err());
         assert!(Dataset::new("t", [1, 2, 2], vec![0; 8], Some(vec![1])).is_err());
         assert!(Dataset::new("t", [1, 2, 2], vec![0; 8], None).unwrap().padded(28).is_err());
+    }
+
+    #[test]
+    fn values_are_kept_as_they_are() {
+        let dataset =
+            Dataset::from_values("t", [2, 1, 1], vec![3.5, -4.0, 0.0, 9.0], Some(vec![7, 8])).unwrap();
+        assert_eq!((dataset.len(), dataset.images(&[1, 0])), (2, vec![0.0, 9.0, 3.5, -4.0]));
+        assert_eq!((dataset.label(0), dataset.label(1), dataset.class_count()), (Some(7), Some(8), Some(9)));
+        assert!(Dataset::from_values("t", [2, 1, 1], vec![f32::NAN, 0.0], None).is_err());
+        assert!(Dataset::from_values("t", [2, 1, 1], vec![0.0; 3], None).is_err());
+    }
+
+    #[test]
+    fn points_are_no_pictures() {
+        let ring = || Dataset::load(Source::Ring, None, Split::Train, 1, 2).unwrap();
+        assert_eq!(ring().shape(), [2, 1, 1]);
+        assert!(ring().padded(4).is_err());
+        assert!(ring().with_channels(3).is_err());
+        for source in [Source::Ring, Source::Grid, Source::Mixture] {
+            assert_eq!(Dataset::load(source, None, Split::Test, 1, 2).unwrap().name(), source.to_string());
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Trains GANs, exports the generator as one small file, and measures both.
 #![forbid(unsafe_code)]
 
+pub mod benchmark;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;

@@ -76,6 +76,8 @@ fn packed(config: &mut Config, pack: usize) {
 fn unrolled(config: &mut Config, steps: usize) {
     objective(config, "non-saturating");
     config.training.unroll = steps;
+    // The generator looks from where the discriminator has arrived.
+    config.training.simultaneous = false;
 }
 
 /// A margin, in units of the mean absolute difference of two images.

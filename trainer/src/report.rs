@@ -1,15 +1,18 @@
-//! One self-contained HTML page about a generator: pictures, figures and loss curves.
+//! Self-contained HTML pages: about one generator its pictures, figures and loss curves, and about many a comparison.
 //!
 //! In: numbers as text, pictures as PNG, curves as points. Out: a page that asks for nothing from anywhere, and is
 //! readable on a phone, in light and in dark. It computes nothing and knows no network.
 
+mod comparison;
 mod curves;
+pub(crate) mod scatter;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-pub use curves::{Curve, loss_curves};
+pub use comparison::{Cell, Comparison, Table};
+pub use curves::{Curve, MOST_CURVES, line_chart, loss_curves};
 
 /// What the page shows, from top to bottom.
 #[derive(Clone, Debug, Default)]

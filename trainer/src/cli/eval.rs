@@ -128,7 +128,7 @@ pub fn draw(model: &Model<'_>, seed: u64, count: usize, done: impl Fn(usize) + S
 }
 
 /// Looks for the classifier below `POCKETGAN_DATA`, beside and below the data, and in `../shared/data`.
-fn default_features(data_dir: Option<&Path>) -> Result<String> {
+pub(crate) fn default_features(data_dir: Option<&Path>) -> Result<String> {
     let mut folders: Vec<PathBuf> =
         std::env::var_os("POCKETGAN_DATA").map(PathBuf::from).into_iter().collect();
     if let Some(dir) = data_dir {

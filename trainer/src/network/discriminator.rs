@@ -129,9 +129,27 @@ impl Discriminator {
             Head::Score(head) => head.scores(features.clone(), condition),
             Head::Energy(head) => {
                 let drawn = head.decoder.forward(head.shape.picture(features.clone()), condition);
-                dense::flat((drawn - images.clone()).square()).mean_dim(1)
+                head.energies(drawn, &images)
             }
             Head::ClassLoss(head) => head.losses(features.clone(), condition),
+        };
+        Judged { images, scores, features }
+    }
+
+    /// The same on the side of every kink of its layers where `kinks`, another discriminator of the same shape, is for these
+    /// images: differences between discriminators near each other are then those of smooth functions.
+    pub(crate) fn judge_beside(&self, kinks: &Self, images: Tensor<4>, condition: &Condition) -> Judged {
+        let [x, at] = self.layers.beside(&kinks.layers, images.clone(), images.clone(), condition);
+        let features = dense::flat(x);
+        let scores = match (&self.head, &kinks.head) {
+            (Head::Score(head), _) => head.scores(features.clone(), condition),
+            (Head::Energy(head), Head::Energy(kinks)) => {
+                let x = head.shape.picture(features.clone());
+                let [drawn, _] = head.decoder.beside(&kinks.decoder, x, at, condition);
+                head.energies(drawn, &images)
+            }
+            (Head::Energy(head), _) => head.energies(head.decoder.forward(at, condition), &images),
+            (Head::ClassLoss(head), _) => head.losses(features.clone(), condition),
         };
         Judged { images, scores, features }
     }
@@ -251,6 +269,12 @@ impl FeatureShape {
     fn picture(&self, features: Tensor<2>) -> Tensor<4> {
         let n = features.dims()[0];
         features.reshape([n, self.channels, self.height, self.width])
+    }
+}
+
+impl Energy {
+    fn energies(&self, drawn: Tensor<4>, images: &Tensor<4>) -> Tensor<2> {
+        dense::flat((drawn - images.clone()).square()).mean_dim(1)
     }
 }
 

@@ -166,13 +166,20 @@ macro_rules! each {
 }
 
 /// What every layer does.
-pub(crate) trait Compute {
+pub(crate) trait Compute: Sized {
     /// The result.
     fn forward(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4>;
 
     /// The result, and how it changes when `x` moves along `v`. Both know of the weights, so that the derivative of the
     /// second by the weights is a second derivative of the network.
     fn tangent(&self, x: Tensor<4>, v: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2];
+
+    /// The result for `x` on the side of every kink where `kinks`, a layer of the same shape, is for `at`; and the result of `kinks`.
+    ///
+    /// The difference of two of these is one of smooth functions, however near a kink is.
+    fn beside(&self, kinks: &Self, x: Tensor<4>, at: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
+        [self.forward(x, condition), kinks.forward(at, condition)]
+    }
 
     /// The operations that compute it for one image, under `name`.
     fn draft(&self, draft: &mut Draft<'_>, name: &str, x: Value) -> Result<Value>;
@@ -187,12 +194,28 @@ impl Compute for Layer {
         each!(self, layer => layer.tangent(x, v, condition))
     }
 
+    fn beside(&self, kinks: &Self, x: Tensor<4>, at: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
+        match (self, kinks) {
+            (Self::Activation(layer), Self::Activation(kinks)) => layer.beside(kinks, x, at, condition),
+            (Self::Maxout(layer), Self::Maxout(kinks)) => layer.beside(kinks, x, at, condition),
+            (Self::Residual(layer), Self::Residual(kinks)) => layer.beside(kinks, x, at, condition),
+            (Self::Skip(layer), Self::Skip(kinks)) => layer.beside(kinks, x, at, condition),
+            (Self::Shrinking(layer), Self::Shrinking(kinks)) => layer.beside(kinks, x, at, condition),
+            _ => [self.forward(x, condition), kinks.forward(at, condition)],
+        }
+    }
+
     fn draft(&self, draft: &mut Draft<'_>, name: &str, x: Value) -> Result<Value> {
         each!(self, layer => layer.draft(draft, name, x))
     }
 }
 
 impl Compute for Vec<Layer> {
+    fn beside(&self, kinks: &Self, x: Tensor<4>, at: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
+        let pairs = self.iter().zip(kinks);
+        pairs.fold([x, at], |[x, at], (layer, kinks)| layer.beside(kinks, x, at, condition))
+    }
+
     fn forward(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4> {
         self.iter().fold(x, |x, layer| layer.forward(x, condition))
     }

@@ -376,3 +376,22 @@ fn tangents_know_of_the_weights() {
         assert!((f64::from(grad) - expected).abs() < tolerance, "{i}: {grad} {expected}");
     }
 }
+
+/// Beside itself a network is what it is.
+#[test]
+fn a_network_beside_itself_is_itself() {
+    let device = Device::flex();
+    for config in every_kind() {
+        let one = Discriminator::new(&config, 3, &device);
+        let shape = [6, config.channels * config.pack, config.size, config.size];
+        let condition = Condition::in_turn(0, 6, config.classes, &device);
+        let x = images(shape, 1, &device);
+        let alone = values(one.judge(x.clone(), &condition).scores);
+        let beside = values(one.judge_beside(&one, x.clone(), &condition).scores);
+        let length = alone.iter().fold(1e-3f32, |most, v| most.max(v.abs()));
+        for (alone, beside) in alone.iter().zip(&beside) {
+            // LeakyReLU is two products in one and a sum of two in the other, in up to eight layers.
+            assert!((alone - beside).abs() <= 64.0 * f32::EPSILON * length, "{config:?}: {alone} {beside}");
+        }
+    }
+}

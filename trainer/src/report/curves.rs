@@ -1,4 +1,4 @@
-//! Loss curves as an SVG that stands in a page and in a file of its own.
+//! Curves over training steps as an SVG that stands in a page and in a file of its own.
 
 use anyhow::{Result, anyhow, ensure};
 use plotters::coord::ranged1d::ValueFormatter;
@@ -14,20 +14,23 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
-/// The curves over their steps, with axes and a legend.
+/// The losses of both networks; see [`line_chart`].
+///
+/// # Errors
+/// As of [`line_chart`].
+pub fn loss_curves(curves: &[Curve]) -> Result<String> {
+    line_chart("Losses", "loss", curves)
+}
+
+/// Curves over their steps, with axes and a legend; `what` they are as a title, and `unit` on the axis.
 ///
 /// Many points become means of equal stretches of steps. The axis is logarithmic when the values are positive and
 /// span more than a factor of 30. Colours follow the reader's preference for light or dark.
 ///
 /// # Errors
-/// When there is no finite point, or more than four curves.
-pub fn loss_curves(curves: &[Curve]) -> Result<String> {
-    ensure!(
-        curves.len() <= COLOURS.len(),
-        "{} curves, at most {} can be told apart",
-        curves.len(),
-        COLOURS.len()
-    );
+/// When there is no finite point, or more than [`MOST_CURVES`].
+pub fn line_chart(what: &str, unit: &str, curves: &[Curve]) -> Result<String> {
+    ensure!(curves.len() <= MOST_CURVES, "{} curves, at most {MOST_CURVES} can be told apart", curves.len());
     let finite = |curve: &Curve| -> Vec<(f64, f64)> {
         curve.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
     };
@@ -49,15 +52,15 @@ pub fn loss_curves(curves: &[Curve]) -> Result<String> {
         if y.0 > 0.0 && y.1 / y.0 > 30.0 {
             let chart =
                 builder.build_cartesian_2d(x.0..x.1, (y.0 / 1.2..y.1 * 1.2).log_scale()).map_err(drawing)?;
-            draw(chart, &names, &thinned, &x_label)?;
+            draw(chart, &names, &thinned, [&x_label, unit])?;
         } else {
             let space = if y.0 < y.1 { 0.06 * (y.1 - y.0) } else { 0.5 };
             let chart = builder.build_cartesian_2d(x.0..x.1, y.0 - space..y.1 + space).map_err(drawing)?;
-            draw(chart, &names, &thinned, &x_label)?;
+            draw(chart, &names, &thinned, [&x_label, unit])?;
         }
         root.present().map_err(drawing)?;
     }
-    Ok(dress(&svg, curves))
+    Ok(dress(&svg, what, curves))
 }
 
 type Cartesian<'a, Y> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, Y>>;
@@ -66,7 +69,7 @@ fn draw<'a, Y>(
     mut chart: Cartesian<'a, Y>,
     names: &[&str],
     curves: &[Vec<(f64, f64)>],
-    x_label: &str,
+    [x_label, y_label]: [&str; 2],
 ) -> Result<()>
 where
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
@@ -81,7 +84,7 @@ where
         .label_style(text.clone())
         .axis_desc_style(text.clone())
         .x_desc(x_label)
-        .y_desc("loss")
+        .y_desc(y_label)
         .x_labels(6)
         .y_labels(6)
         .x_label_formatter(&|step| format!("{step:.0}"))
@@ -95,10 +98,16 @@ where
             .map_err(drawing)?
             .label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], colour.stroke_width(3)));
+        if let &[point] = &points[..] {
+            chart.draw_series([Circle::new(point, 4, colour.filled())]).map_err(drawing)?;
+        }
     }
+    // Where the curves are not.
+    let rise: f64 = curves.iter().filter_map(|points| Some(points.last()?.1 - points.first()?.1)).sum();
+    let corner = if rise > 0.0 { SeriesLabelPosition::LowerRight } else { SeriesLabelPosition::UpperRight };
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
+        .position(corner)
         .legend_area_size(30)
         .margin(0)
         .background_style(SURFACE)
@@ -129,20 +138,20 @@ fn short(value: f64) -> String {
 }
 
 /// Gives the drawing a name for those who cannot see it, and colours for the dark.
-fn dress(svg: &str, curves: &[Curve]) -> String {
+fn dress(svg: &str, what: &str, curves: &[Curve]) -> String {
     let names = curves.iter().map(|curve| &*curve.name).collect::<Vec<_>>().join(", ");
-    let title = maud::html! { title { "Losses over training steps: " (names) } }.into_string();
+    let title = maud::html! { title { (what) " over training steps: " (names) } }.into_string();
     let dark: String = DARK
         .iter()
         .map(|(RGBColor(r, g, b), dark)| {
             let light = format!("#{r:02X}{g:02X}{b:02X}");
-            format!(".losses [stroke=\"{light}\"]{{stroke:{dark}}}.losses [fill=\"{light}\"]{{fill:{dark}}}")
+            format!(".curves [stroke=\"{light}\"]{{stroke:{dark}}}.curves [fill=\"{light}\"]{{fill:{dark}}}")
         })
         .collect();
     let style = format!(
-        "<style>.losses text{{font-family:system-ui,sans-serif}}@media(prefers-color-scheme:dark){{{dark}}}</style>"
+        "<style>.curves text{{font-family:system-ui,sans-serif}}@media(prefers-color-scheme:dark){{{dark}}}</style>"
     );
-    svg.replacen("<svg ", "<svg class=\"losses\" role=\"img\" ", 1).replacen(
+    svg.replacen("<svg ", "<svg class=\"curves\" role=\"img\" ", 1).replacen(
         ">\n",
         &format!(">\n{title}\n{style}\n"),
         1,
@@ -151,7 +160,7 @@ fn dress(svg: &str, curves: &[Curve]) -> String {
 
 /// plotters' errors borrow nothing but are not all `Send`.
 fn drawing(error: impl core::fmt::Display) -> anyhow::Error {
-    anyhow!("drawing the losses: {error}")
+    anyhow!("drawing curves: {error}")
 }
 
 const SIZE: (u32, u32) = (640, 380);
@@ -162,15 +171,21 @@ const SURFACE: RGBColor = RGBColor(0xff, 0xff, 0xff);
 const INK: RGBColor = RGBColor(0x19, 0x19, 0x17);
 const QUIET: RGBColor = RGBColor(0x8a, 0x88, 0x80);
 const LINE: RGBColor = RGBColor(0xe2, 0xe1, 0xdc);
-/// Told apart by people who see no red or green too.
-const COLOURS: [RGBColor; 4] = [
+/// Curves that can be told apart.
+pub const MOST_CURVES: usize = COLOURS.len();
+/// Told apart by people who see no red or green too; the later ones less so.
+const COLOURS: [RGBColor; 8] = [
     RGBColor(0x1f, 0x6f, 0xcf),
     RGBColor(0xd9, 0x5a, 0x1a),
     RGBColor(0x6f, 0x5a, 0xc4),
     RGBColor(0x11, 0x83, 0x6a),
+    RGBColor(0xb0, 0x3a, 0x78),
+    RGBColor(0x9a, 0x7a, 0x10),
+    RGBColor(0x3a, 0x9f, 0xc0),
+    RGBColor(0x5f, 0x4a, 0x3a),
 ];
 /// What each of them is in the dark.
-const DARK: [(RGBColor, &str); 8] = [
+const DARK: [(RGBColor, &str); 12] = [
     (SURFACE, "#1f1f1d"),
     (INK, "#f2f1ed"),
     (QUIET, "#8a8880"),
@@ -179,6 +194,10 @@ const DARK: [(RGBColor, &str); 8] = [
     (COLOURS[1], "#f0894f"),
     (COLOURS[2], "#a493ef"),
     (COLOURS[3], "#3fb898"),
+    (COLOURS[4], "#e07fb4"),
+    (COLOURS[5], "#d2b23c"),
+    (COLOURS[6], "#7fcfe8"),
+    (COLOURS[7], "#b59f8c"),
 ];
 
 #[cfg(test)]
@@ -214,8 +233,8 @@ mod tests {
     fn odd_curves_are_drawn_or_refused() {
         assert!(loss_curves(&[]).is_err());
         assert!(loss_curves(&[curve("nan", |_| f64::NAN, 5)]).is_err());
-        assert!(loss_curves(&vec![curve("many", |x| x, 2); 5]).is_err());
-        assert!(loss_curves(&[curve("one point", |_| 0.0, 1)]).is_ok());
+        assert!(loss_curves(&vec![curve("many", |x| x, 2); MOST_CURVES + 1]).is_err());
+        assert!(loss_curves(&[curve("one point", |_| 0.0, 1)]).is_ok_and(|svg| svg.contains("<circle ")));
         assert!(loss_curves(&[curve("constant", |_| -2.0, 9)]).is_ok());
         assert!(loss_curves(&[curve("wide", |x| 10f64.powf(x), 9)]).is_ok(), "logarithmic");
     }

@@ -26,6 +26,8 @@ pub enum Stream {
     Augment = 8,
     /// Noise added to them.
     InstanceNoise = 9,
+    /// Items of data sets that are drawn, not read.
+    Data = 10,
 }
 
 /// The seed of draw number `index` in a stream of the run with `seed`.

@@ -101,12 +101,12 @@ impl Trainer {
         let [c, h, w] = dataset.shape();
         let real =
             Tensor::from_data(TensorData::new(dataset.images(&indices), [batch_size, c, h, w]), &self.device);
-        let condition = match dataset.labels() {
-            Some(labels) if self.config.network.classes > 0 => {
-                let labels: Vec<usize> = indices.iter().map(|&index| labels[index] as usize).collect();
-                Condition::new(&labels, self.config.network.classes, &self.device)
-            }
-            _ => Condition::default(),
+        let classes = self.config.network.classes;
+        let condition = if classes > 0 {
+            let labels = indices.iter().map(|&index| dataset.label(index).map_or(0, |label| label as usize));
+            Condition::new(&labels.collect::<Vec<_>>(), classes, &self.device)
+        } else {
+            Condition::default()
         };
         let seed = noise::seed_of(self.config.seed, Stream::Latents, draw);
         let latents = normal(batch_size, self.config.network.latent_dim, seed, &self.device);
@@ -179,9 +179,9 @@ impl Trainer {
             return (loss.clone().into_scalar(), loss.backward());
         }
         let real = self.seen(real.clone(), *draw, Look::RealByDiscriminator);
-        let discriminator_loss = |discriminator: &Discriminator, fake: Tensor<4>| {
+        let discriminator_loss = |discriminator: &Discriminator, kinks: &Discriminator, fake: Tensor<4>| {
             let fake = self.seen(fake, *draw, Look::FakeByDiscriminator);
-            let judge = |images| discriminator.judge(images, condition);
+            let judge = |images| discriminator.judge_beside(kinks, images, condition);
             objective.discriminator_loss(&Pair { real: judge(real.clone()), fake: judge(fake) })
         };
         let lr = self.config.training.decay(step) * self.config.training.lr_d;

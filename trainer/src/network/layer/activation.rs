@@ -62,6 +62,15 @@ impl Compute for Activation {
         [y, v * slopes]
     }
 
+    fn beside(&self, kinks: &Self, x: Tensor<4>, at: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
+        let y = match self.function {
+            Function::Relu => x * positive(at.clone()),
+            Function::LeakyRelu(slope) => x * positive(at.clone()).mul_scalar(1.0 - slope).add_scalar(slope),
+            Function::Tanh => tanh(x),
+        };
+        [y, kinks.forward(at, condition)]
+    }
+
     fn draft(&self, draft: &mut Draft<'_>, name: &str, x: Value) -> Result<Value> {
         let (kind, unary) = match self.function {
             Function::Relu => ("relu", Unary::Relu),

@@ -68,6 +68,12 @@ impl Compute for Residual {
         [body + shortcut, body_v + shortcut_v]
     }
 
+    fn beside(&self, kinks: &Self, x: Tensor<4>, at: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
+        let [body, body_at] = self.body.beside(&kinks.body, x.clone(), at.clone(), condition);
+        let [shortcut, shortcut_at] = self.shortcut.beside(&kinks.shortcut, x, at, condition);
+        [body + shortcut, body_at + shortcut_at]
+    }
+
     fn draft(&self, draft: &mut Draft<'_>, name: &str, x: Value) -> Result<Value> {
         let body = self.body.draft(draft, &format!("{name}.body"), x)?;
         let shortcut = self.shortcut.draft(draft, &format!("{name}.shortcut"), x)?;
@@ -84,6 +90,11 @@ impl Compute for Skip {
     fn tangent(&self, x: Tensor<4>, v: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
         let [body, body_v] = self.body.tangent(x.clone(), v.clone(), condition);
         [Tensor::cat(vec![x, body], 1), Tensor::cat(vec![v, body_v], 1)]
+    }
+
+    fn beside(&self, kinks: &Self, x: Tensor<4>, at: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
+        let [body, body_at] = self.body.beside(&kinks.body, x.clone(), at.clone(), condition);
+        [Tensor::cat(vec![x, body], 1), Tensor::cat(vec![at, body_at], 1)]
     }
 
     fn draft(&self, draft: &mut Draft<'_>, name: &str, x: Value) -> Result<Value> {

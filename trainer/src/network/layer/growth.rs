@@ -24,6 +24,7 @@ pub struct Growth {
 #[derive(Module, Debug)]
 pub struct Growing {
     stages: Vec<Stage>,
+    resize: Vec<Layer>,
     #[module(skip)]
     growth: Growth,
 }
@@ -32,6 +33,7 @@ pub struct Growing {
 #[derive(Module, Debug)]
 pub struct Shrinking {
     stages: Vec<Stage>,
+    resize: Vec<Layer>,
     #[module(skip)]
     growth: Growth,
 }
@@ -66,7 +68,7 @@ fn mixed(a: Tensor<4>, b: Tensor<4>, share: f64) -> Tensor<4> {
 }
 
 macro_rules! grows {
-    ($layer:ident) => {
+    ($layer:ident, $resize:expr) => {
         impl $layer {
             /// Fully grown. From the smallest picture to the largest.
             ///
@@ -74,7 +76,15 @@ macro_rules! grows {
             /// Without a stage.
             pub fn new(stages: Vec<Stage>) -> Self {
                 let growth = grown(&stages);
-                Self { stages, growth }
+                Self { stages, resize: vec![$resize], growth }
+            }
+
+            fn part(&self, part: Part) -> &Vec<Layer> {
+                match part {
+                    Part::Body(stage) => &self.stages[stage].body,
+                    Part::Image(stage) => &self.stages[stage].image,
+                    Part::Resize => &self.resize,
+                }
             }
 
             pub(super) fn set_growth(&mut self, growth: Growth) {
@@ -90,122 +100,111 @@ macro_rules! grows {
             }
 
             pub(super) fn iterated(self) -> Self {
-                Self { stages: self.stages.into_iter().map(Stage::iterated).collect(), growth: self.growth }
+                Self { stages: self.stages.into_iter().map(Stage::iterated).collect(), ..self }
             }
         }
     };
 }
 
-grows!(Growing);
-grows!(Shrinking);
+grows!(Growing, Layer::Upsample(Upsample::new()));
+grows!(Shrinking, Layer::AveragePool(AveragePool::new()));
 
-/// The same steps for one tensor, and for a tensor with its tangent.
-trait Steps: Clone {
-    fn through(self, layers: &Vec<Layer>, condition: &Condition) -> Self;
-    fn mixed(self, other: Self, share: f64) -> Self;
-}
-
-impl Steps for Tensor<4> {
-    fn through(self, layers: &Vec<Layer>, condition: &Condition) -> Self {
-        layers.forward(self, condition)
-    }
-
-    fn mixed(self, other: Self, share: f64) -> Self {
-        mixed(self, other, share)
-    }
-}
-
-impl Steps for [Tensor<4>; 2] {
-    fn through(self, layers: &Vec<Layer>, condition: &Condition) -> Self {
-        let [x, v] = self;
-        layers.tangent(x, v, condition)
-    }
-
-    fn mixed(self, other: Self, share: f64) -> Self {
-        let ([x, v], [other_x, other_v]) = (self, other);
-        [mixed(x, other_x, share), mixed(v, other_v, share)]
-    }
+/// A part of a network that grows.
+#[derive(Clone, Copy)]
+enum Part {
+    Body(usize),
+    Image(usize),
+    /// To the next size.
+    Resize,
 }
 
 impl Growing {
-    fn run<S: Steps>(&self, x: S, condition: &Condition) -> S {
+    /// The way through the stages of whatever follows it: a tensor, or a pair of tensors.
+    fn run<S: Clone>(&self, x: S, through: impl Fn(S, Part) -> S, mixed: impl Fn(S, S, f64) -> S) -> S {
         let Growth { stage: newest, share } = self.growth;
-        let larger = vec![Layer::Upsample(Upsample::new())];
-        let (mut x, mut image, mut before) = (x, None, None);
-        for stage in &self.stages[..=newest] {
-            x = x.through(&stage.body, condition);
-            before = image.take();
-            image = Some(x.clone());
+        let mut x = through(x, Part::Body(0));
+        let mut before = None;
+        for stage in 1..=newest {
+            before = Some(x.clone());
+            x = through(x, Part::Body(stage));
         }
-        let mut image = x.through(&self.stages[newest].image, condition);
+        let mut image = through(x, Part::Image(newest));
         if let Some(before) = before.filter(|_| share < 1.0) {
-            let before =
-                before.through(&self.stages[newest - 1].image, condition).through(&larger, condition);
-            image = image.mixed(before, share);
+            let before = through(through(before, Part::Image(newest - 1)), Part::Resize);
+            image = mixed(image, before, share);
         }
-        (newest + 1..self.stages.len()).fold(image, |image, _| image.through(&larger, condition))
+        (newest + 1..self.stages.len()).fold(image, |image, _| through(image, Part::Resize))
     }
 }
 
 impl Shrinking {
-    fn run<S: Steps>(&self, image: S, condition: &Condition) -> S {
+    /// The same in the other direction.
+    fn run<S: Clone>(&self, image: S, through: impl Fn(S, Part) -> S, mixed: impl Fn(S, S, f64) -> S) -> S {
         let Growth { stage: newest, share } = self.growth;
-        let smaller = vec![Layer::AveragePool(AveragePool::new())];
-        let skipped = self.stages.len() - 1 - newest;
-        let image = (0..skipped).fold(image, |image, _| image.through(&smaller, condition));
-        let stage = &self.stages[newest];
-        let mut x = image.clone().through(&stage.image, condition).through(&stage.body, condition);
-        for (i, stage) in self.stages[..newest].iter().enumerate().rev() {
-            if i + 1 == newest && share < 1.0 {
-                let image = image.clone().through(&smaller, condition).through(&stage.image, condition);
-                x = x.mixed(image, share);
+        let image = (newest + 1..self.stages.len()).fold(image, |image, _| through(image, Part::Resize));
+        let mut x = through(through(image.clone(), Part::Image(newest)), Part::Body(newest));
+        for stage in (0..newest).rev() {
+            if stage + 1 == newest && share < 1.0 {
+                let before = through(through(image.clone(), Part::Resize), Part::Image(stage));
+                x = mixed(x, before, share);
             }
-            x = x.through(&stage.body, condition);
+            x = through(x, Part::Body(stage));
         }
         x
     }
 }
 
-impl Compute for Growing {
-    fn forward(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4> {
-        self.run(x, condition)
-    }
-
-    fn tangent(&self, x: Tensor<4>, v: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
-        self.run([x, v], condition)
-    }
-
-    fn draft(&self, draft: &mut Draft<'_>, name: &str, x: Value) -> Result<Value> {
-        let Growth { stage: newest, share } = self.growth;
-        ensure!(share >= 1.0, "{name} is being faded in; export it before or after");
-        let stages = self.stages[..=newest].iter().enumerate();
-        let x = stages
-            .into_iter()
-            .try_fold(x, |x, (i, stage)| stage.body.draft(draft, &format!("{name}.stages.{i}"), x))?;
-        let image = self.stages[newest].image.draft(draft, &format!("{name}.image"), x)?;
-        let larger = Upsample::new();
-        (newest + 1..self.stages.len())
-            .try_fold(image, |image, i| larger.draft(draft, &format!("{name}.larger.{i}"), image))
-    }
+fn mixed_pair([a, b]: [Tensor<4>; 2], [other_a, other_b]: [Tensor<4>; 2], share: f64) -> [Tensor<4>; 2] {
+    [mixed(a, other_a, share), mixed(b, other_b, share)]
 }
 
-impl Compute for Shrinking {
-    fn forward(&self, image: Tensor<4>, condition: &Condition) -> Tensor<4> {
-        self.run(image, condition)
-    }
+macro_rules! computes {
+    ($layer:ident, $self:ident, $draft:ident, $name:ident, $x:ident => $body:expr) => {
+        impl Compute for $layer {
+            fn forward(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4> {
+                self.run(x, |x, part| self.part(part).forward(x, condition), mixed)
+            }
 
-    fn tangent(&self, image: Tensor<4>, v: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
-        self.run([image, v], condition)
-    }
+            fn tangent(&self, x: Tensor<4>, v: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
+                self.run([x, v], |[x, v], part| self.part(part).tangent(x, v, condition), mixed_pair)
+            }
 
-    fn draft(&self, draft: &mut Draft<'_>, name: &str, image: Value) -> Result<Value> {
-        ensure!(self.growth == grown(&self.stages), "{name} is not fully grown");
-        let newest = self.stages.len() - 1;
-        let x = self.stages[newest].image.draft(draft, &format!("{name}.image"), image)?;
-        self.stages
-            .iter()
-            .enumerate()
-            .rev()
-            .try_fold(x, |x, (i, stage)| stage.body.draft(draft, &format!("{name}.stages.{i}"), x))
-    }
+            fn beside(
+                &self,
+                kinks: &Self,
+                x: Tensor<4>,
+                at: Tensor<4>,
+                condition: &Condition,
+            ) -> [Tensor<4>; 2] {
+                let through =
+                    |[x, at]: [Tensor<4>; 2], part| self.part(part).beside(kinks.part(part), x, at, condition);
+                self.run([x, at], through, mixed_pair)
+            }
+
+            fn draft(&$self, $draft: &mut Draft<'_>, $name: &str, $x: Value) -> Result<Value> {
+                $body
+            }
+        }
+    };
 }
+
+computes!(Growing, self, draft, name, x => {
+    let Growth { stage: newest, share } = self.growth;
+    ensure!(share >= 1.0, "{name} is being faded in; export it before or after");
+    let stages = self.stages[..=newest].iter().enumerate();
+    let x = stages.into_iter().try_fold(x, |x, (i, stage)| {
+        stage.body.draft(draft, &format!("{name}.stages.{i}"), x)
+    })?;
+    let image = self.stages[newest].image.draft(draft, &format!("{name}.image"), x)?;
+    (newest + 1..self.stages.len())
+        .try_fold(image, |image, i| self.resize.draft(draft, &format!("{name}.larger.{i}"), image))
+});
+
+computes!(Shrinking, self, draft, name, image => {
+    ensure!(self.growth == grown(&self.stages), "{name} is not fully grown");
+    let newest = self.stages.len() - 1;
+    let x = self.stages[newest].image.draft(draft, &format!("{name}.image"), image)?;
+    self.stages.iter().enumerate().rev().try_fold(x, |x, (i, stage)| {
+        stage.body.draft(draft, &format!("{name}.stages.{i}"), x)
+    })
+});

@@ -51,6 +51,12 @@ impl Compute for Maxout {
         [vector(y.squeeze_dim(2)), vector(slopes.squeeze_dim(2))]
     }
 
+    fn beside(&self, kinks: &Self, x: Tensor<4>, at: Tensor<4>, _: &Condition) -> [Tensor<4>; 2] {
+        let (at, which) = kinks.pieces(kinks.dense.matrix(flat(at))).max_dim_with_indices(2);
+        let y = self.pieces(self.dense.matrix(flat(x))).gather(2, which);
+        [vector(y.squeeze_dim(2)), vector(at.squeeze_dim(2))]
+    }
+
     fn draft(&self, draft: &mut Draft<'_>, name: &str, x: Value) -> Result<Value> {
         let x = self.dense.draft(draft, name, x)?;
         let values = draft.graph.shape(x)[1];

@@ -1,0 +1,350 @@
+//! Runs as jobs: independent of each other, one per core, each done once.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use sha2::{Digest as _, Sha256};
+
+use super::{Benchmark, Figures, Measure, Outcome, Record, Results};
+use crate::config::Config;
+use crate::dataset::Dataset;
+use crate::grid;
+use crate::method::Method;
+use crate::report::scatter;
+use crate::training::noise::{self, Stream};
+use crate::training::{Trainer, generate};
+
+/// One run of a method.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Name of the benchmark.
+    pub benchmark: &'static str,
+    /// Name of the method.
+    pub method: &'static str,
+    /// What is trained, seed and length included.
+    pub config: Config,
+    /// Steps between two measurements; there is always one at the end.
+    pub eval_every: usize,
+    /// Samples in a measurement.
+    pub samples: usize,
+    /// Digest of all of the above, of the judge, and of the version of this program.
+    pub id: String,
+}
+
+impl Job {
+    /// A run of `method` with `seed`.
+    ///
+    /// # Errors
+    /// When the method makes no valid configuration of this benchmark's.
+    pub fn new(benchmark: &'static Benchmark, method: &Method, seed: u64, plan: Plan<'_>) -> Result<Self> {
+        let mut config = benchmark.base_config();
+        config.seed = seed;
+        // First, because methods may plan by it.
+        config.training.steps = plan.steps;
+        method.apply(&mut config);
+        // The papers count packs.
+        config.training.batch_size *= config.network.pack;
+        if let (Measure::Points, Some(penalty)) =
+            (benchmark.measure, &mut config.regularizer.gradient_penalty)
+        {
+            // A hundredth of what images take, as in the reference code of WGAN-GP for points.
+            penalty.weight /= 100.0;
+        }
+        config.check().with_context(|| format!("method {} on benchmark {}", method.name, benchmark.name))?;
+        let mut job = Self {
+            benchmark: benchmark.name,
+            method: method.name,
+            config,
+            eval_every: plan.eval_every,
+            samples: plan.samples,
+            id: String::new(),
+        };
+        job.id = job.digest(plan.judge);
+        Ok(job)
+    }
+
+    /// The same numbers come of the same text.
+    fn digest(&self, judge: &str) -> String {
+        let Self { benchmark, method, config, eval_every, samples, id: _ } = self;
+        let config = config.to_toml();
+        let version = env!("CARGO_PKG_VERSION");
+        let text = format!("{version}\n{benchmark}\n{method}\n{eval_every}\n{samples}\n{judge}\n{config}");
+        Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Name of the picture of its last samples.
+    pub fn picture(&self) -> String {
+        format!("{}-{}-{}.png", self.method, self.config.seed, self.id)
+    }
+}
+
+/// Length and measurements of every run.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    /// Steps of a run.
+    pub steps: usize,
+    /// Steps between two measurements.
+    pub eval_every: usize,
+    /// Samples in a measurement.
+    pub samples: usize,
+    /// What measures them, where there is a choice.
+    pub judge: &'a str,
+}
+
+/// Does the jobs that have no outcome yet, `threads` at a time, and writes what they measure to `results`.
+///
+/// `work` does one: it says what it measured after how many steps, and how it ended. It computes on one thread, so that
+/// many small runs use all cores.
+///
+/// # Errors
+/// The first error of `work`, after the other runs that were under way; and when results cannot be written. A training that
+/// diverged is no error but an [`Outcome`].
+pub fn work_off(
+    jobs: &[Job],
+    results: &Results,
+    threads: usize,
+    work: impl Fn(&Job, &mut dyn FnMut(usize, Figures) -> Result<()>) -> Result<Outcome> + Sync,
+) -> Result<()> {
+    let pending: Vec<&Job> = jobs.iter().filter(|job| results.outcome(&job.id).is_none()).collect();
+    let next = AtomicUsize::new(0);
+    let worker = || -> Result<()> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+        while let Some(job) = pending.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = pool.install(|| run_one(job, results, &work)) {
+                next.store(pending.len(), Ordering::Relaxed);
+                return Err(error);
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.min(pending.len())).map(|_| scope.spawn(worker)).collect();
+        let ends = workers.into_iter().map(|worker| match worker.join() {
+            Ok(end) => end,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        // All are joined before the first error is returned.
+        ends.collect::<Vec<_>>().into_iter().collect()
+    })
+}
+
+fn run_one(
+    job: &Job,
+    results: &Results,
+    work: impl Fn(&Job, &mut dyn FnMut(usize, Figures) -> Result<()>) -> Result<Outcome>,
+) -> Result<()> {
+    let record = |step, figures, outcome| Record {
+        benchmark: job.benchmark.to_owned(),
+        method: job.method.to_owned(),
+        seed: job.config.seed,
+        id: job.id.clone(),
+        step,
+        figures,
+        outcome,
+    };
+    let (mut step, mut last) = (0, Figures::new());
+    let outcome = work(job, &mut |at, figures| {
+        (step, last) = (at, figures.clone());
+        results.append(record(at, figures, None))
+    })?;
+    // What a failed run measured before is no result of it.
+    let last = if outcome == Outcome::Finished { last } else { Figures::new() };
+    results.append(record(step, last, Some(outcome)))
+}
+
+/// Trains as a job says, and draws its last samples into `pictures`. `measure` makes figures of samples `[N, C, H, W]`;
+/// `stepped` is called after every step.
+///
+/// # Errors
+/// When a measurement or a picture cannot be written.
+pub fn train(
+    job: &Job,
+    dataset: &Dataset,
+    measure: impl Fn(&[f32]) -> Result<Figures>,
+    pictures: &Path,
+    stepped: impl Fn(),
+    measured: &mut dyn FnMut(usize, Figures) -> Result<()>,
+) -> Result<Outcome> {
+    let steps = job.config.training.steps;
+    let mut trainer = Trainer::new(&job.config)?;
+    for step in 1..=steps {
+        if let Err(reason) = trainer.step(dataset) {
+            return Ok(Outcome::Failed(format!("{reason:#}")));
+        }
+        stepped();
+        if step.is_multiple_of(job.eval_every) || step == steps {
+            let samples = samples(&trainer, job)?;
+            match measure(&samples) {
+                Ok(figures) => measured(step, figures)?,
+                Err(reason) => return Ok(Outcome::Failed(format!("after step {step}: {reason:#}"))),
+            }
+            if step == steps {
+                draw(&samples, dataset, &pictures.join(job.picture()))?;
+            }
+        }
+    }
+    Ok(Outcome::Finished)
+}
+
+/// Samples for inference, at every measurement of the same latents.
+fn samples(trainer: &Trainer, job: &Job) -> Result<Vec<f32>> {
+    // Number 0 are those of sample grids.
+    let seed = noise::seed_of(job.config.seed, Stream::Samples, 1);
+    Ok(generate(&trainer.ema_generator()?, job.samples, seed))
+}
+
+/// Points as a scatter picture over the data, images as a grid.
+fn draw(samples: &[f32], dataset: &Dataset, path: &Path) -> Result<()> {
+    const COLUMNS: usize = 10;
+    let shape = dataset.shape();
+    if shape == [2, 1, 1] {
+        let real: Vec<usize> = (0..dataset.len().min(samples.len() / 2)).collect();
+        return scatter::write(path, samples, &dataset.images(&real));
+    }
+    let shown = samples.len().min(COLUMNS * COLUMNS * shape.iter().product::<usize>());
+    grid::write(path, &samples[..shown], shape, COLUMNS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use anyhow::{anyhow, bail, ensure};
+
+    use super::*;
+    use crate::method::METHODS;
+
+    const PLAN: Plan = Plan { steps: 30, eval_every: 10, samples: 5, judge: "" };
+
+    fn jobs() -> Vec<Job> {
+        let benchmark = Benchmark::named("mnist").unwrap();
+        (1..=6).map(|seed| Job::new(benchmark, &METHODS[0], seed, PLAN).unwrap()).collect()
+    }
+
+    fn figures(value: f64) -> Figures {
+        Figures::from([("frechet".to_owned(), value)])
+    }
+
+    /// Measures the step times the seed; notes which seeds it was asked for.
+    fn fake<'a>(
+        seen: &'a Mutex<Vec<u64>>,
+    ) -> impl Fn(&Job, &mut dyn FnMut(usize, Figures) -> Result<()>) -> Result<Outcome> + Sync + 'a {
+        |job, measured| {
+            seen.lock().unwrap().push(job.config.seed);
+            for step in [10, 20, 30] {
+                measured(step, figures(step as f64 * job.config.seed as f64))?;
+            }
+            Ok(if job.config.seed == 4 { Outcome::Failed("too steep".into()) } else { Outcome::Finished })
+        }
+    }
+
+    #[test]
+    fn what_is_done_is_not_done_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("results.jsonl");
+        let jobs = jobs();
+        let seen = Mutex::new(vec![]);
+        // The third job breaks, as a full disk would break it.
+        let results = Results::open(&path).unwrap();
+        let error = work_off(&jobs, &results, 1, |job, measured| {
+            if job.config.seed == 3 {
+                measured(10, figures(-1.0))?;
+                bail!("no space");
+            }
+            fake(&seen)(job, measured)
+        });
+        assert_eq!(error.unwrap_err().to_string(), "no space");
+        drop(results);
+        assert_eq!(*seen.lock().unwrap(), [1, 2]);
+
+        let results = Results::open(&path).unwrap();
+        work_off(&jobs, &results, 3, fake(&seen)).unwrap();
+        drop(results);
+        let mut all = seen.lock().unwrap().clone();
+        all.sort_unstable();
+        assert_eq!(all, [1, 2, 3, 4, 5, 6]);
+
+        let results = Results::open(&path).unwrap();
+        work_off(&jobs, &results, 3, |_, _| Err(anyhow!("nothing is left to do"))).unwrap();
+        for job in &jobs {
+            let records = results.of(&job.id);
+            let steps: Vec<usize> = records.iter().map(|record| record.step).collect();
+            assert_eq!(steps, [10, 20, 30, 30], "seed {}", job.config.seed);
+            let last = records.last().unwrap();
+            if job.config.seed == 4 {
+                assert_eq!(last.outcome, Some(Outcome::Failed("too steep".into())));
+                assert!(last.figures.is_empty());
+            } else {
+                assert_eq!(last.figures, figures(30.0 * job.config.seed as f64));
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_decides_the_result_is_part_of_the_digest() {
+        let benchmark = Benchmark::named("mnist").unwrap();
+        let job = |method: &Method, seed, plan| Job::new(benchmark, method, seed, plan).unwrap().id;
+        let id = job(&METHODS[0], 1, PLAN);
+        assert_eq!(id, job(&METHODS[0], 1, PLAN));
+        for other in [
+            job(&METHODS[1], 1, PLAN),
+            job(&METHODS[0], 2, PLAN),
+            job(&METHODS[0], 1, Plan { steps: 31, ..PLAN }),
+            job(&METHODS[0], 1, Plan { eval_every: 11, ..PLAN }),
+            job(&METHODS[0], 1, Plan { samples: 6, ..PLAN }),
+            job(&METHODS[0], 1, Plan { judge: "another", ..PLAN }),
+        ] {
+            assert_ne!(id, other);
+        }
+    }
+
+    #[test]
+    fn a_job_has_one_thread_whatever_the_number_of_jobs() {
+        let dir = tempfile::tempdir().unwrap();
+        let results = Results::open(&dir.path().join("results.jsonl")).unwrap();
+        work_off(&jobs(), &results, 4, |_, _| {
+            assert_eq!(rayon::current_num_threads(), 1);
+            Ok(Outcome::Finished)
+        })
+        .unwrap();
+    }
+
+    /// A real training: the same records come of one worker and of three, and a training that diverges is a record too.
+    #[test]
+    fn runs_do_not_disturb_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let pixels = (0..7 * 28 * 28).map(|i| (i * i % 251) as u8).collect();
+        let dataset = Dataset::new("tiny", [1, 28, 28], pixels, None).unwrap();
+        let mut jobs = jobs();
+        jobs.truncate(3);
+        for job in &mut jobs {
+            job.config.network.width = 2;
+            job.config.network.latent_dim = 4;
+            job.config.training.batch_size = 4;
+            job.config.training.steps = 4;
+            job.eval_every = 2;
+        }
+        jobs[2].config.training.lr_g = 1e30;
+        let run = |threads: usize| {
+            let results = Results::open(&dir.path().join(format!("{threads}.jsonl"))).unwrap();
+            let mean = |samples: &[f32]| {
+                let mean = samples.iter().sum::<f32>() / samples.len() as f32;
+                ensure!(mean.is_finite(), "samples are not finite");
+                Ok(figures(mean.into()))
+            };
+            work_off(&jobs, &results, threads, |job, measured| {
+                train(job, &dataset, mean, dir.path(), || (), measured)
+            })
+            .unwrap();
+            jobs.iter().map(|job| results.of(&job.id)).collect::<Vec<_>>()
+        };
+        let one = run(1);
+        assert_eq!(one, run(3));
+        assert_eq!(one[0].iter().map(|record| record.step).collect::<Vec<_>>(), [2, 4, 4]);
+        assert_ne!(one[0][1].figures, one[1][1].figures);
+        let Some(Outcome::Failed(reason)) = &one[2].last().unwrap().outcome else { panic!("{:?}", one[2]) };
+        assert!(reason.contains("diverged") || reason.contains("not finite"), "{reason}");
+        assert!(dir.path().join(jobs[0].picture()).is_file());
+    }
+}

@@ -1,0 +1,238 @@
+//! `trainer compare`: methods and seeds on a published benchmark, beside the figures of the papers.
+
+mod experiment;
+mod progress;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::builder::PossibleValuesParser;
+
+use super::eval::default_features;
+use crate::benchmark::{BENCHMARKS, Benchmark, Measure, Meter, MeterOptions, Results, Summary, table};
+use crate::checkpoint::write_atomically;
+use crate::method::METHODS;
+use crate::metrics::Normalization;
+use experiment::Experiment;
+
+/// Trains with several methods and seeds, and writes tables of means and standard errors.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which experiment
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = PossibleValuesParser::new(BENCHMARKS.map(|benchmark| benchmark.name)),
+        required_unless_present = "list"
+    )]
+    benchmark: Option<String>,
+    /// Methods to compare
+    #[arg(long, value_name = "A,B", value_delimiter = ',', required_unless_present = "list")]
+    methods: Vec<String>,
+    /// One run of each method for each
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "1,2,3")]
+    seeds: Vec<u64>,
+    /// Steps of every run; without it as many as the paper's
+    #[arg(long, value_name = "N")]
+    iterations: Option<usize>,
+    /// Steps between two measurements; without it as many as the paper's, and at least ten measurements
+    #[arg(long, value_name = "N")]
+    eval_every: Option<usize>,
+    /// Samples in a measurement; without it as many as the paper's
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
+    /// Folder for results, tables and pictures; what it already holds of the same runs is not done again
+    #[arg(long, value_name = "DIR", default_value = "compare")]
+    out: PathBuf,
+    /// Runs at a time; without it one for each core
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Folder with the files of the data set; without it the user's cache
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Classifier that measures images, by default one of digits that lies beside the data
+    #[arg(long, value_name = "FILE.ONNX[:TENSOR]")]
+    features: Option<String>,
+    /// The classifier reads (pixel / 255 - mean) / std
+    #[arg(long, value_name = "X", default_value_t = Normalization::MNIST.mean)]
+    features_mean: f32,
+    /// The classifier reads (pixel / 255 - mean) / std
+    #[arg(long, value_name = "X", default_value_t = Normalization::MNIST.std)]
+    features_std: f32,
+    /// Show all benchmarks and methods, and do nothing
+    #[arg(long)]
+    list: bool,
+    /// Print rows and summary as one JSON object, the last line of standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// File names in the folder of a comparison.
+const RESULTS: &str = "results.jsonl";
+const TABLE: &str = "table.md";
+const PAGE: &str = "index.html";
+const PICTURES: &str = "samples";
+
+/// Runs the command.
+///
+/// # Errors
+/// When options or files fail; a training that diverges is a row of the table.
+pub fn run(args: Args) -> Result<()> {
+    if args.list {
+        list();
+        return Ok(());
+    }
+    let Outcomes { experiment, meter, summary } = work(&args)?;
+    println!("{}", table::measured(experiment.benchmark, &summary, meter.floor()).to_markdown());
+    eprintln!("wrote {} and {}", args.out.join(TABLE).display(), args.out.join(PAGE).display());
+    if args.json {
+        println!("{}", experiment.json(&meter, &summary));
+    }
+    Ok(())
+}
+
+/// Everything that can be said of a comparison.
+struct Outcomes {
+    experiment: Experiment,
+    meter: Meter,
+    summary: Summary,
+}
+
+/// Does what is not done yet, and writes the files.
+fn work(args: &Args) -> Result<Outcomes> {
+    let benchmark = Benchmark::named(args.benchmark.as_deref().unwrap_or_default())?;
+    let features = match (benchmark.measure, &args.features) {
+        (Measure::Points, _) => String::new(),
+        (_, Some(features)) => features.clone(),
+        (_, None) => default_features(args.data_dir.as_deref())?,
+    };
+    let experiment = Experiment::new(args, benchmark, &features)?;
+    let meter = Meter::new(
+        benchmark,
+        MeterOptions {
+            data_dir: args.data_dir.as_deref(),
+            features: &features,
+            normalization: Normalization { mean: args.features_mean, std: args.features_std },
+            samples: experiment.samples,
+        },
+    )?;
+    let pictures = args.out.join(PICTURES);
+    std::fs::create_dir_all(&pictures).with_context(|| format!("creating {}", pictures.display()))?;
+    let results = Results::open(&args.out.join(RESULTS))?;
+    experiment.work(args, &meter, &results)?;
+    let summary = Summary::of(&experiment.jobs, &results);
+    let report = experiment.report(args, &meter, &summary)?;
+    write_atomically(&args.out.join(TABLE), report.to_markdown().as_bytes())?;
+    write_atomically(&args.out.join(PAGE), report.to_html().as_bytes())?;
+    Ok(Outcomes { experiment, meter, summary })
+}
+
+fn list() {
+    println!("Benchmarks:");
+    for benchmark in BENCHMARKS {
+        println!("  {:22} {}", benchmark.name, benchmark.description);
+        println!("  {:22} {}", "", benchmark.source);
+    }
+    println!("Methods:");
+    for method in METHODS {
+        println!("  {:22} {} ({})", method.name, method.description, method.source);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Command::try_parse_from(core::iter::once("compare").chain(line.split_whitespace())).map(|c| c.args)
+    }
+
+    #[test]
+    fn typos_are_refused_before_anything_is_done() {
+        assert!(parse("--benchmark rings --methods least-squares").is_err());
+        assert!(parse("--benchmark ring").is_err() && parse("--methods least-squares").is_err());
+        assert!(parse("--list").is_ok());
+        let benchmark = Benchmark::named("mnist").unwrap();
+        for line in [
+            "--benchmark mnist --methods least-square",
+            "--benchmark mnist --methods least-squares,least-squares",
+            "--benchmark mnist --methods least-squares --seeds 1,2,1",
+            "--benchmark mnist --methods least-squares --iterations 0",
+            "--benchmark mnist --methods least-squares --eval-every 0",
+            "--benchmark mnist --methods least-squares --samples 1",
+        ] {
+            assert!(Experiment::new(&parse(line).unwrap(), benchmark, "").is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_those_of_the_paper_unless_said_otherwise() {
+        let benchmark = Benchmark::named("stacked-mnist").unwrap();
+        let plan = |options: &str| {
+            let args =
+                parse(&format!("--benchmark stacked-mnist --methods least-squares {options}")).unwrap();
+            let experiment = Experiment::new(&args, benchmark, "").unwrap();
+            (experiment.steps, experiment.jobs[0].eval_every, experiment.samples, experiment.jobs.len())
+        };
+        assert_eq!(plan(""), (500_000, 2000, 25_600, 3));
+        assert_eq!(plan("--iterations 300 --seeds 7"), (300, 30, 25_600, 1));
+        assert_eq!(plan("--iterations 3 --samples 64 --eval-every 2"), (3, 2, 64, 3));
+    }
+
+    /// The whole command, where its digits and their classifier are.
+    #[test]
+    fn a_comparison_writes_its_files_and_goes_on_where_it_was() {
+        let data = std::env::var_os("POCKETGAN_DATA").unwrap_or_else(|| "../../shared/data".into());
+        let data = Path::new(&data);
+        let classifier = data.join("classifiers/burn-mnist/mnist.onnx");
+        if !classifier.is_file() || !data.join("mnist").is_dir() {
+            eprintln!("skipped: no digits and classifier in {}", data.display());
+            return;
+        }
+        let out = tempfile::tempdir().unwrap();
+        let compare = |methods: &str| {
+            let mut args = parse("--benchmark stacked-mnist --methods least-squares --seeds 1,2").unwrap();
+            args.methods = methods.split(',').map(str::to_owned).collect();
+            (args.iterations, args.eval_every, args.samples) = (Some(1), Some(1), Some(40));
+            (args.out, args.data_dir) = (out.path().to_owned(), Some(data.join("mnist")));
+            args.features = Some(classifier.display().to_string());
+            let Outcomes { experiment, meter, summary } = work(&args).unwrap();
+            experiment.json(&meter, &summary)
+        };
+        let lines = || std::fs::read_to_string(out.path().join(RESULTS)).unwrap().lines().count();
+        let one = compare("least-squares");
+        // A measurement and the end of two runs.
+        assert_eq!(lines(), 4);
+        let two = compare("least-squares,least-squares-symmetric");
+        assert_eq!(lines(), 8, "only the new method's runs are done");
+        assert_eq!(one["rows"][0], two["rows"][0]);
+        assert_eq!((one["benchmark"].as_str(), one["iterations"].as_u64()), (Some("stacked-mnist"), Some(1)));
+        assert_eq!(two["rows"].as_array().map(Vec::len), Some(4));
+        for row in two["rows"].as_array().unwrap() {
+            let modes = row["modes"].as_f64().unwrap();
+            assert!((1.0..=40.0).contains(&modes) && row["reverse_kl"].as_f64().unwrap() > 0.0, "{row}");
+        }
+        let figures = &two["summary"][0]["figures"]["modes"];
+        let mean = (0..2).map(|i| two["rows"][i]["modes"].as_f64().unwrap()).sum::<f64>() / 2.0;
+        assert_eq!(figures["mean"].as_f64(), Some(mean));
+
+        let page = std::fs::read_to_string(out.path().join(PAGE)).unwrap();
+        assert_eq!((page.matches("<svg").count(), page.matches("<img").count()), (2, 2));
+        let markdown = std::fs::read_to_string(out.path().join(TABLE)).unwrap();
+        assert!(markdown.contains("least-squares-symmetric") && markdown.contains("PacDCGAN2"), "{markdown}");
+        assert_eq!(std::fs::read_dir(out.path().join(PICTURES)).unwrap().count(), 4);
+        if let Some(folder) = std::env::var_os("POCKETGAN_REPORT_OUT") {
+            std::fs::write(Path::new(&folder).join("comparison.html"), page).unwrap();
+        }
+    }
+}
