@@ -14,6 +14,7 @@ pub mod progress;
 pub mod sample;
 pub mod stamp;
 pub mod train;
+pub mod translate;
 
 use std::path::Path;
 
@@ -36,6 +37,8 @@ enum Command {
     Demo(demo::Args),
     /// Train a generator on a set of images
     Train(Box<train::Args>),
+    /// Train a network from pictures to pictures, from pairs
+    Translate(Box<translate::Args>),
     /// Draw images with a trained generator
     Sample(sample::Args),
     /// Measure how close generated images come to real ones
@@ -67,6 +70,7 @@ impl Cli {
         match self.command {
             Command::Demo(args) => demo::run(args),
             Command::Train(args) => train::run(*args),
+            Command::Translate(args) => translate::run(*args),
             Command::Sample(args) => sample::run(args),
             Command::Eval(args) => eval::run(args),
             Command::Compare(args) => compare::run(args),

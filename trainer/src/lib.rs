@@ -19,4 +19,5 @@ pub mod onnx;
 pub mod regularizer;
 pub mod report;
 pub mod training;
+pub mod translation;
 pub mod weights;
