@@ -4,6 +4,8 @@
 //! The figures depend on the classifier and on the number of images: quote both. They are not the FID of the
 //! literature, whose features are those of an Inception network.
 
+pub mod modes;
+
 mod evaluation;
 mod features;
 mod frechet;

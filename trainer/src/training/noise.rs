@@ -20,6 +20,8 @@ pub enum Stream {
     Statistics = 5,
     /// Images, latents and changes that a judge is trained on.
     Judge = 6,
+    /// Patches, projections and simulated floors of metrics.
+    Metrics = 64,
 }
 
 /// The seed of draw number `index` in a stream of the run with `seed`.
