@@ -271,7 +271,7 @@ impl Evaluator<'_> {
     ) -> Result<Vec<Row>> {
         let [_, h, w] = self.real.shape;
         let levels = sliced_wasserstein::sizes([h, w]).len();
-        let done = stage("patches", 4 * levels * self.real.len());
+        let done = stage("textures", 2 * levels * sliced_wasserstein::DIRECTIONS);
         let [a, b] = both(&[generated, &self.real.floor], |set| {
             sliced_wasserstein(&self.real.reference, set, self.real.shape, self.seed, &done)
         })?;

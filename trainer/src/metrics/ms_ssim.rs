@@ -41,7 +41,7 @@ pub fn ms_ssim(images: &[f32], [c, h, w]: [usize; 3], done: impl Fn(usize) + Syn
             let (a, b) = pair.split_at(image);
             let planes = a.chunks_exact(h * w).zip(b.chunks_exact(h * w));
             let sum: f64 =
-                planes.map(|(a, b)| similarity(&Plane::new(a, h, w), &Plane::new(b, h, w), scales)).sum();
+                planes.map(|(a, b)| similarity(Plane::new(a, h, w), Plane::new(b, h, w), scales)).sum();
             done(2);
             sum / c as f64
         })
@@ -111,20 +111,17 @@ impl Plane {
 }
 
 /// Structure of every scale and luminance of the last, each to its weight.
-fn similarity(a: &Plane, b: &Plane, scales: usize) -> f64 {
-    let total: f64 = WEIGHTS[..scales].iter().sum();
-    let (luminance_structure, structure) = ssim(a, b);
-    let exponent = WEIGHTS[0] / total;
-    if scales == 1 {
-        return luminance_structure.max(0.0).powf(exponent);
-    }
-    let mut product = structure.max(0.0).powf(exponent);
-    let (mut a, mut b) = (a.halved(), b.halved());
-    for scale in 1..scales {
-        let (luminance_structure, structure) = ssim(&a, &b);
-        let value = if scale + 1 == scales { luminance_structure } else { structure };
-        product *= value.max(0.0).powf(WEIGHTS[scale] / total);
-        (a, b) = (a.halved(), b.halved());
+fn similarity(mut a: Plane, mut b: Plane, scales: usize) -> f64 {
+    let weights = &WEIGHTS[..scales];
+    let total: f64 = weights.iter().sum();
+    let mut product = 1.0;
+    for (scale, weight) in weights.iter().enumerate() {
+        if scale > 0 {
+            (a, b) = (a.halved(), b.halved());
+        }
+        let (both, structure) = ssim(&a, &b);
+        let value = if scale + 1 == scales { both } else { structure };
+        product *= value.max(0.0).powf(weight / total);
     }
     product
 }

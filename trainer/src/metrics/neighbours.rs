@@ -118,7 +118,7 @@ fn squared_distance_below(a: &[f32], b: &[f32], limit: f32) -> Option<f32> {
 }
 
 /// Training images that are numbers at a time.
-const BLOCK: usize = 1024;
+const BLOCK: usize = 256;
 const STRETCH: usize = 128;
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ impl SlicedWasserstein {
     }
 }
 
-/// Compares 128 random patches of 7x7 pixels of every image along 512 random directions, on every level.
+/// Compares 128 random patches of 7x7 pixels of every image along 512 random directions, on every level; `done`
+/// is told how many more directions are measured, of 512 for each level.
 ///
 /// A level has half the pixels of the one before, and at least 14 each way; the last is the small image itself. The
 /// distance of like sets falls with the number of images: compare equal numbers only.
@@ -66,13 +67,12 @@ pub fn sliced_wasserstein(
     let distance = |level: usize| {
         // Level by level, so that only the patches of one are in memory.
         let sets = [(real, 2 * level), (generated, 2 * level + 1)].map(|(images, stream)| {
-            let patches =
-                patches(images, shape, level, noise::seed_of(seed, Stream::Metrics, stream as u64), &done);
-            normalized(patches, c)
+            let seed = noise::seed_of(seed, Stream::Metrics, stream as u64);
+            normalized(patches(images, shape, level, seed), c)
         });
         let directions =
             directions(c * PATCH * PATCH, noise::seed_of(seed, Stream::Metrics, !(level as u64)));
-        sliced(&sets[0], &sets[1], &directions)
+        sliced(&sets[0], &sets[1], &directions, &done)
     };
     let levels = sizes([h, w]).into_iter().zip((0..levels).map(distance));
     Ok(SlicedWasserstein { levels: levels.map(|(size, distance)| Level { size, distance }).collect() })
@@ -88,13 +88,7 @@ pub(super) fn sizes(finest: [usize; 2]) -> Vec<[usize; 2]> {
 }
 
 /// `[N * 128, C, 7, 7]`: patches of one level at random places, those of image `i` from the random numbers of `(seed, i)`.
-fn patches(
-    images: &[f32],
-    [c, h, w]: [usize; 3],
-    level: usize,
-    seed: u64,
-    done: &(impl Fn(usize) + Sync),
-) -> Vec<f32> {
+fn patches(images: &[f32], [c, h, w]: [usize; 3], level: usize, seed: u64) -> Vec<f32> {
     let (count, len) = (images.len() / (c * h * w), c * PATCH * PATCH);
     let mut patches = vec![0.0; count * PATCHES * len];
     patches.par_chunks_mut(PATCHES * len).zip(images.par_chunks_exact(c * h * w)).enumerate().for_each(
@@ -111,7 +105,6 @@ fn patches(
                     values.copy_from_slice(&planes[row / PATCH].values[at..at + PATCH]);
                 }
             }
-            done(1);
         },
     );
     patches
@@ -147,7 +140,7 @@ fn directions(dim: usize, seed: u64) -> Vec<f32> {
 }
 
 /// The mean, over directions, of the distance between sorted projections.
-fn sliced(a: &[f32], b: &[f32], directions: &[f32]) -> f64 {
+fn sliced(a: &[f32], b: &[f32], directions: &[f32], done: &(impl Fn(usize) + Sync)) -> f64 {
     let dim = directions.len() / DIRECTIONS;
     let distances: Vec<f64> = directions
         .par_chunks_exact(dim)
@@ -158,6 +151,7 @@ fn sliced(a: &[f32], b: &[f32], directions: &[f32]) -> f64 {
                 projections.sort_unstable_by(f32::total_cmp);
                 projections
             });
+            done(1);
             a.iter().zip(&b).map(|(a, b)| f64::from((a - b).abs())).sum::<f64>() / a.len() as f64
         })
         .collect();
@@ -229,7 +223,8 @@ fn mirrored(index: usize, extent: usize) -> usize {
 
 const PATCH: usize = 7;
 const PATCHES: usize = 128;
-const DIRECTIONS: usize = 512;
+/// Along which patches are compared, on every level.
+pub(super) const DIRECTIONS: usize = 512;
 
 #[cfg(test)]
 mod tests {
@@ -313,7 +308,7 @@ mod tests {
             .sum::<f64>()
             / DIRECTIONS as f64;
         // Five products below 3, rounded in single precision.
-        assert!((sliced(&a, &b, &directions) - expected).abs() < 15.0 * f64::from(f32::EPSILON));
+        assert!((sliced(&a, &b, &directions, &|_| ()) - expected).abs() < 15.0 * f64::from(f32::EPSILON));
         for direction in directions.chunks_exact(dim) {
             let length: f64 = direction.iter().map(|&v| f64::from(v).powi(2)).sum();
             assert!((length - 1.0).abs() < 1e-6, "squares of five values, each rounded to 6e-8");
@@ -321,7 +316,7 @@ mod tests {
         // Of a set, only the distribution counts.
         let rows = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 0.0];
         let swapped = [6.0, 7.0, 8.0, 9.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
-        assert_eq!(sliced(&rows, &swapped, &directions), 0.0);
+        assert_eq!(sliced(&rows, &swapped, &directions, &|_| ()), 0.0);
     }
 
     #[test]
