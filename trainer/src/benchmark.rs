@@ -11,7 +11,6 @@ mod grid;
 mod meter;
 mod mixture;
 mod mnist;
-mod modes;
 mod results;
 mod ring;
 mod runner;

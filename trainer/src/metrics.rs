@@ -1,22 +1,39 @@
-//! How far a generator's images are from real ones, measured on features of a classifier.
+//! How far a generator's images are from real ones: on features of a classifier, on its classes, and on pixels.
 //!
-//! In: two sets of [`Features`], real and generated, of independent images in random order. Out: [`Comparison`].
-//! The figures depend on the classifier and on the number of images: quote both. They are not the FID of the
-//! literature, whose features are those of an Inception network.
+//! In: two sets of [`Features`] or of images, real and generated, independent and in random order. Out: figures.
+//! Those on features depend on the classifier, all on the number of images: quote both. They are not the FID and the
+//! Inception Score of the literature, whose features and classes are those of an Inception network. [`modes`] needs no
+//! classifier: it measures points, or classes that somebody predicted.
 
+pub mod modes;
+pub mod neighbours;
+
+mod density_coverage;
+mod distance;
 mod evaluation;
 mod features;
 mod frechet;
+mod inception_score;
 mod kid;
+mod ms_ssim;
+mod parzen;
 mod precision_recall;
+mod real_images;
+mod sliced_wasserstein;
 
 use anyhow::{Result, ensure};
 
-pub use evaluation::{Evaluation, RealImages, evaluate};
+pub use density_coverage::{DensityCoverage, coverage_ceiling, density_coverage};
+pub use evaluation::{Evaluation, Evaluator, Figure, Metric, Row};
 pub use features::{DEFAULT_FEATURES, FeatureExtractor, Normalization};
 pub use frechet::{Gaussian, frechet_distance};
+pub use inception_score::{InceptionScore, class_probabilities, inception_score, predicted_classes};
 pub use kid::{Kid, kernel_distance};
+pub use ms_ssim::{MsSsim, ms_ssim};
+pub use parzen::{Parzen, parzen_log_likelihood};
 pub use precision_recall::{PrecisionRecall, precision_recall};
+pub use real_images::RealImages;
+pub use sliced_wasserstein::{Level, SlicedWasserstein, sliced_wasserstein};
 
 /// One row of features for each image.
 #[derive(Clone, Debug)]
@@ -25,7 +42,7 @@ pub struct Features {
     values: Vec<f32>,
 }
 
-/// All metrics of one pair of sets.
+/// The figures on features that are most quoted, of one pair of sets.
 #[derive(Clone, Copy, Debug)]
 pub struct Comparison {
     /// Squared Frechet distance between fitted Gaussians; 0 is the same.
@@ -93,6 +110,18 @@ pub fn compare(real: &Features, generated: &Features) -> Result<Comparison> {
 
 fn ensure_same_dim(a: &Features, b: &Features) -> Result<()> {
     ensure!(a.dim == b.dim, "{} features cannot be compared with {}", a.dim, b.dim);
+    Ok(())
+}
+
+fn ensure_neighbours<const N: usize>(count: usize, sets: [(&str, &Features); N]) -> Result<()> {
+    for (name, set) in sets {
+        ensure!(
+            set.len() > count,
+            "{} {name} images: {} are needed for {count} neighbours",
+            set.len(),
+            count + 1
+        );
+    }
     Ok(())
 }
 

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::modes::{ClassReport, Classes, ModeReport, Modes};
 use super::{Benchmark, Figures, Measure};
 use crate::dataset::{Dataset, Source, Split};
+use crate::metrics::modes::{ClassReport, Classes, ModeReport, Modes};
 use crate::metrics::{Comparison, FeatureExtractor, Features, Normalization, RealImages, compare};
 use crate::onnx::split_spec;
 use crate::training::noise::{self, Stream};
@@ -89,9 +89,7 @@ impl Meter {
         let real = RealImages::choose(&load(Split::Train)?, Some(&load(Split::Test)?), options.samples, 0)?;
         let reference = extractor.extract(&real.reference, real.shape, |_| ())?;
         let floor = compare(&reference, &extractor.extract(&real.floor, real.shape, |_| ())?)?;
-        let (file, _) = split_spec(options.features);
-        let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
-        let note = format!("{}; features {name}:{}", real.floor_name, extractor.tensor());
+        let note = format!("{}; features {}", real.floor_name, extractor.name());
         Ok(Self {
             kind: Kind::Distances { extractor, reference, shape: real.shape },
             floor: of_comparison(&floor),

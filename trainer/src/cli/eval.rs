@@ -3,18 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use pocketgan_runtime::{Generator, Latent, Model};
 use rayon::prelude::*;
 use serde_json::json;
 
 use crate::dataset::{Dataset, Source, Split};
+use crate::grid;
+use crate::metrics::neighbours::{self, Neighbour};
 use crate::metrics::{
-    Comparison, DEFAULT_FEATURES, Evaluation, FeatureExtractor, Normalization, RealImages, evaluate,
+    DEFAULT_FEATURES, Evaluation, Evaluator, FeatureExtractor, Figure, Metric, Normalization, RealImages, Row,
 };
 use crate::onnx::split_spec;
 
-/// Compares generated images with real ones: Frechet distance, kernel distance, precision and recall.
+/// Compares generated images with real ones, and other real images with them as the floor of every figure.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The generator, a .pgan file
@@ -26,7 +28,15 @@ pub struct Args {
     /// Folder with the files of the data set; without it the user's cache
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Classifier whose tensor is compared, by default one of digits that lies beside the data
+    /// What to measure, separated by commas. By default what takes seconds: the six metrics of features, and the
+    /// inception-style score where the classifier gives probabilities
+    #[arg(long, value_name = "METRIC,...", value_delimiter = ',')]
+    pub metrics: Vec<Metric>,
+    /// Picture of the generated images that are nearest to a training image, each above that image
+    #[arg(long, value_name = "FILE.png")]
+    pub neighbours: Option<PathBuf>,
+    /// Classifier whose tensor is compared, by default one of digits that lies beside the data. Its first output has
+    /// the classes
     #[arg(long, value_name = "FILE.ONNX[:TENSOR]")]
     pub features: Option<String>,
     /// The classifier reads (pixel / 255 - mean) / std
@@ -51,12 +61,7 @@ pub struct Args {
 /// # Errors
 /// When a file cannot be read, or the images do not fit the classifier.
 pub fn run(args: Args) -> Result<()> {
-    let spec = match &args.features {
-        Some(spec) => spec.clone(),
-        None => default_features(args.data_dir.as_deref())?,
-    };
-    let normalization = Normalization { mean: args.features_mean, std: args.features_std };
-    let extractor = FeatureExtractor::open(&spec, normalization)?;
+    let judges = Judges::open(&args)?;
     let file = super::open(&args.model)?;
     let model = Model::load(&file).with_context(|| format!("loading {}", args.model.display()))?;
     ensure!(
@@ -76,29 +81,80 @@ pub fn run(args: Args) -> Result<()> {
     let bar = progress_bar("samples", samples);
     let generated = draw(&model, args.seed, samples, |n| bar.inc(n as u64));
     bar.finish_and_clear();
-    let bar = progress_bar("features", 3 * samples);
-    let result = evaluate(&extractor, &real, &generated, |n| bar.inc(n as u64))?;
-    bar.finish_and_clear();
+    let evaluator = Evaluator {
+        real: &real,
+        training: &train,
+        features: judges.features.as_ref(),
+        classifier: judges.classifier.as_ref(),
+        seed: args.seed,
+    };
+    let result = evaluator.evaluate(&judges.metrics, &generated, |what, len| {
+        let bar = progress_bar(what, len);
+        move |n| bar.inc(n as u64)
+    })?;
 
-    let features = feature_name(&spec, &extractor);
-    print_table(&features, samples, args.seed, train.name(), &real.floor_name, &result);
+    let features = judges.features.as_ref().map(FeatureExtractor::name);
+    if let Some(features) = features {
+        println!("features   {features}");
+    }
+    println!("reference  {samples} training images of {}, seed {}", train.name(), args.seed);
+    print!("{}", table(&result.rows, samples, &real.floor_name));
+    if let Some((path, found)) = args.neighbours.as_ref().zip(result.neighbours.as_ref()) {
+        draw_neighbours(path, &generated, found, &train)?;
+    }
     if args.json {
-        let object = json!({
-            "frechet": result.generated.frechet,
-            "frechet_floor": result.floor.frechet,
-            "kid": result.generated.kid.mean,
-            "kid_floor": result.floor.kid.mean,
-            "precision": result.generated.precision_recall.precision,
-            "recall": result.generated.precision_recall.recall,
-            "samples": samples,
-            "features": features,
-            "dataset": train.name(),
-            "floor": real.floor_name,
-            "seed": args.seed,
-        });
-        println!("{object}");
+        let mut object = figures(&result);
+        object.extend([
+            ("samples".to_owned(), json!(samples)),
+            ("features".to_owned(), json!(features)),
+            ("dataset".to_owned(), json!(train.name())),
+            ("floor".to_owned(), json!(real.floor_name)),
+            ("seed".to_owned(), json!(args.seed)),
+        ]);
+        println!("{}", serde_json::Value::Object(object));
     }
     Ok(())
+}
+
+/// What is measured, and the classifiers that it takes.
+struct Judges {
+    metrics: Vec<Metric>,
+    features: Option<FeatureExtractor>,
+    classifier: Option<FeatureExtractor>,
+}
+
+impl Judges {
+    fn open(args: &Args) -> Result<Self> {
+        let mut metrics = args.metrics.clone();
+        let by_default = metrics.is_empty();
+        if by_default {
+            metrics.extend(Metric::FAST);
+        }
+        if args.neighbours.is_some() {
+            metrics.push(Metric::Neighbours);
+        }
+        let needs_features = metrics.iter().any(|metric| metric.needs_features());
+        let needs_classes = by_default || metrics.iter().any(|metric| metric.needs_classes());
+        if !needs_features && !needs_classes {
+            return Ok(Self { metrics, features: None, classifier: None });
+        }
+
+        let spec = match &args.features {
+            Some(spec) => spec.clone(),
+            None => default_features(args.data_dir.as_deref())?,
+        };
+        let normalization = Normalization { mean: args.features_mean, std: args.features_std };
+        let open = |spec: &str| FeatureExtractor::open(spec, normalization);
+        let features = needs_features.then(|| open(&spec)).transpose()?;
+        let (file, _) = split_spec(&spec);
+        let mut classifier = needs_classes.then(|| open(&file.display().to_string())).transpose()?;
+        if by_default {
+            // Logits look like any other numbers: who has such a classifier asks for its score.
+            classifier = classifier.filter(FeatureExtractor::gives_probabilities);
+            metrics.extend(classifier.is_some().then_some(Metric::InceptionStyleScore));
+        }
+        Ok(Self { metrics, features, classifier })
+    }
 }
 
 /// `count` images `[C, H, W]` in [-1, 1], one after the other; `done` is told how many more there are.
@@ -146,37 +202,64 @@ pub(crate) fn default_features(data_dir: Option<&Path>) -> Result<String> {
     })
 }
 
-/// `mnist.onnx:/Relu_3_output_0`, without the folder.
-fn feature_name(spec: &str, extractor: &FeatureExtractor) -> String {
-    let (path, _) = split_spec(spec);
-    let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    format!("{file}:{}", extractor.tensor())
-}
-
-fn print_table(features: &str, samples: usize, seed: u64, dataset: &str, floor: &str, result: &Evaluation) {
-    println!("features   {features}");
-    println!("reference  {samples} training images of {dataset}, seed {seed}");
-    println!("{:22} {:>10} {:>20} {:>10} {:>8}", "", "Frechet", "kernel distance", "precision", "recall");
-    for (name, row) in [("generated", &result.generated), (floor, &result.floor)] {
-        println!("{name:22} {}", columns(row));
+/// The rows for people: generated images, the floor, and under which conditions.
+fn table(rows: &[Row], samples: usize, floor: &str) -> String {
+    let heads = [format!("{samples} generated"), format!("{samples} {floor}")];
+    let cells: Vec<_> = rows.iter().map(|row| [shown(row.generated), shown(row.floor)]).collect();
+    let width = |of: &mut dyn Iterator<Item = usize>| of.max().unwrap_or(0);
+    let name = width(&mut rows.iter().map(|row| row.name.chars().count()));
+    let [first, second] =
+        [0, 1].map(|i| width(&mut cells.iter().map(|cell| cell[i].len()).chain([heads[i].len()])));
+    let mut lines = vec![format!("{:name$}  {:>first$}  {:>second$}", "", heads[0], heads[1])];
+    for (row, [generated, floor]) in rows.iter().zip(&cells) {
+        let line = format!("{:name$}  {generated:>first$}  {floor:>second$}  {}", row.name, row.note);
+        lines.push(line.trim_end().to_owned());
     }
+    lines.join("\n") + "\n"
 }
 
-fn columns(row: &Comparison) -> String {
-    let error = row.kid.standard_error.map_or(String::new(), |error| format!(" +- {}", number(error)));
-    let kid = format!("{}{error}", number(row.kid.mean));
-    let shares = row.precision_recall;
-    format!("{:>10} {kid:>20} {:>10.3} {:>8.3}", number(row.frechet), shares.precision, shares.recall)
+/// The rows for programs: `kid`, `kid_error`, `kid_floor`, `kid_floor_error`, where there are errors. What is no number,
+/// such as a ratio of nothings, is `null`.
+fn figures(result: &Evaluation) -> serde_json::Map<String, serde_json::Value> {
+    let mut object = serde_json::Map::new();
+    for row in &result.rows {
+        for (suffix, figure) in [("", row.generated), ("_floor", row.floor)] {
+            object.insert(format!("{}{suffix}", row.key), json!(figure.value));
+            if let Some(error) = figure.error {
+                object.insert(format!("{}{suffix}_error", row.key), json!(error));
+            }
+        }
+    }
+    if let Some(found) = &result.neighbours {
+        let pair = |&i: &usize| json!([i, found[i].index, found[i].distance]);
+        let pairs: Vec<_> = neighbours::closest(found, PAIRS).iter().map(pair).collect();
+        object.insert("neighbour_pairs".to_owned(), json!(pairs));
+    }
+    object
+}
+
+/// The generated images that are nearest to training images, each above its neighbour.
+fn draw_neighbours(path: &Path, generated: &[f32], found: &[Neighbour], train: &Dataset) -> Result<()> {
+    let shown = neighbours::closest(found, PAIRS);
+    let images = neighbours::grid(generated, found, train, &shown, COLUMNS);
+    grid::write(path, &images, train.shape(), COLUMNS.min(shown.len()))?;
+    println!("the {} pairs that are nearest: {}", shown.len(), path.display());
+    Ok(())
+}
+
+fn shown(Figure { value, error }: Figure) -> String {
+    let error = error.map_or(String::new(), |error| format!(" +- {}", number(error)));
+    format!("{}{error}", number(value))
 }
 
 /// As many digits as mean something: features have any scale.
 fn number(value: f64) -> String {
     match value.abs() {
+        size if size.fract() == 0.0 && size < 1e6 => format!("{value}"),
         1e6.. => format!("{value:.3e}"),
         1e3.. => format!("{value:.0}"),
         1e1.. => format!("{value:.1}"),
         1e-2.. => format!("{value:.3}"),
-        0.0 => "0".to_owned(),
         _ => format!("{value:.1e}"),
     }
 }
@@ -184,8 +267,13 @@ fn number(value: f64) -> String {
 fn progress_bar(what: &'static str, len: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:9} {wide_bar} {pos}/{len} {per_sec} {eta}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(len as u64).with_style(style).with_prefix(what)
+    let finish = ProgressFinish::AndClear;
+    ProgressBar::new(len as u64).with_style(style).with_prefix(what).with_finish(finish)
 }
+
+/// Pairs of neighbours that are shown, and how many side by side.
+const PAIRS: usize = 32;
+const COLUMNS: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -193,7 +281,48 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_meaning() {
-        let shown = [0.0, 3.1e-5, 0.0421, -2.442, 471.26, -18022.8, 1.42e9].map(number);
-        assert_eq!(shown, ["0", "3.1e-5", "0.042", "-2.442", "471.3", "-18023", "1.420e9"]);
+        let shown = [0.0, 10.0, 3.1e-5, 0.0421, -2.442, 471.26, -18022.8, 1.42e9].map(number);
+        assert_eq!(shown, ["0", "10", "3.1e-5", "0.042", "-2.442", "471.3", "-18023", "1.420e9"]);
+    }
+
+    fn result() -> Evaluation {
+        let row = |key: &str, name: &str, value: f64, error: Option<f64>, note: &str| Row {
+            key: key.into(),
+            name: name.into(),
+            generated: Figure { value, error },
+            floor: Figure { value: value / 2.0, error },
+            note: note.into(),
+        };
+        let rows = vec![
+            row("frechet", "Frechet distance", 471.25, None, ""),
+            row("kid", "kernel distance (KID)", 0.25, Some(0.125), ""),
+            row("neighbour_ratio", "ratio", f64::NAN, None, "a note"),
+        ];
+        let neighbours = vec![Neighbour { index: 5, distance: 2.0 }, Neighbour { index: 0, distance: 1.0 }];
+        Evaluation { rows, neighbours: Some(neighbours) }
+    }
+
+    #[test]
+    fn tables_stand_in_columns() {
+        let shown = table(&result().rows, 20, "test images");
+        let expected = [
+            "                         20 generated  20 test images",
+            "Frechet distance                471.2           235.6",
+            "kernel distance (KID)  0.250 +- 0.125  0.125 +- 0.125",
+            "ratio                             NaN             NaN  a note",
+        ];
+        assert_eq!(shown.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn programs_find_every_figure_by_its_key() {
+        let object = serde_json::Value::Object(figures(&result()));
+        let expected = json!({
+            "frechet": 471.25, "frechet_floor": 235.625,
+            "kid": 0.25, "kid_error": 0.125, "kid_floor": 0.125, "kid_floor_error": 0.125,
+            "neighbour_ratio": null, "neighbour_ratio_floor": null,
+            "neighbour_pairs": [[1, 0, 1.0], [0, 5, 2.0]],
+        });
+        assert_eq!(object, expected);
     }
 }

@@ -4,7 +4,8 @@ use anyhow::{Context as _, Result, ensure};
 use rayon::prelude::*;
 
 use super::Features;
-use crate::onnx::Reference;
+use super::inception_score::tell_probabilities;
+use crate::onnx::{Reference, split_spec};
 
 /// The classifier of digits that measures MNIST, below the data folder.
 pub const DEFAULT_FEATURES: &str = "classifiers/burn-mnist/mnist.onnx:/Relu_3_output_0";
@@ -21,6 +22,7 @@ pub struct Normalization {
 /// Runs a classifier on images and reads one of its tensors.
 pub struct FeatureExtractor {
     reference: Reference,
+    name: String,
     /// Extents of one input: `[C, H, W]`, or `[H, W]` of grey images, or `[C * H * W]`.
     extents: Vec<usize>,
     batch_size: usize,
@@ -38,11 +40,15 @@ impl FeatureExtractor {
     /// # Errors
     /// When the file cannot be read or run, or does not take images of a fixed size.
     pub fn open(spec: &str, normalization: Normalization) -> Result<Self> {
-        Self::new(Reference::open(spec)?, normalization)
-            .with_context(|| format!("using the features of {spec}"))
+        let extractor = Self::new(Reference::open(spec)?, normalization)
+            .with_context(|| format!("using the features of {spec}"))?;
+        let (path, _) = split_spec(spec);
+        let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        let name = format!("{file}:{}", extractor.name);
+        Ok(Self { name, ..extractor })
     }
 
-    fn new(reference: Reference, normalization: Normalization) -> Result<Self> {
+    pub(super) fn new(reference: Reference, normalization: Normalization) -> Result<Self> {
         let Normalization { mean, std } = normalization;
         ensure!(mean.is_finite() && std.is_normal(), "a mean of {mean} and a standard deviation of {std}");
         let declared = reference.input_shape();
@@ -51,7 +57,8 @@ impl FeatureExtractor {
             (1..=3).contains(&extents.len()),
             "the input {declared:?} is no batch of images of a fixed size"
         );
-        let mut extractor = Self { reference, extents, batch_size: BATCH, normalization };
+        let name = reference.output().to_owned();
+        let mut extractor = Self { reference, name, extents, batch_size: BATCH, normalization };
         // A file made for single images may still run on many; when it does not, it runs on one at a time.
         let probe = |extractor: &Self| {
             let n = extractor.batch_size;
@@ -77,9 +84,20 @@ impl FeatureExtractor {
         self.reference.run(input, &shape)
     }
 
-    /// The tensor that is read.
-    pub fn tensor(&self) -> &str {
-        self.reference.output()
+    /// The file, without its folder, and the tensor that is read: `mnist.onnx:/Relu_3_output_0`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the tensor holds probabilities of classes, or their logarithms, for a black and a white image. Logits look
+    /// like any other numbers.
+    pub fn gives_probabilities(&self) -> bool {
+        let pixels: usize = self.extents.iter().product();
+        let give = |colour: f32| {
+            let output = self.run(&vec![colour; self.batch_size * pixels]).ok()?;
+            Features::new(output.len() / self.batch_size, output).ok()
+        };
+        [-1.0, 1.0].into_iter().all(|colour| give(colour).is_some_and(|output| tell_probabilities(&output)))
     }
 
     /// The features of `images`; `done` is told how many more are.
@@ -156,6 +174,7 @@ mod tests {
         let features =
             extractor.extract(&images, [1, 2, 2], |n| _ = count.fetch_add(n, Ordering::Relaxed))?;
         assert_eq!((features.len(), features.dim(), count.into_inner()), (n, 2, n));
+        assert!(!extractor.gives_probabilities());
         for (i, row) in features.rows().enumerate() {
             assert_eq!(row, [2.0 * value(i), 4.0 * value(i)], "image {i}");
         }

@@ -33,7 +33,7 @@ pub(super) fn generator(config: &NetworkConfig, device: &Device) -> Vec<Layer> {
     let norm = |layers: &mut Vec<Layer>| {
         layers.push(leaky(config));
         if config.generator_norm {
-            layers.push(Layer::PixelNorm(PixelNorm::new()));
+            layers.push(Layer::PixelNorm(PixelNorm::default()));
         }
     };
     let dense = Dense::new([config.latent_dim, channels[0] * base * base], device).spectral(is_spectral);
@@ -42,7 +42,7 @@ pub(super) fn generator(config: &NetworkConfig, device: &Device) -> Vec<Layer> {
     let stages = (0..channels.len()).map(|i| {
         let mut body = vec![];
         if i > 0 {
-            body.extend([Layer::Upsample(Upsample::new()), conv(channels[i - 1], channels[i], 3)]);
+            body.extend([Layer::Upsample(Upsample::new(2)), conv(channels[i - 1], channels[i], 3)]);
             norm(&mut body);
         }
         body.push(conv(channels[i], channels[i], 3));
@@ -67,7 +67,7 @@ pub(super) fn discriminator(config: &NetworkConfig, device: &Device) -> Vec<Laye
         let mut body = vec![conv(channels[i], channels[i], 3), leaky(config)];
         if i > 0 {
             body.extend([conv(channels[i], channels[i - 1], 3), leaky(config)]);
-            body.push(Layer::AveragePool(AveragePool::new()));
+            body.push(Layer::AveragePool(AveragePool::new(2)));
         }
         Stage::new(body, vec![conv(image, channels[i], 1), leaky(config)])
     });

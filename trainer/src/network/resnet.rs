@@ -29,10 +29,10 @@ pub(super) fn generator(config: &NetworkConfig, device: &Device) -> Vec<Layer> {
     ];
     for &size in &config.sizes()[1..] {
         let mut body: Vec<Layer> = norm(config, width, device).into_iter().collect();
-        body.extend([relu(), Layer::Upsample(Upsample::new()), conv(width, 3)]);
+        body.extend([relu(), Layer::Upsample(Upsample::new(2)), conv(width, 3)]);
         body.extend(norm(config, width, device));
         body.extend([relu(), conv(width, 3)]);
-        let shortcut = vec![Layer::Upsample(Upsample::new()), conv(width, 1)];
+        let shortcut = vec![Layer::Upsample(Upsample::new(2)), conv(width, 1)];
         layers.push(Layer::Residual(Residual::new(body, shortcut)));
         if size == config.attention {
             layers.push(Layer::Attention(Attention::new(width, is_spectral, device)));
@@ -56,7 +56,7 @@ pub(super) fn discriminator(config: &NetworkConfig, device: &Device) -> Vec<Laye
             layers.push(Layer::BatchNorm(BatchNorm::new(width, device)));
         }
     };
-    let pool = || Layer::AveragePool(AveragePool::new());
+    let pool = || Layer::AveragePool(AveragePool::new(2));
     let image = config.channels * config.pack;
     let first =
         Residual::new(vec![conv(image, 3), relu(), conv(width, 3), pool()], vec![pool(), conv(image, 1)]);
@@ -85,6 +85,6 @@ pub(super) fn discriminator(config: &NetworkConfig, device: &Device) -> Vec<Laye
             attend(&mut layers, sizes[halvings - 1 - i]);
         }
     }
-    layers.extend([relu(), Layer::SumPixels(SumPixels::new())]);
+    layers.extend([relu(), Layer::SumPixels(SumPixels::default())]);
     layers
 }

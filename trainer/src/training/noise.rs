@@ -28,6 +28,8 @@ pub enum Stream {
     InstanceNoise = 9,
     /// Items of data sets that are drawn, not read.
     Data = 10,
+    /// Patches, projections and simulated floors of metrics.
+    Metrics = 64,
 }
 
 /// The seed of draw number `index` in a stream of the run with `seed`.

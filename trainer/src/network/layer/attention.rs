@@ -59,7 +59,7 @@ impl Attention {
 
     /// The maps for `x`: `[N, keys, P]`, `[N, keys, P / 4]`, `[N, values, P / 4]`.
     fn maps(&self, x: Tensor<4>, condition: &Condition) -> [Tensor<3>; 3] {
-        let small = AveragePool::new().forward(x.clone(), condition);
+        let small = AveragePool::new(2).forward(x.clone(), condition);
         let flat = |map: Tensor<4>| map.flatten::<3>(2, 3);
         let [theta, phi, g] = [(&self.theta, x), (&self.phi, small.clone()), (&self.g, small)]
             .map(|(layer, x)| flat(layer.forward(x, condition)));
@@ -98,7 +98,7 @@ impl Compute for Attention {
             anyhow::bail!("{name} reads a picture, not {:?}", draft.graph.shape(x));
         };
         ensure!(height % 2 == 0 && width % 2 == 0, "{name} halves pictures of {height}x{width}");
-        let small = AveragePool::new().draft(draft, &format!("{name}.half"), x)?;
+        let small = AveragePool::new(2).draft(draft, &format!("{name}.half"), x)?;
         let theta = self.theta.draft(draft, &format!("{name}.theta"), x)?;
         let phi = self.phi.draft(draft, &format!("{name}.phi"), small)?;
         let g = self.g.draft(draft, &format!("{name}.g"), small)?;

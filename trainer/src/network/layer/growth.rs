@@ -106,8 +106,8 @@ macro_rules! grows {
     };
 }
 
-grows!(Growing, Layer::Upsample(Upsample::new()));
-grows!(Shrinking, Layer::AveragePool(AveragePool::new()));
+grows!(Growing, Layer::Upsample(Upsample::new(2)));
+grows!(Shrinking, Layer::AveragePool(AveragePool::new(2)));
 
 /// A part of a network that grows.
 #[derive(Clone, Copy)]

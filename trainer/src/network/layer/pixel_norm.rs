@@ -16,12 +16,13 @@ pub struct PixelNorm {
     epsilon: f64,
 }
 
-impl PixelNorm {
-    /// The layer.
-    pub fn new() -> Self {
+impl Default for PixelNorm {
+    fn default() -> Self {
         Self { epsilon: 1e-8 }
     }
+}
 
+impl PixelNorm {
     fn root(&self, x: Tensor<4>) -> Tensor<4> {
         x.square().mean_dim(1).add_scalar(self.epsilon).sqrt()
     }

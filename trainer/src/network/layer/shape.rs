@@ -17,23 +17,21 @@ pub struct Reshape {
     width: usize,
 }
 
-/// Twice as large, each pixel four times.
+/// Larger, each pixel several times.
 #[derive(Module, Debug)]
 pub struct Upsample {
     factor: usize,
 }
 
-/// Half as large, the mean of each 2x2.
+/// Smaller, the mean of each square.
 #[derive(Module, Debug)]
 pub struct AveragePool {
     factor: usize,
 }
 
 /// `[N, C, H, W]` to `[N, C, 1, 1]`: the sum over all pixels.
-#[derive(Module, Debug)]
-pub struct SumPixels {
-    _unit: bool,
-}
+#[derive(Module, Debug, Default)]
+pub struct SumPixels {}
 
 impl Reshape {
     /// To `[channels, height, width]`.
@@ -43,23 +41,16 @@ impl Reshape {
 }
 
 impl Upsample {
-    /// By two.
-    pub fn new() -> Self {
-        Self { factor: 2 }
+    /// By this factor.
+    pub fn new(factor: usize) -> Self {
+        Self { factor }
     }
 }
 
 impl AveragePool {
-    /// By two.
-    pub fn new() -> Self {
-        Self { factor: 2 }
-    }
-}
-
-impl SumPixels {
-    /// The layer.
-    pub fn new() -> Self {
-        Self { _unit: true }
+    /// By this factor.
+    pub fn new(factor: usize) -> Self {
+        Self { factor }
     }
 }
 
