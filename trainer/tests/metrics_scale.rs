@@ -71,7 +71,8 @@ fn digits_clothes_and_noise_have_their_known_distances() -> Result<()> {
 }
 
 /// Of 10 classes, whose largest share is 11.2 % and smallest 9.0 %, a classifier that is always right scores
-/// exp(entropy) = 9.97; this one is right for 99.16 % of test digits, and not sure of all others.
+/// exp(entropy) = 9.97, less 9 / (2 500) = 0.9 % in parts of 500 images; this one is right for 99.16 % of test digits and
+/// not sure of all others, which may cost it another 8 %.
 ///
 /// Density and coverage of like sets are 1 and 1 - 2^-5 on average. Digits of another hand are a little farther away, as
 /// the Frechet distance says of test digits (3.1 instead of 1.7): coverage is a share of 5000, with a standard error below
@@ -98,23 +99,19 @@ fn digits_are_near_the_expectation_of_every_fast_metric() -> Result<()> {
         classifier: Some(&classifier),
         seed: 0,
     };
-    let metrics =
-        [&Metric::FAST[..], &[Metric::InceptionStyleScore, Metric::Classes, Metric::MsSsim]].concat();
+    let metrics = [&Metric::FAST[..], &[Metric::InceptionStyleScore, Metric::Classes]].concat();
     let result = evaluator.evaluate(&metrics, &clothes, |_, _| |_| ())?;
     for row in &result.rows {
         println!("{row:?}");
     }
-    let [density, coverage, score, kl, similarity] =
-        ["density", "coverage", "inception_style_score", "class_kl", "ms_ssim"]
-            .map(|key| figures(&result, key));
+    let [density, coverage, score, kl] =
+        ["density", "coverage", "inception_style_score", "class_kl"].map(|key| figures(&result, key));
     assert!((density[1].value - 1.0).abs() < 0.05 && density[0].value < 0.5, "{density:?}");
     assert!((coverage[1].value - 31.0 / 32.0).abs() < 0.03 && coverage[0].value < 0.5, "{coverage:?}");
-    assert!((9.5..9.97).contains(&score[1].value) && score[0].value < 9.0, "{score:?}");
+    assert!((9.1..9.88).contains(&score[1].value) && score[0].value < 9.0, "{score:?}");
     // (K - 1) / 2N twice over, as both sides are draws: 0.0018, and chi squared with 9 degrees of freedom is above four
-    // times its mean once in 50,000 times.
+    // times its mean once in 25,000 times.
     assert!(kl[1].value < 4.0 * 0.0018 && kl[0].value > 0.1, "{kl:?}");
-    // Clothes fill more of the picture than digits do, and are more alike.
-    assert!(similarity[0].value > similarity[1].value, "{similarity:?}");
     Ok(())
 }
 

@@ -285,6 +285,43 @@ mod tests {
         assert_eq!(shown, ["0", "10", "3.1e-5", "0.042", "-2.442", "471.3", "-18023", "1.420e9"]);
     }
 
+    #[derive(clap::Parser)]
+    struct Eval {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_file_is_measured_against_a_folder() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        for i in 0..12u32 {
+            let pixel = |x: u32, y: u32| image::Luma([((x * 7 + y * 13 + i * i * 31) % 256) as u8]);
+            image::GrayImage::from_fn(28, 28, pixel).save(dir.path().join(format!("{i}.png")))?;
+        }
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/mnist-micro/mnist-micro.pgan");
+        let picture = dir.path().join("pairs.png");
+        let arguments = [
+            "eval".as_ref(),
+            model.as_os_str(),
+            "--dataset=folder".as_ref(),
+            "--data-dir".as_ref(),
+            dir.path().as_os_str(),
+            "--samples=4".as_ref(),
+            "--metrics=ms-ssim,parzen".as_ref(),
+            "--neighbours".as_ref(),
+            picture.as_os_str(),
+            "--json".as_ref(),
+        ];
+        run(<Eval as clap::Parser>::try_parse_from(arguments)?.args)?;
+        // Four pairs, one above the other, with lines between; no classifier was looked for.
+        assert_eq!(image::open(&picture)?.into_luma8().dimensions(), (4 * 29 - 1, 2 * 29 - 1));
+        assert!(
+            <Eval as clap::Parser>::try_parse_from(["eval", "a", "--dataset=mnist", "--metrics=fid"])
+                .is_err()
+        );
+        Ok(())
+    }
+
     fn result() -> Evaluation {
         let row = |key: &str, name: &str, value: f64, error: Option<f64>, note: &str| Row {
             key: key.into(),

@@ -244,8 +244,8 @@ impl Evaluator<'_> {
             predicted_classes(&reference).iter().for_each(|&class| counts[class as usize] += 1.0);
             let classes = Classes::weighted(&counts)?;
             let [a, b] = both(&sets, |set| classes.measure(&predicted_classes(set)))?;
-            let note = format!("of {}, by {}", a.modes, file_of(classifier.name()));
-            let hit = [(a.modes_hit as f64).into(), (b.modes_hit as f64).into()];
+            let note = format!("of {}, by {}", a.mode_count, file_of(classifier.name()));
+            let hit = [(a.modes as f64).into(), (b.modes as f64).into()];
             rows.push(Row::new("classes", "classes", hit).with_note(note));
             rows.push(Row::new("class_kl", "KL of classes to real ones", [a.kl.into(), b.kl.into()]));
         }

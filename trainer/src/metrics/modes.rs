@@ -24,10 +24,10 @@ pub struct Modes {
 pub struct ModeReport {
     /// Points that were measured.
     pub samples: usize,
-    /// Modes of the mixture.
-    pub modes: usize,
     /// Modes with at least one point of high quality.
-    pub modes_hit: usize,
+    pub modes: usize,
+    /// Modes of the mixture.
+    pub mode_count: usize,
     /// Points of high quality of each mode.
     pub counts: Vec<usize>,
     /// Share of points of high quality; a perfect generator has [`high_quality_ceiling`], more means shrunken modes.
@@ -136,8 +136,8 @@ impl Modes {
         let shares: Vec<f64> = counts.iter().map(|&count| count as f64 / found as f64).collect();
         Ok(ModeReport {
             samples: rows.len(),
-            modes: self.len(),
-            modes_hit: counts.iter().filter(|&&count| count > 0).count(),
+            mode_count: self.len(),
+            modes: counts.iter().filter(|&&count| count > 0).count(),
             high_quality: found as f64 / rows.len() as f64,
             variance_ratio: VarianceRatio::of(&ratios),
             reverse_kl: (found > 0).then(|| kl(&shares, &self.weights)),
@@ -246,7 +246,7 @@ mod tests {
         let modes = Modes::weighted(vec![[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]], 1.0, &[2.0, 1.0, 1.0])?;
         // Three near the first centre, one near the second, two nowhere: one just outside, one exactly on the border.
         let report = modes.measure(&[0.0, 0.0, 1.0, -1.0, 2.0, 2.0, 10.0, 2.5, 2.2, 2.2, 10.0, -3.0])?;
-        assert_eq!((report.samples, report.modes, report.modes_hit), (6, 3, 2));
+        assert_eq!((report.samples, report.mode_count, report.modes), (6, 3, 2));
         assert_eq!(report.counts, [3, 1, 0]);
         assert_eq!(report.high_quality, 4.0 / 6.0);
         assert_eq!(report.variance_ratio, None);
@@ -286,7 +286,7 @@ mod tests {
             let n = 20_000;
             let report = modes.measure(&perfect(&modes, n, 1.0, seed))?;
             let found = n as f64 * report.high_quality;
-            assert_eq!(report.modes_hit, 8);
+            assert_eq!(report.modes, 8);
             // Five standard errors of a share. A coordinate is rounded by at most 2^-25, 3e-6 sigma: nothing beside it.
             let p = high_quality_ceiling();
             assert!((report.high_quality - p).abs() < 5.0 * (p * (1.0 - p) / n as f64).sqrt(), "{report:?}");
@@ -314,10 +314,10 @@ mod tests {
         assert!((ratio.min - expected).abs() < 5.0 * error && (ratio.max - expected).abs() < 5.0 * error);
 
         let collapsed = modes.measure(&[1.0, 0.0].repeat(n))?;
-        assert_eq!((collapsed.modes_hit, collapsed.high_quality), (1, 1.0));
+        assert_eq!((collapsed.modes, collapsed.high_quality), (1, 1.0));
         assert!(collapsed.reverse_kl.is_some_and(|kl| (kl - 8f64.ln()).abs() < 4.0 * f64::EPSILON));
         let lost = modes.measure(&[9.0; 10])?;
-        assert_eq!((lost.modes_hit, lost.high_quality), (0, 0.0));
+        assert_eq!((lost.modes, lost.high_quality), (0, 0.0));
         assert_eq!((lost.reverse_kl, lost.jensen_shannon), (None, None));
         Ok(())
     }

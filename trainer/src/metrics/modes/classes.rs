@@ -15,10 +15,10 @@ pub struct Classes {
 pub struct ClassReport {
     /// Images that were measured.
     pub samples: usize,
-    /// Classes there are.
-    pub modes: usize,
     /// Classes with at least one image.
-    pub modes_hit: usize,
+    pub modes: usize,
+    /// Classes there are.
+    pub mode_count: usize,
     /// Images of each class.
     pub counts: Vec<usize>,
     /// KL(images || target).
@@ -56,20 +56,20 @@ impl Classes {
     /// # Source
     /// Metz et al. 2017, "Unrolled GANs", arXiv:1611.02163, appendix D.
     pub fn measure(&self, predicted: &[u32]) -> Result<ClassReport> {
-        let modes = self.target.len();
+        let mode_count = self.target.len();
         ensure!(!predicted.is_empty(), "no image was classified");
-        let mut counts = vec![0usize; modes];
+        let mut counts = vec![0usize; mode_count];
         for &class in predicted {
             match counts.get_mut(class as usize) {
                 Some(count) => *count += 1,
-                None => anyhow::bail!("class {class} of {modes}"),
+                None => anyhow::bail!("class {class} of {mode_count}"),
             }
         }
         let shares: Vec<f64> = counts.iter().map(|&count| count as f64 / predicted.len() as f64).collect();
         Ok(ClassReport {
             samples: predicted.len(),
-            modes,
-            modes_hit: counts.iter().filter(|&&count| count > 0).count(),
+            mode_count,
+            modes: counts.iter().filter(|&&count| count > 0).count(),
             kl: kl(&shares, &self.target),
             counts,
         })
@@ -84,7 +84,7 @@ mod tests {
     fn classes_by_hand() -> Result<()> {
         let report = Classes::uniform(4)?.measure(&[0, 3, 0, 3])?;
         let expected =
-            ClassReport { samples: 4, modes: 4, modes_hit: 2, counts: vec![2, 0, 0, 2], kl: 2f64.ln() };
+            ClassReport { samples: 4, modes: 2, mode_count: 4, counts: vec![2, 0, 0, 2], kl: 2f64.ln() };
         assert_eq!(report, expected);
         let skewed = Classes::weighted(&[2.0, 1.0, 1.0])?;
         assert_eq!(skewed.measure(&[0, 0, 1, 2])?.kl, 0.0);
