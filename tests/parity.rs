@@ -7,7 +7,8 @@ use pocketgan_trainer::config::Config;
 use pocketgan_trainer::export::{self, Export, Options, WeightType};
 use pocketgan_trainer::graph::{self, Graph, Op, Role};
 use pocketgan_trainer::network::{
-    Activations, Architecture, Conditioning, Generator, Initialization, NetworkConfig, Parameters, UNet,
+    Activations, Architecture, Conditioning, DiscriminatorNorm, Generator, Initialization, NetworkConfig,
+    Parameters, UNet,
 };
 use pocketgan_trainer::{onnx, training};
 
@@ -38,12 +39,12 @@ fn graphs() -> Vec<(String, Graph)> {
             graphs.push((format!("{size}x{size}x{channels}"), graph));
         }
     }
-    graphs.extend(architectures());
+    graphs.extend(chains());
     graphs
 }
 
-/// Networks of every other kind.
-fn architectures() -> Vec<(String, Graph)> {
+/// Networks of the other kinds that are chains.
+fn chains() -> Vec<(String, Graph)> {
     let base = NetworkConfig {
         width: 12,
         latent_dim: 24,
@@ -51,35 +52,51 @@ fn architectures() -> Vec<(String, Graph)> {
         ..NetworkConfig::default()
     };
     let mlp = NetworkConfig { architecture: Architecture::Mlp, width: 64, ..base.clone() };
-    let resnet = NetworkConfig { architecture: Architecture::Resnet, size: 32, channels: 3, ..base.clone() };
     let configs = [
         ("kernel 3", NetworkConfig { kernel: 3, channels: 3, ..base.clone() }),
         ("without norms", NetworkConfig { generator_norm: false, ..base.clone() }),
-        ("attention", NetworkConfig { attention: 14, width: 16, generator_spectral: true, ..base.clone() }),
         ("mlp", mlp.clone()),
         ("points", NetworkConfig { size: 1, channels: 2, activations: Activations::Tanh, ..mlp }),
-        ("resnet", resnet.clone()),
-        ("sagan", NetworkConfig { attention: 16, width: 16, generator_spectral: true, ..resnet }),
     ];
-    let mut graphs = vec![];
-    for (name, config) in configs {
-        config.check().expect("networks of this kind exist");
-        let device = Device::flex().autodiff();
-        let mut parameters = Parameters::read(&Generator::new(&config, 5, &device));
-        // Attention begins as nothing.
-        parameters.0.iter_mut().filter(|t| t.name.ends_with("sigma")).for_each(|t| t.data.fill(0.5));
-        let generator =
-            parameters.write(Generator::new(&config, 5, &device)).expect("it is the same network");
-        graphs.push((name.into(), training::reestimate(generator, 4, 64, 6).graph()));
-    }
-    graphs
+    configs.into_iter().map(|(name, config)| (name.into(), trained(&config).graph())).collect()
 }
 
-/// A class-conditional network of either kind and a U-Net, which read more than a latent vector.
-#[test]
-fn networks_with_classes_or_pictures_draw_what_their_graphs_say() {
+/// A generator as training leaves it: statistics that have seen data, and attention that is something.
+fn trained(config: &NetworkConfig) -> Generator {
+    config.check().expect("networks of this kind exist");
     let device = Device::flex().autodiff();
-    let mut graphs = vec![];
+    let mut parameters = Parameters::read(&Generator::new(config, 5, &device));
+    // Attention begins as nothing.
+    parameters.0.iter_mut().filter(|t| t.name.ends_with("sigma")).for_each(|t| t.data.fill(0.5));
+    let generator = parameters.write(Generator::new(config, 5, &device)).expect("it is the same network");
+    training::reestimate(generator, 4, 64, 6)
+}
+
+/// Networks that are no chains, or read more than a latent vector, against their graphs in double precision.
+#[test]
+fn every_kernel_draws_what_the_graphs_of_all_other_networks_say() {
+    let device = Device::flex().autodiff();
+    let base = NetworkConfig {
+        width: 16,
+        latent_dim: 24,
+        initialization: Initialization::Orthogonal,
+        ..NetworkConfig::default()
+    };
+    let resnet = NetworkConfig { architecture: Architecture::Resnet, size: 32, channels: 3, ..base.clone() };
+    let progressive = NetworkConfig {
+        architecture: Architecture::Progressive,
+        width: 4,
+        discriminator_norm: DiscriminatorNorm::None,
+        ..base.clone()
+    };
+    let configs = [
+        ("attention", NetworkConfig { attention: 14, generator_spectral: true, ..base }),
+        ("resnet", resnet.clone()),
+        ("sagan", NetworkConfig { attention: 16, generator_spectral: true, ..resnet }),
+        ("progressive", progressive),
+    ];
+    let mut graphs: Vec<(String, Graph)> =
+        configs.iter().map(|(name, config)| ((*name).into(), trained(config).graph())).collect();
     for conditioning in [Conditioning::Projection, Conditioning::Concat] {
         let generator_norm = conditioning == Conditioning::Projection;
         let initialization = Initialization::Orthogonal;
@@ -92,8 +109,7 @@ fn networks_with_classes_or_pictures_draw_what_their_graphs_say() {
             initialization,
             ..NetworkConfig::default()
         };
-        let generator = Generator::new(&config, 5, &device);
-        graphs.push((format!("{conditioning:?}"), training::reestimate(generator, 4, 64, 6).graph()));
+        graphs.push((format!("{conditioning:?}"), trained(&config).graph()));
     }
     let unet = UNet::new([1, 3], 32, 8, 3, 7, &device).expect("32 pixels are halved three times");
     let mut parameters = Parameters::read(&unet);

@@ -143,7 +143,7 @@ fn digits(classifier: &FeatureExtractor, images: &[f32]) -> Result<Vec<u32>> {
 
 fn of_modes(report: &ModeReport) -> Figures {
     let figures = [
-        ("modes", Some(report.modes_hit as f64)),
+        ("modes", Some(report.modes as f64)),
         ("high_quality", Some(report.high_quality)),
         ("reverse_kl", report.reverse_kl),
         ("variance_ratio", report.variance_ratio.as_ref().map(|ratio| ratio.mean)),
@@ -152,7 +152,7 @@ fn of_modes(report: &ModeReport) -> Figures {
 }
 
 fn of_classes(report: &ClassReport) -> Figures {
-    [("modes", report.modes_hit as f64), ("reverse_kl", report.kl)]
+    [("modes", report.modes as f64), ("reverse_kl", report.kl)]
         .map(|(key, value)| (key.to_owned(), value))
         .into()
 }
