@@ -1,5 +1,7 @@
 //! What a run is: everything that decides its result, as `train.toml`.
 
+mod assignment;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -10,6 +12,7 @@ use crate::network::{DiscriminatorNorm, DiscriminatorOutput, NetworkConfig};
 use crate::objective::Objective;
 use crate::regularizer::RegularizerConfig;
 use crate::training::OptimizerName;
+use crate::training::watch::WatchConfig;
 
 /// A whole run. Every value has a default, so an empty file is a valid one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +33,8 @@ pub struct Config {
     pub regularizer: RegularizerConfig,
     /// Optimizers and lengths.
     pub training: TrainingConfig,
+    /// What to look for while it runs, and when to stop.
+    pub watch: WatchConfig,
 }
 
 /// Optimizers and lengths.
@@ -81,6 +86,7 @@ impl Default for Config {
             objective: Objective::default(),
             regularizer: RegularizerConfig::default(),
             training: TrainingConfig::default(),
+            watch: WatchConfig::default(),
         }
     }
 }
@@ -155,6 +161,7 @@ impl Config {
         }
         self.objective.check()?;
         self.regularizer.check()?;
+        self.watch.check()?;
         self.check_together()
     }
 }
@@ -238,6 +245,12 @@ mod tests {
             "[training]\noptimizer = \"rms\"",
             "[training]\ndecay_start = 5\ndecay_end = 5",
             "[objective]\na = inf",
+            "[watch]\npatience = 1",
+            "[watch]\non_collapse = \"panic\"",
+            "[watch]\nevery = 0\non_collapse = \"stop\"",
+            "[watch]\ncollapse_below = nan",
+            "[watch]\neval_samples = 1",
+            "[watch]\nfeatures_std = 0.0",
         ] {
             assert!(Config::parse(text).is_err(), "{text}");
         }

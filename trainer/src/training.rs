@@ -10,6 +10,7 @@ pub(crate) mod optimizer;
 mod statistics;
 mod step;
 mod unrolled;
+pub mod watch;
 
 use std::path::Path;
 
@@ -116,7 +117,7 @@ impl Trainer {
         self
     }
 
-    /// Everything needed to go on later.
+    /// Everything needed to go on later, but for what a watch remembers.
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint {
             config: self.config.clone(),
@@ -126,6 +127,7 @@ impl Trainer {
             moments_g: self.optimizer_g.moments().clone(),
             moments_d: self.optimizer_d.moments().clone(),
             losses: self.losses.clone(),
+            history: watch::History::default(),
         }
     }
 

@@ -26,6 +26,8 @@ pub enum Stream {
     Augment = 8,
     /// Noise added to them.
     InstanceNoise = 9,
+    /// Images and latents with which a run is watched and evaluated.
+    Watch = 20,
 }
 
 /// The seed of draw number `index` in a stream of the run with `seed`.
