@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn unknown_keys_are_told_the_nearest() {
         for (assignment, nearest) in [
-            ("training.lr=1", "training.lr_g"),
+            ("training.lr_gen=1", "training.lr_g"),
             ("regularizer.weigth_clip=1", "regularizer.weight_clip"),
             ("weight_clip=1", "regularizer.weight_clip"),
             ("regularizer.gradient_penalty.wieght=1", "regularizer.gradient_penalty.weight"),
