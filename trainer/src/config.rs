@@ -145,6 +145,10 @@ impl Config {
     /// Names the value out of range.
     pub fn check(&self) -> Result<()> {
         self.network.check()?;
+        ensure!(
+            self.data_dir.as_ref().is_none_or(|dir| dir.to_str().is_some()),
+            "data_dir is no text in UTF-8, as a file of the run must be"
+        );
         let t = &self.training;
         ensure!((2..=65536).contains(&t.batch_size), "batch_size is {}, outside 2..=65536", t.batch_size);
         for (name, lr) in [("lr_g", t.lr_g), ("lr_d", t.lr_d)] {

@@ -213,10 +213,10 @@ pub fn run(args: Args) -> Result<()> {
         let every = config.watch.eval_every;
         eprintln!("every {every} steps: {metric} of {samples} generated and as many held-out images");
     }
-    if trainer.step_count() >= config.training.steps {
-        eprintln!("already at step {}; --steps is the length of the whole run", trainer.step_count());
-    }
     let first_step = trainer.step_count();
+    if first_step >= config.training.steps {
+        eprintln!("already at step {first_step}; --steps is the length of the whole run");
+    }
     let mut progress = Progress::new(&trainer);
     let stop = watch.run(&mut trainer, &dataset, |trainer, watch, seen| {
         report(seen, watch, &mut progress);
@@ -248,7 +248,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let stop = stop?;
     if let Some(stop) = &stop {
-        let when = if trainer.step_count() == first_step { "stopped before" } else { "stopped" };
+        let when = if trainer.step_count() == first_step { "had stopped" } else { "stopped" };
         eprintln!("{when} at step {}: {stop}", trainer.step_count());
     }
     if args.json {

@@ -21,7 +21,7 @@ impl Config {
         let (key, value) =
             assignment.split_once('=').with_context(|| format!("{assignment:?} is not key=value"))?;
         let (key, value) = (key.trim(), parsed(value.trim())?);
-        let keys = self.keys();
+        let keys = self.keys()?;
         if !keys.iter().any(|known| known == key) {
             let nearest = keys.iter().min_by_key(|known| distance_of_keys(key, known));
             bail!("there is no key {key:?}; did you mean {:?}?", nearest.map_or("", |nearest| nearest));
@@ -31,28 +31,34 @@ impl Config {
             self.objective = name.parse::<Objective>()?;
             return Ok(());
         }
-        let mut table = Table::try_from(&*self).context("the configuration as text")?;
+        let mut table = self.table()?;
         let mut parents: Vec<&str> = key.split('.').collect();
         let last = parents.pop().unwrap_or_default();
         let place = parents.iter().try_fold(&mut table, |table, &parent| {
             table.entry(parent).or_insert_with(|| Table::new().into()).as_table_mut()
         });
         place.context("the key is no table")?.insert(last.to_owned(), value);
-        *self = Self::deserialize(table).with_context(|| format!("setting {assignment}"))?;
+        let changed = Self::deserialize(table).with_context(|| format!("setting {assignment}"))?;
+        let seed = if key == "seed" { changed.seed } else { self.seed };
+        *self = Self { seed, ..changed };
         Ok(())
     }
 
+    /// All of it but for the seed, which may exceed the integers of a table.
+    fn table(&self) -> Result<Table> {
+        Table::try_from(Self { seed: 0, ..self.clone() }).context("the configuration as a table")
+    }
+
     /// All keys that can be set, tables included.
-    fn keys(&self) -> Vec<String> {
+    fn keys(&self) -> Result<Vec<String>> {
         let mut all = self.clone();
         // What is absent by default has no key in the text.
         all.data_dir.get_or_insert_default();
         all.watch.features.get_or_insert_default();
         all.regularizer.gradient_penalty.get_or_insert_with(GradientPenalty::default);
         let mut keys = vec![];
-        // A seed or a path without a text is reported by what sets it.
-        collect("", &Table::try_from(&all).unwrap_or_default(), &mut keys);
-        keys
+        collect("", &all.table()?, &mut keys);
+        Ok(keys)
     }
 }
 
@@ -169,6 +175,15 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_seed_stays() -> Result<()> {
+        let mut config = Config { seed: u64::MAX, ..Config::default() };
+        config.set("training.steps=3")?;
+        assert_eq!((config.seed, config.training.steps), (u64::MAX, 3));
+        assert_eq!(Config::parse(&config.to_toml())?, config);
+        Ok(())
+    }
+
+    #[test]
     fn nonsense_is_an_error() {
         for assignment in [
             "",
@@ -200,7 +215,7 @@ mod tests {
         config.watch.features = Some("f.onnx".into());
         config.regularizer.gradient_penalty = Some(GradientPenalty::default());
         let table = Table::try_from(&config)?;
-        for key in config.keys() {
+        for key in config.keys()? {
             let value =
                 key.split('.').try_fold(&Value::Table(table.clone()), |value, name| value.get(name)).cloned();
             let value = value.with_context(|| key.clone())?;

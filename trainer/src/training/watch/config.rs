@@ -11,7 +11,8 @@ use crate::metrics::Normalization;
 pub struct WatchConfig {
     /// Steps between looks at both networks; 0 for none.
     pub every: usize,
-    /// Share of the diversity of real images below which generated ones have collapsed.
+    /// Share of the diversity of real images below which generated ones have collapsed. Diversity is a mean distance: a few modes
+    /// that lie far apart escape it.
     pub collapse_below: f64,
     /// What to do when they have: `warn` or `stop`.
     pub on_collapse: OnCollapse,
@@ -70,7 +71,7 @@ impl Default for WatchConfig {
     fn default() -> Self {
         Self {
             every: 50,
-            collapse_below: 0.5,
+            collapse_below: 0.6,
             on_collapse: OnCollapse::default(),
             eval_every: 0,
             eval_samples: 1000,

@@ -129,7 +129,7 @@ struct Pooling {
 /// Cells of a grid at most.
 const CELLS: usize = 8;
 
-/// The most cells, up to [`CELLS`], that whole numbers of pixels make: 7 for 28, 8 for 32 and 64.
+/// Cells of the fewest pixels of which [`CELLS`] suffice: 7 for 28, 8 for 32 and 64.
 fn cells(pixels: usize) -> usize {
     pixels.div_ceil(pixels.div_ceil(CELLS).max(1)).max(1)
 }

@@ -18,7 +18,7 @@ pub enum Finding {
     DiscriminatorWins {
         /// Steps done.
         step: usize,
-        /// Least share of pairs that it ordered rightly.
+        /// Share of pairs that it ordered rightly.
         ordered: f32,
     },
     /// Generated images differ much less than real ones.
@@ -81,6 +81,8 @@ pub(super) struct Rules {
 
 /// Looks that a judgement of the discriminator rests on.
 const WIN_WINDOW: usize = 10;
+/// How many of them have to agree: updates that overshoot interrupt a win for a moment.
+const MOST: usize = 8;
 /// Share of pairs in order from which scores do not overlap any more.
 const ALL_ORDERED: f32 = 0.995;
 /// Share of the undecided loss up to which a loss is near its minimum, which is 0.
@@ -123,24 +125,25 @@ impl Rules {
             .collect()
     }
 
-    /// Scores do not overlap over a whole window, and either the discriminator's loss is near its minimum or the generator's
-    /// grows: each mean between two looks of the second half is above each of the first, which has a chance of 1 in 252 where
-    /// there is no trend.
+    /// Scores do not overlap in most of a window, and either the discriminator's loss is near its minimum in as much of it or the
+    /// generator's grows: each mean between two looks of the second half is above each of the first, which has a chance of 1 in
+    /// 252 where there is no trend.
     fn discriminator_wins(&self, vitals: &[Vitals], losses: &[Losses]) -> Option<Finding> {
         let window = last(vitals, WIN_WINDOW)?;
-        let ordered = window.iter().map(|v| v.ordered).fold(f32::INFINITY, f32::min);
-        if !self.may_win || ordered < ALL_ORDERED {
+        let are_apart = window.iter().filter(|v| v.ordered >= ALL_ORDERED).count() >= MOST;
+        if !self.may_win || !are_apart {
             return None;
         }
         let means = |loss: fn(&Losses) -> f32| -> Vec<f32> {
             blocks(vitals, losses, WIN_WINDOW).map(|block| mean_and_error(block, loss).0).collect()
         };
-        let is_near = |mean: f32| mean <= NEAR_MINIMUM * self.undecided;
-        let is_at_minimum = self.undecided > 0.0 && means(|l| l.discriminator).into_iter().all(is_near);
+        let near = means(|l| l.discriminator).into_iter().filter(|&m| m <= NEAR_MINIMUM * self.undecided);
+        let is_at_minimum = self.undecided > 0.0 && near.count() >= MOST;
         let generator = means(|l| l.generator);
         let (before, after) = generator.split_at(generator.len() / 2);
         let highest = before.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let grows = after.iter().all(|&mean| mean > highest);
+        let ordered = window.iter().map(|v| v.ordered).sum::<f32>() / WIN_WINDOW as f32;
         (is_at_minimum || grows).then(|| Finding::DiscriminatorWins { step: step_of(vitals), ordered })
     }
 

@@ -16,7 +16,7 @@ pub struct Vitals {
     /// Steps done.
     pub step: usize,
     /// Share of the pairs of a real and a generated image that the discriminator orders rightly: 1 where it tells all apart, 1/2
-    /// where it guesses. It means the same for every objective, as none of them cares for more than differences and order.
+    /// where it guesses. It asks for no threshold, and so means the same for every objective.
     pub ordered: f32,
     /// Mean distance of two generated images, as a part of that of two real ones: 0 where all are the same.
     pub diversity: f32,
