@@ -145,7 +145,7 @@ struct TrainingArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "When to stop")]
 struct WatchArgs {
-    /// Steps between evaluations against held-out images, of which the best is kept as best.bin; 0 for none
+    /// Steps between evaluations against test images, of which the best is kept as best.bin; 0 for none
     #[arg(long, value_name = "N")]
     eval_every: Option<usize>,
     /// Images of each kind in an evaluation
@@ -211,7 +211,9 @@ pub fn run(args: Args) -> Result<()> {
     let mut watch = Watch::new(&trainer, history, &dataset, held_out.as_ref())?;
     if let (Some(metric), Some(samples)) = (watch.metric(), watch.eval_samples()) {
         let every = config.watch.eval_every;
-        eprintln!("every {every} steps: {metric} of {samples} generated and as many held-out images");
+        // A folder has no test part.
+        let kind = if config.dataset == Source::Folder { "training" } else { "test" };
+        eprintln!("every {every} steps: {metric} of {samples} generated and as many {kind} images");
     }
     let first_step = trainer.step_count();
     if first_step >= config.training.steps {

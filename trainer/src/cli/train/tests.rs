@@ -120,6 +120,8 @@ fn a_run_keeps_its_best_and_stops() -> Result<()> {
     assert_eq!(whole.step_count(), 8);
     let best = checkpoint::load(&dir.path().join("whole").join(checkpoint::BEST_NAME))?;
     assert_eq!((best.step_count(), best.history.evaluations.len()), (2, 1));
+    // Whoever takes a checkpoint takes this one.
+    assert_eq!(best.ema_generator(&burn::tensor::Device::flex())?.latent_dim(), 2);
     let csv = std::fs::read_to_string(dir.path().join("whole/evaluations.csv"))?;
     assert!(csv.starts_with("step,metric,value\n2,kid pixels 7x7,") && csv.lines().count() == 5, "{csv}");
 

@@ -40,7 +40,7 @@ enum Distance {
 
 /// Where images are compared.
 enum Space {
-    Classifier(FeatureExtractor),
+    Classifier(Box<FeatureExtractor>),
     Pixels(Pooling),
 }
 
@@ -108,7 +108,7 @@ impl Space {
         let (path, _) = split_spec(spec);
         let file = Path::new(&path).file_name().unwrap_or_default().to_string_lossy();
         let name = format!("{file}:{}", extractor.tensor());
-        Ok((Self::Classifier(extractor), name))
+        Ok((Self::Classifier(Box::new(extractor)), name))
     }
 
     fn features(&self, images: &[f32], shape: [usize; 3]) -> Result<Features> {
