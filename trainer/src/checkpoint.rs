@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::Config;
 use crate::network::{Discriminator, Generator, NamedTensor, Parameters};
+use crate::training::watch::{Evaluation, History, Vitals};
 use crate::training::{self, Losses, Moments};
 
 /// All state of a run.
@@ -33,10 +34,15 @@ pub struct Checkpoint {
     pub moments_d: Moments,
     /// Losses of every step; their number is that of the steps done.
     pub losses: Vec<Losses>,
+    /// What a watch remembers of the run.
+    pub history: History,
 }
 
-/// Name of the checkpoint in the folder of a run.
+/// Name of the newest checkpoint in the folder of a run.
 pub const FILE_NAME: &str = "checkpoint.bin";
+
+/// Name of the checkpoint with the best evaluation in the folder of a run.
+pub const BEST_NAME: &str = "best.bin";
 
 const MAGIC: [u8; 8] = *b"PGTRAIN1";
 const DIGEST_LEN: usize = 32;
@@ -49,6 +55,15 @@ struct Header {
     steps: usize,
     /// Names and shapes of the tensors of each group, in the order of `Checkpoint::groups`.
     groups: Vec<Vec<(String, Vec<usize>)>>,
+    /// Steps of the looks at the networks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    looks: Vec<usize>,
+    /// What evaluations measured.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    metric: String,
+    /// Steps of the evaluations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    evaluations: Vec<usize>,
 }
 
 /// Reads a checkpoint, or the newest one in the folder of a run.
@@ -101,6 +116,9 @@ impl Checkpoint {
             times: [self.moments_g.time, self.moments_d.time],
             steps: self.losses.len(),
             groups: self.groups().map(describe).to_vec(),
+            looks: self.history.vitals.iter().map(|vitals| vitals.step).collect(),
+            metric: self.history.metric.clone(),
+            evaluations: self.history.evaluations.iter().map(|evaluation| evaluation.step).collect(),
         };
         let header = serde_json::to_vec(&header).expect("a header holds strings and integers only");
         let mut bytes = MAGIC.to_vec();
@@ -110,6 +128,9 @@ impl Checkpoint {
         bytes.extend(tensors.flat_map(|value| value.to_le_bytes()));
         let losses = self.losses.iter().flat_map(|l| [l.discriminator, l.generator]);
         bytes.extend(losses.flat_map(f32::to_le_bytes));
+        let vitals = self.history.vitals.iter().flat_map(|v| [v.ordered, v.diversity]);
+        bytes.extend(vitals.flat_map(f32::to_le_bytes));
+        bytes.extend(self.history.evaluations.iter().flat_map(|evaluation| evaluation.value.to_le_bytes()));
         let digest = Sha256::digest(&bytes);
         bytes.extend(digest.as_slice());
         bytes
@@ -142,6 +163,7 @@ impl Checkpoint {
         let losses = values.take(header.steps.checked_mul(2).context("too many steps")?)?;
         let losses = losses.chunks_exact(2).map(|pair| Losses { discriminator: pair[0], generator: pair[1] });
         let losses = losses.collect();
+        let history = values.history(header.looks, header.metric, header.evaluations, header.steps)?;
         ensure!(values.0.is_empty(), "{} bytes are left over", values.0.len());
         let [time_g, time_d] = header.times;
         let checkpoint = Self {
@@ -152,6 +174,7 @@ impl Checkpoint {
             moments_g: Moments { time: time_g, first: first_g, second: second_g },
             moments_d: Moments { time: time_d, first: first_d, second: second_d },
             losses,
+            history,
         };
         checkpoint.check()?;
         Ok(checkpoint)
@@ -195,6 +218,29 @@ impl Values<'_> {
         }
         Ok(Parameters(tensors))
     }
+
+    fn history(
+        &mut self,
+        looks: Vec<usize>,
+        metric: String,
+        evaluations: Vec<usize>,
+        steps: usize,
+    ) -> Result<History> {
+        for at in [&looks, &evaluations] {
+            let is_ordered = at.windows(2).all(|pair| pair[0] < pair[1]);
+            ensure!(is_ordered && at.last().is_none_or(|&last| last <= steps), "the history is out of order");
+        }
+        let values = self.take(looks.len().checked_mul(2).context("too many looks")?)?;
+        let vitals = looks
+            .into_iter()
+            .zip(values.chunks_exact(2))
+            .map(|(step, pair)| Vitals { step, ordered: pair[0], diversity: pair[1] })
+            .collect();
+        let values = self.take(evaluations.len())?;
+        let evaluations =
+            evaluations.into_iter().zip(values).map(|(step, value)| Evaluation { step, value }).collect();
+        Ok(History { vitals, metric, evaluations })
+    }
 }
 
 /// Writes a file whole or not at all.
@@ -226,6 +272,9 @@ mod tests {
         config.network.latent_dim = 2;
         let mut checkpoint = Trainer::new(&config).unwrap().checkpoint();
         checkpoint.losses.push(Losses { discriminator: 0.25, generator: -1.5 });
+        checkpoint.history.vitals.push(Vitals { step: 1, ordered: 0.75, diversity: 0.1 });
+        checkpoint.history.metric = "kid pixels 7x7".into();
+        checkpoint.history.evaluations.push(Evaluation { step: 1, value: -0.3 });
         checkpoint
     }
 
@@ -249,6 +298,31 @@ mod tests {
             damaged[at] ^= 0x10;
             assert!(Checkpoint::from_bytes(&damaged).is_err(), "byte {at}");
         }
+    }
+
+    /// Slices of the losses are taken by the steps of the history.
+    #[test]
+    fn a_history_out_of_order_is_an_error() {
+        let vitals = |step| Vitals { step, ordered: 0.5, diversity: 1.0 };
+        for steps in [vec![1, 1], vec![1, 0], vec![2]] {
+            let mut checkpoint = checkpoint();
+            checkpoint.history.vitals = steps.iter().map(|&step| vitals(step)).collect();
+            assert!(Checkpoint::from_bytes(&checkpoint.to_bytes()).is_err(), "{steps:?}");
+        }
+        let mut checkpoint = checkpoint();
+        checkpoint.history.evaluations.push(Evaluation { step: 2, value: 0.0 });
+        assert!(Checkpoint::from_bytes(&checkpoint.to_bytes()).is_err());
+    }
+
+    /// Checkpoints without a history are those of old.
+    #[test]
+    fn an_empty_history_takes_no_bytes() {
+        let mut checkpoint = checkpoint();
+        checkpoint.history = History::default();
+        let bytes = checkpoint.to_bytes();
+        assert_eq!(Checkpoint::from_bytes(&bytes).unwrap(), checkpoint);
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!["\"looks\":", "\"metric\":", "\"evaluations\":"].iter().any(|key| text.contains(key)));
     }
 
     /// With a digest that fits, only the structure stands between the bytes and the networks.

@@ -1,5 +1,7 @@
 //! What a run is: everything that decides its result, as `train.toml`.
 
+mod assignment;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -10,6 +12,7 @@ use crate::network::{Architecture, DiscriminatorNorm, DiscriminatorOutput, Growt
 use crate::objective::Objective;
 use crate::regularizer::RegularizerConfig;
 use crate::training::OptimizerName;
+use crate::training::watch::WatchConfig;
 
 /// A whole run. Every value has a default, so an empty file is a valid one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +33,8 @@ pub struct Config {
     pub regularizer: RegularizerConfig,
     /// Optimizers and lengths.
     pub training: TrainingConfig,
+    /// What to look for while it runs, and when to stop.
+    pub watch: WatchConfig,
 }
 
 /// Optimizers and lengths.
@@ -83,6 +88,7 @@ impl Default for Config {
             objective: Objective::default(),
             regularizer: RegularizerConfig::default(),
             training: TrainingConfig::default(),
+            watch: WatchConfig::default(),
         }
     }
 }
@@ -142,6 +148,10 @@ impl Config {
     /// Names the value out of range.
     pub fn check(&self) -> Result<()> {
         self.network.check()?;
+        ensure!(
+            self.data_dir.as_ref().is_none_or(|dir| dir.to_str().is_some()),
+            "data_dir is no text in UTF-8, as a file of the run must be"
+        );
         let t = &self.training;
         ensure!((2..=65536).contains(&t.batch_size), "batch_size is {}, outside 2..=65536", t.batch_size);
         for (name, lr) in [("lr_g", t.lr_g), ("lr_d", t.lr_d)] {
@@ -158,6 +168,7 @@ impl Config {
         }
         self.objective.check()?;
         self.regularizer.check()?;
+        self.watch.check()?;
         self.check_together()
     }
 }
@@ -253,6 +264,12 @@ mod tests {
             "[training]\noptimizer = \"rms\"",
             "[training]\ndecay_start = 5\ndecay_end = 5",
             "[objective]\na = inf",
+            "[watch]\npatience = 1",
+            "[watch]\non_collapse = \"panic\"",
+            "[watch]\nevery = 0\non_collapse = \"stop\"",
+            "[watch]\ncollapse_below = nan",
+            "[watch]\neval_samples = 1",
+            "[watch]\nfeatures_std = 0.0",
         ] {
             assert!(Config::parse(text).is_err(), "{text}");
         }

@@ -12,6 +12,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod unrolled;
+pub mod watch;
 
 use std::path::Path;
 
@@ -118,7 +119,7 @@ impl Trainer {
         self
     }
 
-    /// Everything needed to go on later.
+    /// Everything needed to go on later, but for what a watch remembers.
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint {
             config: self.config.clone(),
@@ -128,6 +129,7 @@ impl Trainer {
             moments_g: self.optimizer_g.moments().clone(),
             moments_d: self.optimizer_d.moments().clone(),
             losses: self.losses.clone(),
+            history: watch::History::default(),
         }
     }
 

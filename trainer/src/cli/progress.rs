@@ -15,7 +15,7 @@ pub fn bar(what: &'static str, len: usize) -> ProgressBar {
     ProgressBar::new(len as u64).with_style(style).with_prefix(what)
 }
 
-/// Shows losses, images per second and the time left.
+/// Shows losses, a measurement if there is one, images per second and the time left.
 pub struct Progress {
     bar: Option<ProgressBar>,
     steps: usize,
@@ -23,6 +23,7 @@ pub struct Progress {
     started: Instant,
     first_step: usize,
     last_line: Instant,
+    metric: Option<String>,
 }
 
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -48,6 +49,7 @@ impl Progress {
             started: Instant::now(),
             first_step: trainer.step_count(),
             last_line: Instant::now(),
+            metric: None,
         }
     }
 
@@ -62,6 +64,19 @@ impl Progress {
             let per_step = self.started.elapsed().as_secs_f64() / (step - self.first_step) as f64;
             let left = per_step * (self.steps - step) as f64;
             eprintln!("step {step}/{}, {}, {left:.0} s left", self.steps, self.message(trainer));
+        }
+    }
+
+    /// Shows this measurement from now on.
+    pub fn set_metric(&mut self, metric: String) {
+        self.metric = Some(metric);
+    }
+
+    /// Says something beside the progress.
+    pub fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
         }
     }
 
@@ -81,8 +96,9 @@ impl Progress {
     fn message(&self, trainer: &Trainer) -> String {
         let recent = &trainer.losses()[trainer.losses().len().saturating_sub(WINDOW)..];
         let mean = |sum: f32| sum / recent.len() as f32;
+        let metric = self.metric.as_ref().map_or_else(String::new, |metric| format!(", {metric}"));
         format!(
-            "loss D {:.3} G {:.3}, {:.0} images/s",
+            "loss D {:.3} G {:.3}{metric}, {:.0} images/s",
             mean(recent.iter().map(|l| l.discriminator).sum()),
             mean(recent.iter().map(|l| l.generator).sum()),
             self.images_per_second(trainer),

@@ -30,6 +30,8 @@ pub enum Stream {
     Data = 10,
     /// Patches, projections and simulated floors of metrics.
     Metrics = 64,
+    /// Images and latents with which a run is watched and evaluated.
+    Watch = 20,
 }
 
 /// The seed of draw number `index` in a stream of the run with `seed`.

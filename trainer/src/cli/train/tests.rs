@@ -1,0 +1,135 @@
+use clap::{CommandFactory, Parser};
+
+use super::*;
+use crate::regularizer::PenaltyPoints;
+
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn args(line: &[&str]) -> Result<Args> {
+    Ok(Line::try_parse_from(["train"].iter().chain(line))?.args)
+}
+
+fn config(line: &[&str]) -> Result<Config> {
+    let mut config = Config::default();
+    args(line)?.apply(&mut config)?;
+    Ok(config)
+}
+
+#[test]
+fn the_method_comes_first_and_single_keys_last() -> Result<()> {
+    let config = config(&[
+        "--lr-d",
+        "0.5",
+        "--method",
+        "wgan-gp",
+        "--set",
+        "training.beta_1=0.25",
+        "--set",
+        "seed=3",
+    ])?;
+    assert_eq!(config.objective.name(), "wasserstein");
+    let training = &config.training;
+    assert_eq!((training.lr_d, training.lr_g, training.discriminator_steps), (0.5, 1e-4, 5));
+    assert_eq!((training.beta_1, config.seed), (0.25, 3));
+    let penalty = config.regularizer.gradient_penalty;
+    assert_eq!(penalty.map(|penalty| penalty.at), Some(PenaltyPoints::Interpolates));
+    Ok(())
+}
+
+#[test]
+fn a_method_knows_the_length_of_the_run() -> Result<()> {
+    let config = config(&["--method", "instance-noise", "--steps", "80"])?;
+    assert_eq!(config.regularizer.instance_noise_steps, 40);
+    Ok(())
+}
+
+#[test]
+fn codes_belong_to_least_squares() -> Result<()> {
+    let codes = Objective::LeastSquares(LeastSquares { a: -1.0, b: 1.0, c: 0.0 });
+    assert_eq!(config(&["--codes", "-1,1,0"])?.objective, codes);
+    assert_eq!(config(&["--codes=-1,1,0", "--objective", "least-squares"])?.objective, codes);
+    let more = config(&["--codes", "-1,1,0", "--steps", "7"])?;
+    assert_eq!((more.objective, more.training.steps), (codes, 7));
+    let error = config(&["--codes", "0,1,1", "--method", "hinge"]).unwrap_err().to_string();
+    assert!(error.contains("the objective is hinge"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn what_does_not_exist_is_an_error() {
+    for line in [
+        &["--method", "lsgan"][..],
+        &["--objective", "lsgan"],
+        &["--set", "lr=1"],
+        &["--set", "training.batch_size=1"],
+        &["--method", "hinge", "--resume"],
+        &["--codes", "0,1"],
+        &["--codes", "0,1,inf"],
+        &["--patience", "3"],
+        &["--on-collapse", "panic"],
+    ] {
+        assert!(config(line).is_err(), "{line:?}");
+    }
+}
+
+#[test]
+fn methods_are_a_table() {
+    let table = method_table();
+    assert_eq!(table.lines().count(), METHODS.len());
+    let places: Vec<_> = table.lines().zip(METHODS).map(|(line, m)| line.find(m.source)).collect();
+    assert!(places.iter().all(|place| place.is_some() && *place == places[0]), "{table}");
+}
+
+#[test]
+fn help_is_in_groups() {
+    let help = Line::command().render_help().to_string();
+    let places =
+        ["Options:", "Data:", "Method:", "Networks:", "Training:", "When to stop:"].map(|h| help.find(h));
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{help}");
+}
+
+/// Everything on disk: stopped by patience, the best kept, resumed to the same.
+#[test]
+fn a_run_keeps_its_best_and_stops() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let pictures = dir.path().join("pictures");
+    std::fs::create_dir(&pictures)?;
+    for i in 0..12u8 {
+        let picture =
+            image::GrayImage::from_fn(28, 28, |x, y| image::Luma([(x as u8 ^ y as u8).wrapping_mul(i)]));
+        picture.save(pictures.join(format!("{i}.png")))?;
+    }
+    let train = |out: &str, more: &[&str]| {
+        let (out, pictures) = (dir.path().join(out).display().to_string(), pictures.display().to_string());
+        let line = [
+            &["--out", &out, "--dataset", "folder", "--data-dir", &pictures][..],
+            &["--set", "network.architecture=mlp", "--width", "4", "--batch-size", "4", "--latent-dim", "2"],
+            &["--set", "network.generator_norm=false", "--lr-g", "0"],
+            &["--eval-every", "2", "--eval-samples", "12", "--patience", "3"],
+            more,
+        ];
+        run(args(&line.concat())?)
+    };
+    // A generator that stands still is never better than at first.
+    train("whole", &["--steps", "50"])?;
+    let whole = checkpoint::load(&dir.path().join("whole"))?;
+    assert_eq!(whole.step_count(), 8);
+    let best = checkpoint::load(&dir.path().join("whole").join(checkpoint::BEST_NAME))?;
+    assert_eq!((best.step_count(), best.history.evaluations.len()), (2, 1));
+    // Whoever takes a checkpoint takes this one.
+    assert_eq!(best.ema_generator(&burn::tensor::Device::flex())?.latent_dim(), 2);
+    let csv = std::fs::read_to_string(dir.path().join("whole/evaluations.csv"))?;
+    assert!(csv.starts_with("step,metric,value\n2,kid pixels 7x7,") && csv.lines().count() == 5, "{csv}");
+
+    train("half", &["--steps", "5"])?;
+    train("half", &["--steps", "50", "--resume"])?;
+    assert_eq!(checkpoint::load(&dir.path().join("half"))?.to_bytes(), whole.to_bytes());
+    train("half", &["--steps", "50", "--resume"])?;
+    assert_eq!(checkpoint::load(&dir.path().join("half"))?.to_bytes(), whole.to_bytes());
+    assert!(train("half", &["--steps", "50"]).is_err(), "it exists");
+    Ok(())
+}
