@@ -5,6 +5,7 @@
 //! same bits, also when it is cut into parts by checkpoints.
 
 mod average;
+mod evidence;
 pub mod noise;
 pub(crate) mod optimizer;
 mod statistics;
@@ -232,6 +233,12 @@ mod tests {
         (config, Dataset::new("tiny", [1, 28, 28], pixels, None).unwrap())
     }
 
+    fn tiny_autoencoder() -> (Config, Dataset) {
+        let (mut config, dataset) = tiny();
+        crate::method::Method::named("vae").unwrap().apply(&mut config);
+        (config, dataset)
+    }
+
     fn tiny_spectral() -> (Config, Dataset) {
         let (mut config, dataset) = tiny();
         config.network.generator_tail = 3;
@@ -242,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_run_cut_in_two_gives_the_same_bits() {
-        for (config, dataset) in [tiny(), tiny_spectral()] {
+        for (config, dataset) in [tiny(), tiny_spectral(), tiny_autoencoder()] {
             check_cut_in_two(config, &dataset);
         }
     }
@@ -265,7 +272,7 @@ mod tests {
 
     #[test]
     fn the_number_of_threads_changes_nothing() {
-        for (config, dataset) in [tiny(), tiny_spectral()] {
+        for (config, dataset) in [tiny(), tiny_spectral(), tiny_autoencoder()] {
             check_thread_counts(config, &dataset);
         }
     }

@@ -91,6 +91,8 @@ pub enum DiscriminatorOutput {
     Energy,
     /// Minus the log-probability of its class (CLS-GAN).
     ClassLoss,
+    /// From which latents the generator would draw it (VAE): the discriminator is an encoder.
+    Posterior,
 }
 
 /// Functions between the layers of the networks.
@@ -213,6 +215,11 @@ impl NetworkConfig {
         ensure!(
             self.discriminator_output != DiscriminatorOutput::ClassLoss || self.classes > 1,
             "the loss of a class needs classes"
+        );
+        ensure!(
+            self.discriminator_output != DiscriminatorOutput::Posterior
+                || self.pack == 1 && self.minibatch_std == 0,
+            "an encoder looks at one image: without pack and minibatch_std"
         );
         ensure!(
             self.discriminator_output != DiscriminatorOutput::Energy

@@ -42,6 +42,7 @@ fn every_kind() -> Vec<NetworkConfig> {
         NetworkConfig { classes: 3, conditioning: Conditioning::Concat, ..small() },
         NetworkConfig { classes: 3, discriminator_output: DiscriminatorOutput::ClassLoss, ..small() },
         NetworkConfig { discriminator_output: DiscriminatorOutput::Energy, ..small() },
+        NetworkConfig { discriminator_output: DiscriminatorOutput::Posterior, ..small() },
         NetworkConfig {
             architecture: Architecture::Resnet,
             width: 4,
