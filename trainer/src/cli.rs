@@ -1,8 +1,10 @@
 //! The command line: one file per sub-command.
 
 pub mod bench;
+pub mod classify;
 pub mod delta;
 pub mod demo;
+pub mod encode;
 pub mod eval;
 pub mod export;
 pub mod finetune;
@@ -39,6 +41,10 @@ enum Command {
     Sample(sample::Args),
     /// Measure how close generated images come to real ones
     Eval(eval::Args),
+    /// Tell classes apart by features of a discriminator, with few labels
+    Classify(classify::Args),
+    /// Find latents of images, and images that are alike
+    Encode(encode::Args),
     /// Make a .pgan or ONNX file of a checkpoint
     Export(export::Args),
     /// Make a .pgan file of a generator in ONNX, and compare the two
@@ -66,6 +72,8 @@ impl Cli {
             Command::Train(args) => train::run(*args),
             Command::Sample(args) => sample::run(args),
             Command::Eval(args) => eval::run(args),
+            Command::Classify(args) => classify::run(args),
+            Command::Encode(args) => encode::run(args),
             Command::Export(args) => export::run(args),
             Command::Import(args) => import::run(args),
             Command::Finetune(args) => finetune::run(*args),

@@ -12,6 +12,8 @@ use std::path::Path;
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use folder::picture;
+
 /// A set of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]

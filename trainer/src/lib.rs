@@ -2,10 +2,12 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+pub mod classifier;
 pub mod cli;
 pub mod config;
 pub mod dataset;
 pub mod device;
+pub mod encoder;
 pub mod export;
 pub mod finetune;
 pub mod graph;

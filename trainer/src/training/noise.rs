@@ -26,6 +26,10 @@ pub enum Stream {
     Augment = 8,
     /// Noise added to them.
     InstanceNoise = 9,
+    /// Latents that an encoder is trained on.
+    Encoder = 20,
+    /// Which images have their labels known.
+    Labels = 21,
 }
 
 /// The seed of draw number `index` in a stream of the run with `seed`.
@@ -140,6 +144,8 @@ mod tests {
                 Stream::Penalty,
                 Stream::Augment,
                 Stream::InstanceNoise,
+                Stream::Encoder,
+                Stream::Labels,
             ] {
                 seeds.extend((0..100).map(|i| seed_of(seed, stream, i)));
             }
