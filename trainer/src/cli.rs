@@ -12,6 +12,7 @@ pub mod import;
 pub mod inputs;
 pub mod inspect;
 pub mod progress;
+pub mod refine;
 pub mod sample;
 pub mod stamp;
 pub mod train;
@@ -37,6 +38,8 @@ enum Command {
     Demo(demo::Args),
     /// Train a generator on a set of images
     Train(Box<train::Args>),
+    /// Start a run whose generator refines the images of another
+    Refine(refine::Args),
     /// Draw images with a trained generator
     Sample(sample::Args),
     /// Measure how close generated images come to real ones
@@ -70,6 +73,7 @@ impl Cli {
         match self.command {
             Command::Demo(args) => demo::run(args),
             Command::Train(args) => train::run(*args),
+            Command::Refine(args) => refine::run(args),
             Command::Sample(args) => sample::run(args),
             Command::Eval(args) => eval::run(args),
             Command::Classify(args) => classify::run(args),
