@@ -257,7 +257,7 @@ impl Extractor {
 pub fn labelled(labels: &[usize], classes: usize, count: usize, seed: u64) -> Result<Vec<usize>> {
     ensure!(
         count > 0 && count.is_multiple_of(classes),
-        "{count} labels are not as many of each of {classes} classes"
+        "{count} labels are no multiple of {classes}, the number of classes"
     );
     let each = count / classes;
     let mut taken = vec![0; classes];

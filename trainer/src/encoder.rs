@@ -67,7 +67,7 @@ pub fn learn(
     let device = training_device();
     let mut encoder = Discriminator::new(&config.network, seed(Stream::Weights, NETWORK), &device);
     let mut optimizer = Optimizer::new(Moments::zeros(&Parameters::read(&encoder)), &config.training);
-    let mut losses = Vec::with_capacity(options.steps);
+    let mut losses = vec![];
     for step in 0..options.steps {
         let seed = seed(Stream::Encoder, step as u64);
         let latents = normal(options.batch_size, config.network.latent_dim, seed, &Device::flex());

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 
 use crate::checkpoint::{self, FILE_NAME, write_atomically};
+use crate::method::Method;
 use crate::training::Trainer;
 
 /// Options of `trainer refine`.
@@ -18,6 +19,9 @@ pub struct Args {
     /// Channels of the second stage
     #[arg(long, value_name = "N", default_value_t = 16)]
     width: usize,
+    /// Method by which it learns; without one as the first did, or, after an autoencoder, with least squares
+    #[arg(long, value_name = "NAME")]
+    method: Option<String>,
 }
 
 /// Writes a run of no steps, which `trainer train --resume` goes on with.
@@ -27,7 +31,8 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let path = args.out.join(FILE_NAME);
     ensure!(!path.exists(), "{} exists; choose another --out", path.display());
-    let trainer = Trainer::refining(&checkpoint::load(&args.run)?, args.width)?;
+    let method = args.method.as_deref().map(Method::named).transpose()?;
+    let trainer = Trainer::refining(&checkpoint::load(&args.run)?, args.width, method)?;
     std::fs::create_dir_all(&args.out).with_context(|| format!("creating {}", args.out.display()))?;
     write_atomically(&args.out.join("train.toml"), trainer.config().to_toml().as_bytes())?;
     trainer.checkpoint().save(&path)?;
