@@ -1,9 +1,11 @@
 //! The command line: one file per sub-command.
 
 pub mod bench;
+pub mod classify;
 pub mod compare;
 pub mod delta;
 pub mod demo;
+pub mod encode;
 pub mod eval;
 pub mod export;
 pub mod finetune;
@@ -11,6 +13,7 @@ pub mod import;
 pub mod inputs;
 pub mod inspect;
 pub mod progress;
+pub mod refine;
 pub mod sample;
 pub mod stamp;
 pub mod train;
@@ -39,12 +42,18 @@ enum Command {
     Train(Box<train::Args>),
     /// Train a network from pictures to pictures, from pairs
     Translate(Box<translate::Args>),
+    /// Start a run whose generator refines the images of another
+    Refine(refine::Args),
     /// Draw images with a trained generator
     Sample(sample::Args),
     /// Measure how close generated images come to real ones
     Eval(eval::Args),
     /// Train with several methods and seeds on a published benchmark, and compare the figures with those of the papers
     Compare(compare::Args),
+    /// Tell classes apart by features of a discriminator, with few labels
+    Classify(classify::Args),
+    /// Find latents of images, and images that are alike
+    Encode(encode::Args),
     /// Make a .pgan or ONNX file of a checkpoint
     Export(export::Args),
     /// Make a .pgan file of a generator in ONNX, and compare the two
@@ -71,9 +80,12 @@ impl Cli {
             Command::Demo(args) => demo::run(args),
             Command::Train(args) => train::run(*args),
             Command::Translate(args) => translate::run(*args),
+            Command::Compare(args) => compare::run(args),
+            Command::Refine(args) => refine::run(args),
             Command::Sample(args) => sample::run(args),
             Command::Eval(args) => eval::run(args),
-            Command::Compare(args) => compare::run(args),
+            Command::Classify(args) => classify::run(args),
+            Command::Encode(args) => encode::run(args),
             Command::Export(args) => export::run(args),
             Command::Import(args) => import::run(args),
             Command::Finetune(args) => finetune::run(*args),

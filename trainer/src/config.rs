@@ -201,6 +201,18 @@ impl Config {
             "objective {} wants scores that are high for real images: discriminator_output is to be \"score\"",
             self.objective.name()
         );
+        let is_autoencoder = matches!(self.objective, Objective::Evidence(_));
+        ensure!(
+            is_autoencoder == (network.discriminator_output == DiscriminatorOutput::Posterior),
+            "objective \"evidence\" and discriminator_output \"posterior\" go together"
+        );
+        ensure!(
+            !is_autoencoder
+                || self.regularizer == RegularizerConfig::default()
+                    && training.unroll == 0
+                    && training.discriminator_steps == 1,
+            "an autoencoder has no adversary: regularizers, unroll and discriminator_steps mean nothing to it"
+        );
         let has_penalty = self.regularizer.gradient_penalty.is_some();
         ensure!(
             !has_penalty || network.discriminator_norm != DiscriminatorNorm::Batch,
@@ -270,6 +282,10 @@ mod tests {
             "[watch]\ncollapse_below = nan",
             "[watch]\neval_samples = 1",
             "[watch]\nfeatures_std = 0.0",
+            "[objective]\nname = \"evidence\"",
+            "[network]\ndiscriminator_output = \"posterior\"",
+            "[objective]\nname = \"evidence\"\n[network]\ndiscriminator_output = \"posterior\"\npack = 2",
+            "[objective]\nname = \"evidence\"\n[network]\ndiscriminator_output = \"posterior\"\n[training]\nunroll = 1",
         ] {
             assert!(Config::parse(text).is_err(), "{text}");
         }

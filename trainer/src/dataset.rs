@@ -15,6 +15,7 @@ use std::path::Path;
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use folder::picture;
 pub use gaussians::Mixture;
 use stacked::Stacks;
 

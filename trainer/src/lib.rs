@@ -3,10 +3,12 @@
 
 pub mod benchmark;
 pub mod checkpoint;
+pub mod classifier;
 pub mod cli;
 pub mod config;
 pub mod dataset;
 pub mod device;
+pub mod encoder;
 pub mod export;
 pub mod finetune;
 pub mod graph;

@@ -144,6 +144,18 @@ pub const METHODS: &[Method] = &[
         },
     },
     Method {
+        name: "vae",
+        description: "a variational autoencoder: the discriminator encodes, nobody judges",
+        source: "Kingma and Welling 2014, arXiv:1312.6114",
+        change: |config| {
+            objective(config, "evidence");
+            config.network.discriminator_output = DiscriminatorOutput::Posterior;
+            let training = &mut config.training;
+            (training.lr_g, training.lr_d) = (1e-3, 1e-3);
+            (training.beta_1, training.beta_2) = (0.9, 0.999);
+        },
+    },
+    Method {
         name: "wgan",
         description: "a critic with clipped weights, RMSProp, five updates",
         source: "Arjovsky et al. 2017, arXiv:1701.07875",

@@ -11,6 +11,7 @@ mod initialization;
 pub mod layer;
 mod mlp;
 mod parameters;
+mod posterior;
 mod progressive;
 mod resnet;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub(crate) use initialization::initialized;
 pub use layer::{Condition, Growth};
 pub(crate) use parameters::values;
 pub use parameters::{NamedTensor, Parameters};
+pub use posterior::Posterior;
 pub use unet::UNet;
 
 use burn::tensor::{Tensor, TensorData};

@@ -4,6 +4,7 @@
 //! knows no network; penalties of gradients, packing and noise are the matter of `regularizer`.
 
 mod energy;
+mod evidence;
 mod hinge;
 mod least_squares;
 mod loss_sensitive;
@@ -15,6 +16,7 @@ mod tests;
 mod wasserstein;
 
 pub use energy::Energy;
+pub use evidence::Evidence;
 pub use hinge::Hinge;
 pub use least_squares::LeastSquares;
 pub use loss_sensitive::LossSensitive;
@@ -76,6 +78,8 @@ pub enum Objective {
     RelativisticAverage(RelativisticAverage),
     /// The same, with least squares.
     RelativisticAverageLeastSquares(RelativisticAverageLeastSquares),
+    /// One loss of both networks, an autoencoder's.
+    Evidence(Evidence),
 }
 
 /// One expression for all objectives.
@@ -92,13 +96,14 @@ macro_rules! each {
             Objective::Relativistic($objective) => $value,
             Objective::RelativisticAverage($objective) => $value,
             Objective::RelativisticAverageLeastSquares($objective) => $value,
+            Objective::Evidence($objective) => $value,
         }
     };
 }
 
 impl Objective {
     /// What [`Objective::name`] may say, and `FromStr` reads.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 11] = [
         "minimax",
         "non-saturating",
         "wasserstein",
@@ -109,6 +114,7 @@ impl Objective {
         "relativistic",
         "relativistic-average",
         "relativistic-average-least-squares",
+        "evidence",
     ];
 
     /// Its name in TOML and on the command line.
@@ -124,6 +130,7 @@ impl Objective {
             Self::Relativistic(_) => "relativistic",
             Self::RelativisticAverage(_) => "relativistic-average",
             Self::RelativisticAverageLeastSquares(_) => "relativistic-average-least-squares",
+            Self::Evidence(_) => "evidence",
         }
     }
 
@@ -153,9 +160,9 @@ impl Objective {
         )
     }
 
-    /// Whether a high score means real; otherwise scores are energies or losses, and a low one does.
+    /// Whether a high score means real; otherwise scores are energies, losses or divergences.
     pub fn real_is_high(&self) -> bool {
-        !matches!(self, Self::Energy(_) | Self::LossSensitive(_))
+        !matches!(self, Self::Energy(_) | Self::LossSensitive(_) | Self::Evidence(_))
     }
 }
 

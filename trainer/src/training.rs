@@ -5,8 +5,10 @@
 //! same bits, also when it is cut into parts by checkpoints.
 
 mod average;
+mod evidence;
 pub mod noise;
 pub(crate) mod optimizer;
+mod refining;
 mod statistics;
 mod step;
 #[cfg(test)]
@@ -16,7 +18,7 @@ pub mod watch;
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -74,8 +76,13 @@ impl Trainer {
     /// A run before its first step.
     ///
     /// # Errors
-    /// When the configuration is out of range.
+    /// When the configuration is out of range, or has a second stage but no first one.
     pub fn new(config: &Config) -> Result<Self> {
+        ensure!(config.network.refiner == 0, "a refiner needs a run to refine: start with `trainer refine`");
+        Self::untrained(config)
+    }
+
+    fn untrained(config: &Config) -> Result<Self> {
         config.check()?;
         let device = training_device();
         let seed = |network| noise::seed_of(config.seed, Stream::Weights, network);
@@ -100,7 +107,7 @@ impl Trainer {
     /// # Errors
     /// When its tensors do not fit its configuration.
     pub fn resume(checkpoint: &Checkpoint) -> Result<Self> {
-        let mut trainer = Self::new(&checkpoint.config)?;
+        let mut trainer = Self::untrained(&checkpoint.config)?;
         trainer.generator = checkpoint.generator.write(trainer.generator)?;
         trainer.discriminator = checkpoint.discriminator.write(trainer.discriminator)?;
         trainer.optimizer_g = Optimizer::new(checkpoint.moments_g.clone(), &checkpoint.config.training);

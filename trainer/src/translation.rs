@@ -154,14 +154,12 @@ pub fn train(dataset: &Dataset, options: &Options, mut progress: impl FnMut(usiz
             fake: discriminator.judge(pair(&fake), &Condition::default()),
         };
         let loss_d = options.objective.discriminator_loss(&judge(&discriminator, fake.clone().detach()));
-        let gradients = loss_d.backward();
-        optimizer_d.step(&mut discriminator, gradients, options.lr);
+        optimizer_d.step(&mut discriminator, &mut loss_d.backward(), options.lr);
         let adversarial =
             options.objective.generator_loss(&judge(&discriminator.clone().no_grad(), fake.clone()));
         let difference = (fake - real.clone()).abs().mean();
         let loss_g = adversarial + difference.mul_scalar(options.l1_weight);
-        let gradients = loss_g.backward();
-        optimizer_g.step(&mut generator, gradients, options.lr);
+        optimizer_g.step(&mut generator, &mut loss_g.backward(), options.lr);
         let losses = Losses { discriminator: loss_d.into_scalar(), generator: loss_g.into_scalar() };
         ensure!(
             losses.discriminator.is_finite() && losses.generator.is_finite(),

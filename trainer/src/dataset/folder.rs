@@ -7,26 +7,34 @@ use image::imageops::FilterType;
 
 use super::Dataset;
 
-/// Reads every PNG, JPEG and WebP file in `dir`, in the order of their names: the largest centred square, resized.
+/// Reads every PNG, JPEG and WebP file in `dir`, in the order of their names, each as [`picture`].
 pub(super) fn load(dir: &Path, size: usize, channels: usize) -> Result<Dataset> {
     let paths = pictures(dir)?;
     ensure!(!paths.is_empty(), "{} holds no .png, .jpg, .jpeg or .webp file", dir.display());
     let mut pixels = Vec::with_capacity(paths.len() * channels * size * size);
     for path in &paths {
-        let picture = image::open(path).with_context(|| format!("reading {}", path.display()))?;
-        let side = picture.width().min(picture.height());
-        let (left, top) = ((picture.width() - side) / 2, (picture.height() - side) / 2);
-        let square = picture.crop_imm(left, top, side, side);
-        let square = square.resize_exact(size as u32, size as u32, FilterType::Triangle);
-        if channels == 1 {
-            pixels.extend_from_slice(square.into_luma8().as_raw());
-        } else {
-            let rgb = square.into_rgb8();
-            pixels.extend((0..3).flat_map(|c| rgb.pixels().map(move |p| p.0[c])));
-        }
+        pixels.extend(picture(path, size, channels)?);
     }
     let name = dir.file_name().map_or_else(|| "folder".into(), |name| name.to_string_lossy().into_owned());
     Dataset::new(&name, [channels, size, size], pixels, None)
+}
+
+/// The largest centred square of a picture file, resized, as bytes `[C, size, size]` of 1 or 3 channels.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(crate) fn picture(path: &Path, size: usize, channels: usize) -> Result<Vec<u8>> {
+    let picture = image::open(path).with_context(|| format!("reading {}", path.display()))?;
+    let side = picture.width().min(picture.height());
+    let (left, top) = ((picture.width() - side) / 2, (picture.height() - side) / 2);
+    let square = picture.crop_imm(left, top, side, side);
+    let square = square.resize_exact(size as u32, size as u32, FilterType::Triangle);
+    Ok(if channels == 1 {
+        square.into_luma8().into_raw()
+    } else {
+        let rgb = square.into_rgb8();
+        (0..3).flat_map(|c| rgb.pixels().map(move |p| p.0[c])).collect()
+    })
 }
 
 fn pictures(dir: &Path) -> Result<Vec<PathBuf>> {

@@ -101,10 +101,10 @@ pub(super) fn train(
         };
         let [real, fake] = batches.map(|values| judge.judge(tensor(values), &Condition::default()));
         let pair = Pair { real, fake };
-        let grads = objective.discriminator_loss(&pair).backward();
+        let mut grads = objective.discriminator_loss(&pair).backward();
         // Linearly down to a tenth, so that the last steps settle.
         let rate = options.lr * (1.0 - 0.9 * step as f64 / options.steps as f64);
-        optimizer.step(&mut judge, grads, rate);
+        optimizer.step(&mut judge, &mut grads, rate);
         progress(step + 1, [pair.real, pair.fake].map(|judged| judged.scores.mean().into_scalar()));
     }
     judge.graph([channels, height, width]).context("the discriminator as a graph")

@@ -29,6 +29,9 @@ pub struct NetworkConfig {
     pub generator_norm: bool,
     /// Whether the generator's weights have spectral normalization; it is folded at export.
     pub generator_spectral: bool,
+    /// Channels of a second stage of the generator, which refines the images of the first; 0 for none. The first then stands
+    /// still.
+    pub refiner: usize,
     /// Normalization between the layers of the discriminator.
     pub discriminator_norm: DiscriminatorNorm,
     /// Convolutions of the discriminator at each size of the picture: one that halves it, the others k3 s1 p1. In `mlp` its
@@ -93,6 +96,8 @@ pub enum DiscriminatorOutput {
     Energy,
     /// Minus the log-probability of its class (CLS-GAN).
     ClassLoss,
+    /// From which latents the generator would draw it (VAE): the discriminator is an encoder.
+    Posterior,
 }
 
 /// Functions between the layers of the networks.
@@ -141,6 +146,7 @@ impl Default for NetworkConfig {
             generator_depth: 2,
             generator_norm: true,
             generator_spectral: false,
+            refiner: 0,
             discriminator_norm: DiscriminatorNorm::Batch,
             discriminator_depth: 1,
             discriminator_width: 0,
@@ -184,6 +190,8 @@ impl NetworkConfig {
         bounded("width", self.width, 1, if is_mlp { 8192 } else { 512 })?;
         bounded("latent_dim", self.latent_dim, 1, 4096)?;
         bounded("generator_tail", self.generator_tail, 0, 512)?;
+        bounded("refiner", self.refiner, 0, 512)?;
+        ensure!(self.refiner == 0 || !is_mlp, "a refiner is for dcgan and resnet");
         bounded("generator_depth", self.generator_depth, 1, 16)?;
         bounded("discriminator_depth", self.discriminator_depth, 1, 8)?;
         bounded("discriminator_width", self.discriminator_width, 0, if is_mlp { 8192 } else { 512 })?;
@@ -223,6 +231,11 @@ impl NetworkConfig {
         ensure!(
             self.discriminator_output != DiscriminatorOutput::ClassLoss || self.classes > 1,
             "the loss of a class needs classes"
+        );
+        ensure!(
+            self.discriminator_output != DiscriminatorOutput::Posterior
+                || self.pack == 1 && self.minibatch_std == 0,
+            "an encoder looks at one image: without pack and minibatch_std"
         );
         ensure!(
             self.discriminator_output != DiscriminatorOutput::Energy

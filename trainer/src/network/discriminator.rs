@@ -9,6 +9,7 @@ use super::layer::{
     ClassShift, Compute, Condition, Dense, Draft, FIRST_ITERATIONS, Growth, Layer, MinibatchStd, dense,
     iterated,
 };
+use super::posterior::{Posterior, PosteriorHead};
 use super::{
     Architecture, Conditioning, DiscriminatorOutput, NetworkConfig, dcgan, initialized, mlp, progressive,
     resnet,
@@ -29,6 +30,7 @@ enum Head {
     Score(Score),
     Energy(Energy),
     ClassLoss(ClassLoss),
+    Posterior(PosteriorHead),
 }
 
 /// `w . f + b`, and with classes the projection `e_y . f` on what the class looks for.
@@ -114,17 +116,29 @@ impl Discriminator {
             DiscriminatorOutput::ClassLoss => Head::ClassLoss(ClassLoss {
                 dense: Dense::new([features, config.classes], device).spectral(is_spectral),
             }),
+            DiscriminatorOutput::Posterior => {
+                Head::Posterior(PosteriorHead::new(features, config.latent_dim, is_spectral, device))
+            }
         };
         let discriminator = initialized(Self { layers, head }, config.initialization, seed);
         (0..FIRST_ITERATIONS).fold(discriminator, |discriminator, _| discriminator.iterated())
     }
 
-    /// Scores of images, and the features that they are made of. No sigmoid.
+    /// What scores are made of.
+    ///
+    /// # Shapes
+    /// `images`: `[N, pack * C, H, W]`; result: `[N, F]`.
+    pub fn features(&self, images: Tensor<4>, condition: &Condition) -> Tensor<2> {
+        dense::flat(self.layers.forward(images, condition))
+    }
+
+    /// Scores of images, and the features that they are made of. No sigmoid. The score of an encoder is the divergence of
+    /// the posterior from the prior.
     ///
     /// # Shapes
     /// `images`: `[N, pack * C, H, W]`.
     pub fn judge(&self, images: Tensor<4>, condition: &Condition) -> Judged {
-        let features = dense::flat(self.layers.forward(images.clone(), condition));
+        let features = self.features(images.clone(), condition);
         let scores = match &self.head {
             Head::Score(head) => head.scores(features.clone(), condition),
             Head::Energy(head) => {
@@ -132,6 +146,7 @@ impl Discriminator {
                 head.energies(drawn, &images)
             }
             Head::ClassLoss(head) => head.losses(features.clone(), condition),
+            Head::Posterior(head) => head.posterior(features.clone()).divergence(),
         };
         Judged { images, scores, features }
     }
@@ -150,8 +165,20 @@ impl Discriminator {
             }
             (Head::Energy(head), _) => head.energies(head.decoder.forward(at, condition), &images),
             (Head::ClassLoss(head), _) => head.losses(features.clone(), condition),
+            (Head::Posterior(head), _) => head.posterior(features.clone()).divergence(),
         };
         Judged { images, scores, features }
+    }
+
+    /// What an encoder says of the latents of images with these features; nothing where it is none.
+    ///
+    /// # Shapes
+    /// `features`: `[N, F]`.
+    pub fn posterior(&self, features: Tensor<2>) -> Option<Posterior> {
+        match &self.head {
+            Head::Posterior(head) => Some(head.posterior(features)),
+            _ => None,
+        }
     }
 
     /// How the scores change when the images move along `v`. The derivative of the sum of the result by a weight is a second
@@ -176,6 +203,7 @@ impl Discriminator {
                 let probabilities = log_softmax(logits, 1).exp();
                 ((probabilities - classes) * logits_v).sum_dim(1)
             }
+            Head::Posterior(head) => head.divergence_along(features, features_v),
         }
     }
 
@@ -225,6 +253,7 @@ impl Discriminator {
             Head::Score(head) => Head::Score(Score { dense: head.dense.iterated(), ..head }),
             Head::Energy(head) => Head::Energy(Energy { decoder: iterated(head.decoder), ..head }),
             Head::ClassLoss(head) => Head::ClassLoss(ClassLoss { dense: head.dense.iterated() }),
+            Head::Posterior(head) => Head::Posterior(head.iterated()),
         };
         Self { layers: iterated(self.layers), head }
     }

@@ -5,15 +5,22 @@ use burn::tensor::{Device, Tensor};
 
 use super::layer::{
     BatchNorm, ClassShift, Compute, Condition, ConditionalBatchNorm, Draft, FIRST_ITERATIONS, Growth, Layer,
-    iterated,
+    Residual, iterated,
 };
-use super::{Architecture, NetworkConfig, dcgan, initialized, mlp, progressive, resnet};
+use super::{Architecture, NetworkConfig, dcgan, initialized, mlp, progressive, resnet, unet};
 use crate::graph::{Graph, Input, Role};
 
 /// Layers from a latent vector to an image.
+///
+/// A second stage adds to what the first computes, before the function that bounds both: it starts as almost nothing.
+///
+/// # Source
+/// The stages: Zhang et al. 2017, "StackGAN", arXiv:1612.03242, whose second one reads no noise of its own either.
 #[derive(Module, Debug)]
 pub struct Generator {
     layers: Vec<Layer>,
+    /// The second stage; none if empty. With one, `layers` are frozen and lack their last function, which is here.
+    refiner: Vec<Layer>,
     latent_dim: usize,
     classes: usize,
 }
@@ -46,9 +53,23 @@ impl Generator {
             let shift = ClassShift::new(dense.weight.dims()[1], config.classes, device);
             layers.insert(1, Layer::ClassShift(shift));
         }
-        let generator = Self { layers, latent_dim: config.latent_dim, classes: config.classes };
-        let generator = initialized(generator, config.initialization, seed);
-        (0..FIRST_ITERATIONS).fold(generator, |generator, _| generator.iterated())
+        let mut refiner = vec![];
+        if config.refiner > 0 {
+            let bound = layers.pop();
+            let body = unet::refiner(config.channels, config.refiner, device);
+            refiner.push(Layer::Residual(Residual::new(body, vec![])));
+            refiner.extend(bound);
+        }
+        let generator = Self { layers, refiner, latent_dim: config.latent_dim, classes: config.classes };
+        let mut generator = initialized(generator, config.initialization, seed);
+        for _ in 0..FIRST_ITERATIONS {
+            generator.layers = iterated(generator.layers);
+            generator.refiner = iterated(generator.refiner);
+        }
+        if !generator.refiner.is_empty() {
+            generator.layers = generator.layers.freeze();
+        }
+        generator
     }
 
     /// Images for latents, of a network without classes.
@@ -65,7 +86,8 @@ impl Generator {
     /// `latents`: `[N, latent_dim]`; result: `[N, C, H, W]` in [-1, 1].
     pub fn forward_in(&self, latents: Tensor<2>, condition: &Condition) -> Tensor<4> {
         let [n, values] = latents.dims();
-        self.layers.forward(latents.reshape([n, values, 1, 1]), condition)
+        let first = self.layers.forward(latents.reshape([n, values, 1, 1]), condition);
+        self.refiner.forward(first, condition)
     }
 
     /// The operations for one image, with the standing statistics of the batch norms, for export.
@@ -79,8 +101,9 @@ impl Generator {
         let z = graph.input(0);
         let label = (self.classes > 0).then(|| graph.input(1));
         let mut draft = Draft { graph: &mut graph, label };
-        let output = self.layers.draft(&mut draft, "layers", z).expect("the layers have fitting shapes");
-        graph.set_output(output);
+        let output = self.layers.draft(&mut draft, "layers", z);
+        let output = output.and_then(|first| self.refiner.draft(&mut draft, "refiner", first));
+        graph.set_output(output.expect("the layers have fitting shapes"));
         graph
     }
 
@@ -123,18 +146,21 @@ impl Generator {
 
     /// Lets the next training-mode forward pass enter the running statistics with weight `momentum`.
     pub(crate) fn with_momentum(mut self, momentum: f64) -> Self {
-        self.layers.iter_mut().for_each(|layer| layer.set_momentum(momentum));
+        self.layers.iter_mut().chain(&mut self.refiner).for_each(|layer| layer.set_momentum(momentum));
         self
     }
 
     /// Whether inference depends on statistics of training.
     pub(crate) fn has_statistics(&self) -> bool {
-        self.layers.iter().any(Layer::mixes_images)
+        self.layers.iter().chain(&self.refiner).any(Layer::mixes_images)
     }
 
     /// Lets the spectral norms, if there are any, follow the weights by a step of power iteration.
     pub(crate) fn iterated(mut self) -> Self {
-        self.layers = iterated(self.layers);
+        if self.refiner.is_empty() {
+            self.layers = iterated(self.layers);
+        }
+        self.refiner = iterated(self.refiner);
         self
     }
 }

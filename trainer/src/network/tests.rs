@@ -43,6 +43,12 @@ fn every_kind() -> Vec<NetworkConfig> {
         NetworkConfig { classes: 3, discriminator_output: DiscriminatorOutput::ClassLoss, ..small() },
         NetworkConfig { discriminator_output: DiscriminatorOutput::Energy, ..small() },
         NetworkConfig {
+            discriminator_output: DiscriminatorOutput::Posterior,
+            discriminator_norm: DiscriminatorNorm::None,
+            ..small()
+        },
+        NetworkConfig { refiner: 3, ..small() },
+        NetworkConfig {
             architecture: Architecture::Resnet,
             width: 4,
             discriminator_norm: spectral,

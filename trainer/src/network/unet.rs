@@ -44,10 +44,8 @@ impl UNet {
             channels.iter().all(|c| (1..=16).contains(c)) && (1..=512).contains(&width),
             "channels are 1 to 16, and the width 1 to 512"
         );
-        let mut layers = level(channels[0], width, depth, device);
-        layers.push(Layer::Activation(Activation::new(Function::Relu)));
-        let up = TransposedConvolution::new([2 * width, channels[1]], 4, 2, 1, 0, device);
-        layers.extend([Layer::TransposedConvolution(up), Layer::Activation(Activation::new(Function::Tanh))]);
+        let mut layers = levels(channels, width, depth, device);
+        layers.push(Layer::Activation(Activation::new(Function::Tanh)));
         let network = Self { layers, channels: channels[0], size };
         Ok(initialized(network, Initialization::Normal, seed))
     }
@@ -70,6 +68,24 @@ impl UNet {
         graph.set_output(output);
         graph
     }
+}
+
+/// Layers from a picture whose values tanh bounds to what may be added to them.
+pub(super) fn refiner(channels: usize, width: usize, device: &Device) -> Vec<Layer> {
+    // 28 pixels are halved twice.
+    const DEPTH: u32 = 2;
+    let mut layers = vec![Layer::Activation(Activation::new(Function::Tanh))];
+    layers.extend(levels([channels; 2], width, DEPTH, device));
+    layers
+}
+
+/// From a picture to one of the same size, unbounded.
+fn levels(channels: [usize; 2], width: usize, depth: u32, device: &Device) -> Vec<Layer> {
+    let mut layers = level(channels[0], width, depth, device);
+    layers.push(Layer::Activation(Activation::new(Function::Relu)));
+    let up = TransposedConvolution::new([2 * width, channels[1]], 4, 2, 1, 0, device);
+    layers.push(Layer::TransposedConvolution(up));
+    layers
 }
 
 /// From a picture of `inputs` channels to one of half its size with `2 * width`: what a convolution sees, and what the

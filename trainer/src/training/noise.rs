@@ -32,6 +32,10 @@ pub enum Stream {
     Metrics = 64,
     /// Images and latents with which a run is watched and evaluated.
     Watch = 20,
+    /// Latents that an encoder is trained on.
+    Encoder = 30,
+    /// Which images have their labels known.
+    Labels = 31,
 }
 
 /// The seed of draw number `index` in a stream of the run with `seed`.
@@ -146,6 +150,8 @@ mod tests {
                 Stream::Penalty,
                 Stream::Augment,
                 Stream::InstanceNoise,
+                Stream::Encoder,
+                Stream::Labels,
             ] {
                 seeds.extend((0..100).map(|i| seed_of(seed, stream, i)));
             }

@@ -93,8 +93,8 @@ impl Optimizer {
         &self.moments
     }
 
-    /// Moves every parameter of `module` that has a gradient.
-    pub(crate) fn step<M: Module>(&mut self, module: &mut M, grads: Gradients, lr: f64) {
+    /// Moves every parameter of `module` that has a gradient, which is taken from `grads`.
+    pub(crate) fn step<M: Module>(&mut self, module: &mut M, grads: &mut Gradients, lr: f64) {
         self.moments.time += 1;
         let mut update = Update {
             rule: self.rule,
@@ -114,14 +114,14 @@ struct Update<'a> {
     lr: f64,
     first: core::slice::IterMut<'a, NamedTensor>,
     second: core::slice::IterMut<'a, NamedTensor>,
-    grads: Gradients,
+    grads: &'a mut Gradients,
 }
 
 impl ModuleMapper for Update<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let first = &mut self.first.next().expect("moments were made for this module").data;
         let second = &mut self.second.next().expect("moments were made for this module").data;
-        let Some(grad) = param.val().grad_remove(&mut self.grads) else { return param };
+        let Some(grad) = param.val().grad_remove(self.grads) else { return param };
         let grad = values(grad);
         param.map(|tensor| {
             let mut weights = values(tensor.clone());
@@ -218,8 +218,8 @@ mod tests {
 
     fn step(optimizer: &mut Optimizer, linear: &mut Linear, grad: f64) {
         let x = Tensor::<2>::from_floats([[grad as f32]], &linear.weight.val().device());
-        let grads = linear.forward(x).sum().backward();
-        optimizer.step(linear, grads, 0.01);
+        let mut grads = linear.forward(x).sum().backward();
+        optimizer.step(linear, &mut grads, 0.01);
     }
 
     const RULES: [OptimizerName; 3] = [OptimizerName::Adam, OptimizerName::RmsProp, OptimizerName::Sgd];

@@ -1,4 +1,4 @@
-//! One step: updates of the discriminator, then one of the generator.
+//! One step: updates of the discriminator, then one of the generator; or one of both that they share.
 
 use anyhow::{Result, ensure};
 use burn::module::Module;
@@ -8,7 +8,7 @@ use super::noise::{self, Stream};
 use super::{Losses, Trainer, average, normal, unrolled};
 use crate::dataset::Dataset;
 use crate::network::{Condition, Discriminator};
-use crate::objective::{Judged, Pair};
+use crate::objective::{Judged, Objective, Pair};
 use crate::regularizer::{augmented, clipped, noisy, packed};
 
 /// What one update draws.
@@ -33,39 +33,19 @@ enum Look {
 }
 
 impl Trainer {
-    /// Updates the discriminator `discriminator_steps` times, then the generator once.
+    /// Updates the discriminator `discriminator_steps` times, then the generator once; or both once, where they share a loss.
     ///
     /// # Errors
     /// When the data set has images of another shape or no classes that the networks want, or a loss is no longer finite.
     pub fn step(&mut self, dataset: &Dataset) -> Result<Losses> {
         self.check_dataset(dataset)?;
         let step = self.step_count();
-        let updates = self.config.training.discriminator_steps;
         self.grow(step);
-        let mut mean = 0.0;
-        for update in 0..updates {
-            let batch = self.batch(dataset, (step * updates + update) as u64);
-            let (loss, gradients) = self.discriminator_gradients(&batch);
-            mean += loss / updates as f32;
-            if update + 1 < updates {
-                self.update_discriminator(gradients, step);
-                continue;
-            }
-            let generator = if self.config.training.simultaneous {
-                let (loss, generator_gradients) = self.generator_gradients(&batch, step);
-                self.update_discriminator(gradients, step);
-                self.update_generator(generator_gradients, step);
-                loss
-            } else {
-                // The same fake batch, judged by the updated discriminator.
-                self.update_discriminator(gradients, step);
-                let (loss, gradients) = self.generator_gradients(&batch, step);
-                self.update_generator(gradients, step);
-                loss
-            };
-            self.losses.push(Losses { discriminator: mean, generator });
-        }
-        let losses = self.losses[step];
+        let losses = match self.config.objective {
+            Objective::Evidence(_) => self.reconstruct(dataset, step),
+            _ => self.compete(dataset, step),
+        };
+        self.losses.push(losses);
         ensure!(
             losses.discriminator.is_finite() && losses.generator.is_finite(),
             "step {step} diverged: losses {} and {}; lower learning rates or a regularizer may help",
@@ -82,6 +62,33 @@ impl Trainer {
         self.discriminator = self.discriminator.clone().with_growth(growth);
     }
 
+    fn compete(&mut self, dataset: &Dataset, step: usize) -> Losses {
+        let updates = self.config.training.discriminator_steps;
+        let mut losses = Losses { discriminator: 0.0, generator: 0.0 };
+        for update in 0..updates {
+            let batch = self.batch(dataset, (step * updates + update) as u64);
+            let (loss, mut gradients) = self.discriminator_gradients(&batch);
+            losses.discriminator += loss / updates as f32;
+            if update + 1 < updates {
+                self.update_discriminator(&mut gradients, step);
+                continue;
+            }
+            losses.generator = if self.config.training.simultaneous {
+                let (loss, mut generator_gradients) = self.generator_gradients(&batch, step);
+                self.update_discriminator(&mut gradients, step);
+                self.update_generator(&mut generator_gradients, step);
+                loss
+            } else {
+                // The same fake batch, judged by the updated discriminator.
+                self.update_discriminator(&mut gradients, step);
+                let (loss, mut gradients) = self.generator_gradients(&batch, step);
+                self.update_generator(&mut gradients, step);
+                loss
+            };
+        }
+        losses
+    }
+
     fn check_dataset(&self, dataset: &Dataset) -> Result<()> {
         let network = &self.config.network;
         let shape = [network.channels, network.size, network.size];
@@ -96,6 +103,13 @@ impl Trainer {
     }
 
     fn batch(&mut self, dataset: &Dataset, draw: u64) -> Batch {
+        let (real, condition) = self.real(dataset, draw);
+        let fake = self.generator.forward_in(self.latents(draw), &condition);
+        Batch { real, fake, condition, draw }
+    }
+
+    /// Images of the data set `[N, C, H, W]`, and their classes where the networks are told them.
+    pub(super) fn real(&mut self, dataset: &Dataset, draw: u64) -> (Tensor<4>, Condition) {
         let batch_size = self.config.training.batch_size;
         let indices = self.indices(dataset, draw);
         let [c, h, w] = dataset.shape();
@@ -108,10 +122,13 @@ impl Trainer {
         } else {
             Condition::default()
         };
+        (real, condition)
+    }
+
+    /// As many standard normal latents, `[N, latent_dim]`.
+    pub(super) fn latents(&self, draw: u64) -> Tensor<2> {
         let seed = noise::seed_of(self.config.seed, Stream::Latents, draw);
-        let latents = normal(batch_size, self.config.network.latent_dim, seed, &self.device);
-        let fake = self.generator.forward_in(latents, &condition);
-        Batch { real, fake, condition, draw }
+        normal(self.config.training.batch_size, self.config.network.latent_dim, seed, &self.device)
     }
 
     /// The images of update number `draw`: the next ones in the order of their epoch.
@@ -197,7 +214,7 @@ impl Trainer {
         (ahead.loss, (fake.clone() * ahead.gradient).sum().backward())
     }
 
-    fn update_discriminator(&mut self, gradients: Gradients, step: usize) {
+    pub(super) fn update_discriminator(&mut self, gradients: &mut Gradients, step: usize) {
         let lr = self.config.training.decay(step) * self.config.training.lr_d;
         self.optimizer_d.step(&mut self.discriminator, gradients, lr);
         let mut discriminator = self.discriminator.clone().iterated();
@@ -207,7 +224,7 @@ impl Trainer {
         self.discriminator = discriminator;
     }
 
-    fn update_generator(&mut self, gradients: Gradients, step: usize) {
+    pub(super) fn update_generator(&mut self, gradients: &mut Gradients, step: usize) {
         let lr = self.config.training.decay(step) * self.config.training.lr_g;
         self.optimizer_g.step(&mut self.generator, gradients, lr);
         self.generator = self.generator.clone().iterated();

@@ -13,6 +13,12 @@ fn tiny() -> (Config, Dataset) {
     (config, Dataset::new("tiny", [1, 28, 28], pixels, None).unwrap())
 }
 
+fn tiny_autoencoder() -> (Config, Dataset) {
+    let (mut config, dataset) = tiny();
+    Method::named("vae").unwrap().apply(&mut config);
+    (config, dataset)
+}
+
 fn tiny_spectral() -> (Config, Dataset) {
     let (mut config, dataset) = tiny();
     config.network.generator_tail = 3;
@@ -23,7 +29,7 @@ fn tiny_spectral() -> (Config, Dataset) {
 
 #[test]
 fn a_run_cut_in_two_gives_the_same_bits() {
-    for (config, dataset) in [tiny(), tiny_spectral()] {
+    for (config, dataset) in [tiny(), tiny_spectral(), tiny_autoencoder()] {
         check_cut_in_two("", config, &dataset);
     }
     for (name, config, dataset) in every_method() {
@@ -105,7 +111,7 @@ fn every_method() -> Vec<(&'static str, Config, Dataset)> {
 fn the_number_of_threads_changes_nothing() {
     let mut penalized = tiny();
     Method::named("wgan-gp").unwrap().apply(&mut penalized.0);
-    for (config, dataset) in [tiny(), tiny_spectral(), penalized] {
+    for (config, dataset) in [tiny(), tiny_spectral(), tiny_autoencoder(), penalized] {
         check_thread_counts(config, &dataset);
     }
 }

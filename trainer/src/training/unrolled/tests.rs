@@ -300,8 +300,8 @@ fn modules_have_the_gradient_of_the_plain_numbers() {
             assert!((f64::from(found.loss) - expected.loss).abs() < 100.0 * f64::from(f32::EPSILON));
 
             // The look-ahead moves as training does.
-            let grads = discriminator_loss(&module, fake.clone()).backward();
-            optimizer.step(&mut module, grads, LR);
+            let mut grads = discriminator_loss(&module, fake.clone()).backward();
+            optimizer.step(&mut module, &mut grads, LR);
             let gradient = discriminator(Activation::Tanh, &state.theta, &state.theta, &FAKE).theta;
             state = adjoint::advance(rule, LR, &state, &gradient);
             let trained = Trained::read(&module);

@@ -1,7 +1,5 @@
 //! How close the averaged generator comes to held-out images.
 
-use std::path::Path;
-
 use anyhow::{Result, ensure};
 
 use super::{Metric, WatchConfig};
@@ -10,7 +8,6 @@ use crate::dataset::Dataset;
 use crate::metrics::{
     FeatureExtractor, Features, Gaussian, Normalization, frechet_distance, kernel_distance,
 };
-use crate::onnx::split_spec;
 use crate::training::noise::{self, Stream};
 use crate::training::{Trainer, averaged, generate, training_device};
 
@@ -81,7 +78,8 @@ impl Evaluator {
     }
 
     pub(super) fn value(&self, trainer: &Trainer) -> Result<f32> {
-        let generator = averaged(&trainer.config, &trainer.average, &training_device())?;
+        let generator =
+            averaged(&trainer.config, &trainer.average, trainer.step_count(), &training_device())?;
         let seed = noise::seed_of(trainer.config.seed, Stream::Watch, 3);
         let images = generate(&generator, self.samples, seed);
         let generated = self.space.features(&images, self.shape)?;
@@ -105,9 +103,7 @@ impl Space {
         let normalization =
             Normalization { mean: watch.features_mean as f32, std: watch.features_std as f32 };
         let extractor = FeatureExtractor::open(spec, normalization)?;
-        let (path, _) = split_spec(spec);
-        let file = Path::new(&path).file_name().unwrap_or_default().to_string_lossy();
-        let name = format!("{file}:{}", extractor.tensor());
+        let name = extractor.name().to_owned();
         Ok((Self::Classifier(Box::new(extractor)), name))
     }
 

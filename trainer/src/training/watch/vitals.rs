@@ -46,8 +46,8 @@ impl Subjects {
         let seed = noise::seed_of(config.seed, Stream::Watch, 0);
         let indices = noise::permutation(seed, train.len());
         let indices: Vec<usize> = indices[..count].iter().map(|&index| index as usize).collect();
-        let labels = train.labels().filter(|_| config.network.classes > 0);
-        let labels = labels.map(|labels| indices.iter().map(|&index| usize::from(labels[index])).collect());
+        let label = |&index: &usize| Some(train.label(index)? as usize);
+        let labels = (config.network.classes > 0).then(|| indices.iter().map(label).collect()).flatten();
         let real = train.images(&indices);
         let real_distance = mean_distance(&real, count);
         Some(Self { real, shape: train.shape(), labels, count, real_distance })

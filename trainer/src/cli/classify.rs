@@ -1,0 +1,193 @@
+//! `trainer classify`: what a discriminator learned without labels, by how well a few labels then suffice.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::progress;
+use crate::checkpoint;
+use crate::classifier::{Classifier, Extractor, Standardization, chance_error, labelled};
+use crate::dataset::{Dataset, Source, Split};
+use crate::metrics::Features;
+
+/// Options of `trainer classify`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folder of a run, or a checkpoint
+    run: PathBuf,
+    /// Images whose labels are known, as many of each class; several numbers give several rows
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [10, 100, 1000],
+        value_parser = clap::value_parser!(u32).range(2..=MAX_LABELS))]
+    labels: Vec<u32>,
+    /// Draws of these images
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    trials: u32,
+    /// Data set; without it the one that the run learned from
+    #[arg(long, value_enum)]
+    dataset: Option<Source>,
+    /// Folder with its files; without it that of the run
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Test images that are classified
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
+    /// Chooses the images
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Print the figures as one JSON object, the last line of standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// The classifier takes the cube of their number in operations.
+const MAX_LABELS: i64 = 4000;
+
+/// Images without labels, over which features are standardised.
+const UNLABELLED: usize = 2000;
+
+#[derive(Serialize)]
+struct Figures {
+    rows: Vec<Row>,
+    /// Of the most frequent class.
+    chance_error: f64,
+    samples: usize,
+    trials: u32,
+    dataset: String,
+    seed: u64,
+}
+
+/// Shares of the test images that get a wrong class.
+#[derive(Serialize)]
+struct Row {
+    labels: u32,
+    discriminator: Error,
+    pixels: Error,
+}
+
+/// Mean over the trials, and its standard error.
+#[derive(Clone, Copy, Serialize)]
+struct Error {
+    mean: f64,
+    standard_error: f64,
+}
+
+/// Features of one kind: how to make them, and those of the test images.
+struct Kind {
+    extractor: Extractor,
+    standardization: Standardization,
+    test: Features,
+}
+
+/// Classifies.
+///
+/// # Errors
+/// When the run cannot be read, or the data have no classes or too few images of one.
+pub fn run(args: Args) -> Result<()> {
+    let checkpoint = checkpoint::load(&args.run)?;
+    let (network, config) = (&checkpoint.config.network, &checkpoint.config);
+    let (source, data_dir) =
+        (args.dataset.unwrap_or(config.dataset), args.data_dir.as_deref().or(config.data_dir.as_deref()));
+    let load = |split| Dataset::load(source, data_dir, split, network.size, network.channels);
+    let (train, test) = (load(Split::Train)?, load(Split::Test)?);
+    let classes = train.class_count().with_context(|| format!("data set {} has no classes", train.name()))?;
+    let (train_labels, test_labels) = (labels(&train)?, labels(&test)?);
+    let test_indices: Vec<usize> = (0..test.len().min(args.samples as usize)).collect();
+    let test_labels = &test_labels[..test_indices.len()];
+    let kind = |extractor| Kind::new(extractor, &train, &test, &test_indices);
+    let kinds = [kind(Extractor::of_run(&checkpoint)?)?, kind(Extractor::Pixels)?];
+    let bar = progress::bar("classifiers", kinds.len() * args.labels.len() * args.trials as usize);
+    let mut rows = vec![];
+    for &count in &args.labels {
+        let mut errors = [vec![], vec![]];
+        for trial in 0..args.trials {
+            let seed = args.seed.wrapping_add(trial.into());
+            let chosen = labelled(&train_labels, classes, count as usize, seed)?;
+            let known: Vec<usize> = chosen.iter().map(|&index| train_labels[index]).collect();
+            for (kind, errors) in kinds.iter().zip(&mut errors) {
+                let classifier = Classifier::fit(&kind.features(&train, &chosen)?, &known, classes)?;
+                errors.push(classifier.error(&kind.test, test_labels)?);
+                bar.inc(1);
+            }
+        }
+        let [discriminator, pixels] = errors.map(|errors| Error::of(&errors));
+        rows.push(Row { labels: count, discriminator, pixels });
+    }
+    bar.finish_and_clear();
+    let figures = Figures {
+        rows,
+        chance_error: chance_error(test_labels),
+        samples: test_labels.len(),
+        trials: args.trials,
+        dataset: test.name().to_owned(),
+        seed: args.seed,
+    };
+    print_table(&figures);
+    if args.json {
+        println!("{}", serde_json::to_string(&figures)?);
+    }
+    Ok(())
+}
+
+/// The class of each image.
+fn labels(dataset: &Dataset) -> Result<Vec<usize>> {
+    let label = |index| Some(dataset.label(index)? as usize);
+    let labels: Option<Vec<usize>> = (0..dataset.len()).map(label).collect();
+    labels.with_context(|| format!("data set {} has no classes", dataset.name()))
+}
+
+impl Kind {
+    fn new(extractor: Extractor, train: &Dataset, test: &Dataset, test_indices: &[usize]) -> Result<Self> {
+        let unlabelled: Vec<usize> = (0..train.len().min(UNLABELLED)).collect();
+        let standardization = Standardization::of(&extractor.features(train, &unlabelled)?);
+        let test = standardization.apply(&extractor.features(test, test_indices)?)?;
+        Ok(Self { extractor, standardization, test })
+    }
+
+    fn features(&self, dataset: &Dataset, indices: &[usize]) -> Result<Features> {
+        self.standardization.apply(&self.extractor.features(dataset, indices)?)
+    }
+}
+
+impl Error {
+    fn of(errors: &[f64]) -> Self {
+        let n = errors.len() as f64;
+        let mean = errors.iter().sum::<f64>() / n;
+        let squares = errors.iter().map(|error| (error - mean).powi(2)).sum::<f64>();
+        // Of one trial nothing is known.
+        let standard_error = if errors.len() > 1 { (squares / (n - 1.0) / n).sqrt() } else { 0.0 };
+        Self { mean, standard_error }
+    }
+}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(&format!("{:.1} +- {:.1} %", 100.0 * self.mean, 100.0 * self.standard_error))
+    }
+}
+
+fn print_table(figures: &Figures) {
+    let Figures { samples, trials, dataset, chance_error, .. } = figures;
+    println!(
+        "errors on {samples} test images of {dataset}, means and standard errors of {trials} draws of labels"
+    );
+    println!("{:>8} {:>20} {:>20}", "labels", "discriminator", "pixels");
+    for row in &figures.rows {
+        println!("{:>8} {:>20} {:>20}", row.labels, row.discriminator, row.pixels);
+    }
+    println!("{:>8} {:>18.1} %", "chance", 100.0 * chance_error);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_means_and_standard_errors() {
+        let error = Error::of(&[0.1, 0.2, 0.3]);
+        // The deviation is 0.1, of three draws.
+        assert!((error.mean - 0.2).abs() < 1e-12 && (error.standard_error - 0.1 / 3f64.sqrt()).abs() < 1e-12);
+        assert_eq!(error.to_string(), "20.0 +- 5.8 %");
+        assert_eq!(Error::of(&[0.5]).to_string(), "50.0 +- 0.0 %");
+    }
+}
