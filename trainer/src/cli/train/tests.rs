@@ -1,6 +1,7 @@
 use clap::{CommandFactory, Parser};
 
 use super::*;
+use crate::objective::{LeastSquares, Objective};
 use crate::regularizer::PenaltyPoints;
 
 #[derive(Debug, Parser)]

@@ -72,7 +72,7 @@ impl fmt::Display for Finding {
 
 /// Rules for one objective.
 pub(super) struct Rules {
-    /// The discriminator's loss when it says 0 of everything, if that means anything.
+    /// The discriminator's loss when it says 0 of everything; 0 for objectives of which that is no scale.
     pub(super) undecided: f32,
     /// Whether a discriminator that wins leaves the generator without gradients.
     may_win: bool,
@@ -95,7 +95,7 @@ const WARM_UP: usize = 40;
 const SWING_WINDOW: usize = 20;
 /// Three periods.
 const SWINGS: usize = 6;
-/// How far a swing goes from the mean, as a part of it.
+/// How far a swing goes from the mean, as a part of it or of the loss of the undecided.
 const SWING: f32 = 0.2;
 /// How far it goes at least, in standard errors of a mean between two looks.
 const SWING_ERRORS: f32 = 4.0;
@@ -119,7 +119,7 @@ impl Rules {
 
     /// All that is wrong after the last of `vitals`. `losses` are those of all steps, later ones are not looked at.
     pub(super) fn findings(&self, vitals: &[Vitals], losses: &[Losses]) -> Vec<Finding> {
-        [self.discriminator_wins(vitals, losses), self.collapse(vitals), oscillation(vitals, losses)]
+        [self.discriminator_wins(vitals, losses), self.collapse(vitals), self.oscillation(vitals, losses)]
             .into_iter()
             .flatten()
             .collect()
@@ -157,29 +157,32 @@ impl Rules {
         let diversity = window.iter().map(|v| v.diversity).sum::<f32>() / COLLAPSE_WINDOW as f32;
         Some(Finding::Collapse { step: step_of(vitals), diversity })
     }
-}
 
-/// Means of the generator's loss go from clearly above to clearly below their mean, and back, several times. What happens within
-/// two looks is noise; a trend swings once.
-fn oscillation(vitals: &[Vitals], losses: &[Losses]) -> Option<Finding> {
-    last(vitals, SWING_WINDOW)?;
-    let means: Vec<(f32, f32)> =
-        blocks(vitals, losses, SWING_WINDOW).map(|block| mean_and_error(block, |l| l.generator)).collect();
-    let average = |values: &mut dyn Iterator<Item = f32>| values.sum::<f32>() / means.len() as f32;
-    let centre = average(&mut means.iter().map(|&(mean, _)| mean));
-    let level = average(&mut means.iter().map(|&(mean, _)| mean.abs()));
-    let error = average(&mut means.iter().map(|&(_, error)| error));
-    let reach = (SWING * level).max(SWING_ERRORS * error);
-    let mut sides: Vec<bool> = means
-        .iter()
-        .filter(|&&(mean, _)| (mean - centre).abs() > reach)
-        .map(|&(mean, _)| mean > centre)
-        .collect();
-    sides.dedup();
-    let swings = sides.len().saturating_sub(1);
-    let step = step_of(vitals);
-    let steps = step - start_of_blocks(vitals, SWING_WINDOW);
-    (swings >= SWINGS).then_some(Finding::Oscillation { step, swings, steps })
+    /// Means of the generator's loss go from clearly above to clearly below their mean, and back, several times. What happens
+    /// within two looks is noise; a trend swings once; and a loss that is small because both sides are even is not large against
+    /// that of the undecided. Losses without such a scale are not judged.
+    fn oscillation(&self, vitals: &[Vitals], losses: &[Losses]) -> Option<Finding> {
+        last(vitals, SWING_WINDOW)?;
+        let means: Vec<(f32, f32)> = blocks(vitals, losses, SWING_WINDOW)
+            .map(|block| mean_and_error(block, |l| l.generator))
+            .collect();
+        let average = |values: &mut dyn Iterator<Item = f32>| values.sum::<f32>() / means.len() as f32;
+        let centre = average(&mut means.iter().map(|&(mean, _)| mean));
+        let level = average(&mut means.iter().map(|&(mean, _)| mean.abs()));
+        let error = average(&mut means.iter().map(|&(_, error)| error));
+        // Half of the undecided loss is that of one side.
+        let reach = (SWING * level.max(self.undecided / 2.0)).max(SWING_ERRORS * error);
+        let mut sides: Vec<bool> = means
+            .iter()
+            .filter(|&&(mean, _)| (mean - centre).abs() > reach)
+            .map(|&(mean, _)| mean > centre)
+            .collect();
+        sides.dedup();
+        let swings = sides.len().saturating_sub(1);
+        let step = step_of(vitals);
+        let steps = step - start_of_blocks(vitals, SWING_WINDOW);
+        (self.undecided > 0.0 && swings >= SWINGS).then_some(Finding::Oscillation { step, swings, steps })
+    }
 }
 
 fn last(vitals: &[Vitals], len: usize) -> Option<&[Vitals]> {

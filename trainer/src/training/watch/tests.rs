@@ -133,6 +133,11 @@ fn losses_that_swing_are_found() {
 fn noise_and_trends_do_not_swing() {
     let noisy = run(100, |step| (0.4, 1.0 + 0.9 * noise(step)), |_| (0.8, 0.9));
     assert_eq!(findings("non-saturating", &noisy), []);
+    // Around a mean of zero, and small against 2, the loss of the undecided.
+    let wave = |step: usize| 0.15 * (step as f32 * core::f32::consts::TAU / 60.0).sin();
+    let even = run(20, |step| (1.9, wave(step)), |_| (0.6, 0.9));
+    assert_eq!(findings("hinge", &even), []);
+    assert_eq!(findings("wasserstein", &even), [], "a critic has no scale");
     let falling = run(100, |step| (0.4, 5.0 - step as f32 / 250.0), |_| (0.8, 0.9));
     assert_eq!(findings("non-saturating", &falling), []);
 }
