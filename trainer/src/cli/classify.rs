@@ -7,9 +7,8 @@ use serde::Serialize;
 
 use super::progress;
 use crate::checkpoint;
-use crate::classifier::{Classifier, Extractor, Standardization, chance_error, labelled};
+use crate::classifier::{Classifier, Extractor, chance_error, labelled};
 use crate::dataset::{Dataset, Source, Split};
-use crate::metrics::Features;
 
 /// Options of `trainer classify`.
 #[derive(Debug, clap::Args)]
@@ -43,9 +42,6 @@ pub struct Args {
 /// The classifier takes the cube of their number in operations.
 const MAX_LABELS: i64 = 4000;
 
-/// Images without labels, over which features are standardised.
-const UNLABELLED: usize = 2000;
-
 #[derive(Serialize)]
 struct Figures {
     rows: Vec<Row>,
@@ -72,13 +68,6 @@ struct Error {
     standard_error: f64,
 }
 
-/// Features of one kind: how to make them, and those of the test images.
-struct Kind {
-    extractor: Extractor,
-    standardization: Standardization,
-    test: Features,
-}
-
 /// Classifies.
 ///
 /// # Errors
@@ -94,8 +83,8 @@ pub fn run(args: Args) -> Result<()> {
     let (train_labels, test_labels) = (labels(&train)?, labels(&test)?);
     let test_indices: Vec<usize> = (0..test.len().min(args.samples as usize)).collect();
     let test_labels = &test_labels[..test_indices.len()];
-    let kind = |extractor| Kind::new(extractor, &train, &test, &test_indices);
-    let kinds = [kind(Extractor::of_run(&checkpoint)?)?, kind(Extractor::Pixels)?];
+    let with_test = |extractor: Extractor| anyhow::Ok((extractor.features(&test, &test_indices)?, extractor));
+    let kinds = [with_test(Extractor::of_run(&checkpoint)?)?, with_test(Extractor::Pixels)?];
     let bar = progress::bar("classifiers", kinds.len() * args.labels.len() * args.trials as usize);
     let mut rows = vec![];
     for &count in &args.labels {
@@ -104,9 +93,9 @@ pub fn run(args: Args) -> Result<()> {
             let seed = args.seed.wrapping_add(trial.into());
             let chosen = labelled(&train_labels, classes, count as usize, seed)?;
             let known: Vec<usize> = chosen.iter().map(|&index| train_labels[index]).collect();
-            for (kind, errors) in kinds.iter().zip(&mut errors) {
-                let classifier = Classifier::fit(&kind.features(&train, &chosen)?, &known, classes)?;
-                errors.push(classifier.error(&kind.test, test_labels)?);
+            for ((test_features, extractor), errors) in kinds.iter().zip(&mut errors) {
+                let classifier = Classifier::fit(&extractor.features(&train, &chosen)?, &known, classes)?;
+                errors.push(classifier.error(test_features, test_labels)?);
                 bar.inc(1);
             }
         }
@@ -134,19 +123,6 @@ fn labels(dataset: &Dataset) -> Result<Vec<usize>> {
     let label = |index| Some(dataset.label(index)? as usize);
     let labels: Option<Vec<usize>> = (0..dataset.len()).map(label).collect();
     labels.with_context(|| format!("data set {} has no classes", dataset.name()))
-}
-
-impl Kind {
-    fn new(extractor: Extractor, train: &Dataset, test: &Dataset, test_indices: &[usize]) -> Result<Self> {
-        let unlabelled: Vec<usize> = (0..train.len().min(UNLABELLED)).collect();
-        let standardization = Standardization::of(&extractor.features(train, &unlabelled)?);
-        let test = standardization.apply(&extractor.features(test, test_indices)?)?;
-        Ok(Self { extractor, standardization, test })
-    }
-
-    fn features(&self, dataset: &Dataset, indices: &[usize]) -> Result<Features> {
-        self.standardization.apply(&self.extractor.features(dataset, indices)?)
-    }
 }
 
 impl Error {

@@ -194,3 +194,69 @@ fn print_table(figures: &Figures) {
     println!("  {refined_error:8.4}  after {} gradient steps", figures.refine);
     println!("  {mean_image_error:8.4}  of the mean image, for comparison");
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::method::Method;
+    use crate::training::Trainer;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(options: &[&str]) -> Args {
+        Command::parse_from(["encode", "run"].iter().chain(options)).args
+    }
+
+    /// An autoencoder that has not been trained.
+    fn checkpoint() -> Checkpoint {
+        let mut config = Config::default();
+        (config.network.width, config.network.latent_dim) = (1, 2);
+        Method::named("vae").unwrap().apply(&mut config);
+        Trainer::new(&config).unwrap().checkpoint()
+    }
+
+    /// Images of one brightness each.
+    fn plain(levels: &[u8]) -> Dataset {
+        let pixels = levels.iter().flat_map(|&level| [level; 28 * 28]).collect();
+        Dataset::new("plain", [1, 28, 28], pixels, None).unwrap()
+    }
+
+    #[test]
+    fn errors_are_those_of_the_test_images() {
+        let checkpoint = checkpoint();
+        let encoder = Encoder::new(&checkpoint).unwrap();
+        // The mean training image is 0, and the test images are 1 and -1; the third is not among the samples.
+        let (train, test) = (plain(&[255, 0]), plain(&[255, 0, 128]));
+        let measure = |options: &[&str]| measure(&encoder, &checkpoint, &train, &test, &args(options));
+        let figures = measure(&["--samples", "2", "--refine", "3"]);
+        assert_eq!((figures.samples, figures.mean_image_error), (2, 1.0));
+        assert!(figures.refined_error <= figures.encoded_error, "gradient steps keep the best");
+        assert_eq!(measure(&[]).samples, 3);
+    }
+
+    #[test]
+    fn a_query_is_a_number_or_a_file_and_its_neighbours_a_picture() {
+        let encoder = Encoder::new(&checkpoint()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join(name);
+        let data = plain(&[0, 51, 102, 255]);
+        grid::write(&file("query.png"), &data.images(&[1]), [1, 28, 28], 1).unwrap();
+        let by_file = read_query(file("query.png").to_str().unwrap(), &data, &encoder).unwrap();
+        assert_eq!(by_file, read_query("1", &data, &encoder).unwrap());
+        assert!(read_query("4", &data, &encoder).is_err());
+        assert!(read_query(file("none.png").to_str().unwrap(), &data, &encoder).is_err());
+
+        let found = search(&encoder, &by_file, &data, 3);
+        assert_eq!((found.len(), found[0]), (3, 1));
+        write_neighbours(&encoder, &by_file, &data.images(&found), &file("found.png")).unwrap();
+        // Four columns and two rows, with a line between them.
+        assert_eq!(image::image_dimensions(file("found.png")).unwrap(), (4 * 29 - 1, 2 * 29 - 1));
+    }
+}

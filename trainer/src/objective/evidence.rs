@@ -11,7 +11,7 @@ use super::{Pair, ensure_in};
 ///
 /// With pixels that are normal around what the generator draws, of variance `beta`, the loss is minus the evidence lower
 /// bound times `beta`, but for a constant. More `beta` makes latents of images more like those of the prior, and images
-/// less like what was encoded.
+/// less like what was encoded; with too little, latents of the prior draw no images.
 ///
 /// # Source
 /// Kingma and Welling 2014, "Auto-Encoding Variational Bayes", arXiv:1312.6114; `beta` Higgins et al. 2017, "beta-VAE".
@@ -24,7 +24,7 @@ pub struct Evidence {
 
 impl Default for Evidence {
     fn default() -> Self {
-        Self { beta: 0.1 }
+        Self { beta: 1.0 }
     }
 }
 
