@@ -63,46 +63,55 @@ impl Row {
 impl Report {
     /// The page.
     pub fn to_html(&self) -> String {
-        let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    title { (self.title) }
-                    style { (PreEscaped(STYLE)) }
+        let summary = html! { @if !self.summary.is_empty() { p { (self.summary) } } };
+        let body = html! {
+            @if !self.pictures.is_empty() {
+                section.pictures aria-label="Pictures" {
+                    @for picture in &self.pictures { (picture.figure()) }
                 }
-                body {
-                    main {
-                        header {
-                            h1 { (self.title) }
-                            @if !self.summary.is_empty() { p { (self.summary) } }
-                        }
-                        @if !self.pictures.is_empty() {
-                            section.pictures aria-label="Pictures" {
-                                @for picture in &self.pictures { (picture.figure()) }
-                            }
-                        }
-                        @if !self.rows.is_empty() { (table(&self.rows)) }
-                        @if let Some(svg) = &self.curves {
-                            section {
-                                h2 { "Losses" }
-                                div.chart { (PreEscaped(svg)) }
-                            }
-                        }
-                        @if let Some(command) = &self.command {
-                            section {
-                                h2 { "Again" }
-                                pre { code { (command) } }
-                            }
-                        }
-                    }
+            }
+            @if !self.rows.is_empty() { (table(&self.rows)) }
+            @if let Some(svg) = &self.curves {
+                section {
+                    h2 { "Losses" }
+                    div.chart { (PreEscaped(svg)) }
+                }
+            }
+            @if let Some(command) = &self.command {
+                section {
+                    h2 { "Again" }
+                    pre { code { (command) } }
                 }
             }
         };
-        page.into_string()
+        page(&self.title, &summary, &body)
     }
+}
+
+/// A whole page: a heading with a summary under it, and the rest.
+fn page(title: &str, summary: &Markup, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    header {
+                        h1 { (title) }
+                        (summary)
+                    }
+                    (body)
+                }
+            }
+        }
+    };
+    page.into_string()
 }
 
 impl Picture {

@@ -1,8 +1,8 @@
 //! A page that compares methods: tables, curves and pictures. And the same tables as Markdown.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 
-use super::{Picture, STYLE};
+use super::{Picture, page};
 
 /// What the page shows, from top to bottom.
 #[derive(Clone, Debug, Default)]
@@ -51,49 +51,32 @@ impl Cell {
 impl Comparison {
     /// The page.
     pub fn to_html(&self) -> String {
-        let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    title { (self.title) }
-                    style { (PreEscaped(STYLE)) }
-                }
-                body {
-                    main {
-                        header {
-                            h1 { (self.title) }
-                            @for paragraph in &self.summary { p { (paragraph) } }
-                        }
-                        @for (heading, table) in self.shown_tables() {
-                            section {
-                                h2 { (heading) }
-                                div.wide { (table.to_markup()) }
-                            }
-                        }
-                        @for (heading, svg) in &self.charts {
-                            section {
-                                h2 { (heading) }
-                                div.chart { (PreEscaped(svg)) }
-                            }
-                        }
-                        @if !self.pictures.is_empty() {
-                            section {
-                                h2 { "Samples" }
-                                div.pictures { @for picture in &self.pictures { (picture.figure()) } }
-                            }
-                        }
-                        section {
-                            h2 { "Again" }
-                            pre { code { (self.command) } }
-                        }
-                    }
+        let summary = html! { @for paragraph in &self.summary { p { (paragraph) } } };
+        let body = html! {
+            @for (heading, table) in self.shown_tables() {
+                section {
+                    h2 { (heading) }
+                    div.wide { (table.to_markup()) }
                 }
             }
+            @for (heading, svg) in &self.charts {
+                section {
+                    h2 { (heading) }
+                    div.chart { (PreEscaped(svg)) }
+                }
+            }
+            @if !self.pictures.is_empty() {
+                section {
+                    h2 { "Samples" }
+                    div.pictures { @for picture in &self.pictures { (picture.figure()) } }
+                }
+            }
+            section {
+                h2 { "Again" }
+                pre { code { (self.command) } }
+            }
         };
-        page.into_string()
+        page(&self.title, &summary, &body)
     }
 
     /// All but curves and pictures, as Markdown.
