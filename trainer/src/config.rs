@@ -252,6 +252,7 @@ mod tests {
             "[objective]\na = inf",
             "[objective]\nname = \"evidence\"",
             "[network]\ndiscriminator_output = \"posterior\"",
+            "[network]\narchitecture = \"mlp\"\nrefiner = 4",
             "[objective]\nname = \"evidence\"\n[network]\ndiscriminator_output = \"posterior\"\npack = 2",
             "[objective]\nname = \"evidence\"\n[network]\ndiscriminator_output = \"posterior\"\n[training]\nunroll = 1",
         ] {
