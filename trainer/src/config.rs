@@ -284,6 +284,7 @@ mod tests {
             "[watch]\nfeatures_std = 0.0",
             "[objective]\nname = \"evidence\"",
             "[network]\ndiscriminator_output = \"posterior\"",
+            "[network]\narchitecture = \"mlp\"\nrefiner = 4",
             "[objective]\nname = \"evidence\"\n[network]\ndiscriminator_output = \"posterior\"\npack = 2",
             "[objective]\nname = \"evidence\"\n[network]\ndiscriminator_output = \"posterior\"\n[training]\nunroll = 1",
         ] {

@@ -191,7 +191,10 @@ impl NetworkConfig {
         bounded("latent_dim", self.latent_dim, 1, 4096)?;
         bounded("generator_tail", self.generator_tail, 0, 512)?;
         bounded("refiner", self.refiner, 0, 512)?;
-        ensure!(self.refiner == 0 || !is_mlp, "a refiner is for dcgan and resnet");
+        ensure!(
+            self.refiner == 0 || matches!(self.architecture, Architecture::Dcgan | Architecture::Resnet),
+            "a refiner is for dcgan and resnet"
+        );
         bounded("generator_depth", self.generator_depth, 1, 16)?;
         bounded("discriminator_depth", self.discriminator_depth, 1, 8)?;
         bounded("discriminator_width", self.discriminator_width, 0, if is_mlp { 8192 } else { 512 })?;
