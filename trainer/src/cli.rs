@@ -10,8 +10,10 @@ pub mod eval;
 pub mod export;
 pub mod finetune;
 pub mod import;
+pub mod init;
 pub mod inputs;
 pub mod inspect;
+pub mod plan;
 pub mod progress;
 pub mod refine;
 pub mod sample;
@@ -38,6 +40,10 @@ pub struct Cli {
 enum Command {
     /// Train, export, compare and show a small generator: the whole way in one command
     Demo(demo::Args),
+    /// Write a configuration with every key, its default and what it means
+    Init(init::Args),
+    /// Say what a generator would take on a device, before any training, or how wide it may be
+    Plan(plan::Args),
     /// Train a generator on a set of images
     Train(Box<train::Args>),
     /// Train a network from pictures to pictures, from pairs
@@ -78,6 +84,8 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Demo(args) => demo::run(args),
+            Command::Init(args) => init::run(args),
+            Command::Plan(args) => plan::run(args),
             Command::Train(args) => train::run(*args),
             Command::Translate(args) => translate::run(*args),
             Command::Compare(args) => compare::run(args),

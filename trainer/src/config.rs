@@ -18,7 +18,7 @@ use crate::training::watch::WatchConfig;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// What to learn from: `glyphs`, `mnist`, `fashion-mnist` or `folder`.
+    /// What to learn from: images, or points of a plane.
     pub dataset: Source,
     /// Folder with the files of the data set; without it the user's cache.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,6 +140,18 @@ impl Config {
     /// The text of a `train.toml` that means this run.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("a config holds numbers and strings only")
+    }
+
+    /// What a file made of this run after so many steps says of its origin.
+    pub(crate) fn metadata(&self, name: String, steps: usize) -> Vec<(String, String)> {
+        let pairs = [
+            ("name", name),
+            ("dataset", self.dataset.to_string()),
+            ("objective", self.objective.name().to_owned()),
+            ("seed", self.seed.to_string()),
+            ("steps", steps.to_string()),
+        ];
+        pairs.map(|(key, value)| (key.to_owned(), value)).into()
     }
 
     /// Whether a run can be made of it.

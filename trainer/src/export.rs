@@ -78,12 +78,25 @@ impl Default for Options {
 /// Names the node that cannot be expressed, the limit of the format that is exceeded, or, should the runtime not draw
 /// what the graph draws, by how much it is off.
 pub fn export(graph: &Graph, options: &Options) -> Result<Export> {
+    let (file, rounded, rounding) = compiled(graph, options)?;
+    let (parity, activation_effect) = verify::verify(&rounded, &file, options.activations)?;
+    Ok(Export { file, rounded, rounding, parity, activation_effect })
+}
+
+/// The file of [`export`] without the proof, for what only reads its header.
+///
+/// # Errors
+/// Names the node that cannot be expressed, or the limit of the format that is exceeded.
+pub(crate) fn compile(graph: &Graph, options: &Options) -> Result<AlignedBytes> {
+    Ok(compiled(graph, options)?.0)
+}
+
+fn compiled(graph: &Graph, options: &Options) -> Result<(AlignedBytes, Graph, Vec<Rounding>)> {
     let folded = fold(&with_picture(graph, options.picture)?)?;
     let (rounded, rounding) = round_weights(&folded, options.weights)?;
     let program = program(&blocks::split(&rounded)?, options)?;
     let file = stamp(&program.to_bytes().context("writing the file")?)?;
-    let (parity, activation_effect) = verify::verify(&rounded, &file, options.activations)?;
-    Ok(Export { file, rounded, rounding, parity, activation_effect })
+    Ok((file, rounded, rounding))
 }
 
 /// The graph with an output `[1, C, H, W]`, if one is asked for.

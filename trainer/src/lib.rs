@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod network;
 pub mod objective;
 pub mod onnx;
+pub mod plan;
 pub mod regularizer;
 pub mod report;
 pub mod training;

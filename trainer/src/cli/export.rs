@@ -209,15 +209,7 @@ impl LearningArgs {
 
 /// What the file says of its origin.
 pub(crate) fn metadata(checkpoint: &Checkpoint, name: String) -> Vec<(String, String)> {
-    let config = &checkpoint.config;
-    let pairs = [
-        ("name", name),
-        ("dataset", config.dataset.to_string()),
-        ("objective", config.objective.name().to_owned()),
-        ("seed", config.seed.to_string()),
-        ("steps", checkpoint.step_count().to_string()),
-    ];
-    pairs.map(|(key, value)| (key.to_owned(), value)).into()
+    checkpoint.config.metadata(name, checkpoint.step_count())
 }
 
 fn print_report(graph: &Graph, export: &Export) -> Result<()> {

@@ -51,14 +51,18 @@ impl Config {
 
     /// All keys that can be set, tables included.
     fn keys(&self) -> Result<Vec<String>> {
+        let mut keys = vec![];
+        collect("", &self.complete().table()?, &mut keys);
+        Ok(keys)
+    }
+
+    /// With something for every key that may be absent: what is absent has no key in the text.
+    pub(crate) fn complete(&self) -> Self {
         let mut all = self.clone();
-        // What is absent by default has no key in the text.
         all.data_dir.get_or_insert_default();
         all.watch.features.get_or_insert_default();
         all.regularizer.gradient_penalty.get_or_insert_with(GradientPenalty::default);
-        let mut keys = vec![];
-        collect("", &all.table()?, &mut keys);
-        Ok(keys)
+        all
     }
 }
 
