@@ -34,8 +34,8 @@ pub enum Purpose {
 pub struct Needs {
     /// Size of the file.
     pub flash_bytes: usize,
-    /// The arena; for a device that learns the larger of the two, since it does not draw and learn at once. Stack and firmware
-    /// come on top.
+    /// The arena; for a device that learns the larger of that and the learner's memory, since it does not draw and learn at
+    /// once. Stack, firmware, and what it keeps of pictures and deltas come on top.
     pub ram_bytes: usize,
 }
 
