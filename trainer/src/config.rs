@@ -18,7 +18,7 @@ use crate::training::watch::WatchConfig;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// What to learn from: `glyphs`, `mnist`, `fashion-mnist` or `folder`.
+    /// What to learn from: `glyphs`, `mnist`, `fashion-mnist`, `folder`, or another [`Source`].
     pub dataset: Source,
     /// Folder with the files of the data set; without it the user's cache.
     #[serde(skip_serializing_if = "Option::is_none")]
