@@ -219,9 +219,11 @@ fn sheet(dataset: &Dataset, seed: u64) -> (Vec<f32>, usize) {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
     use image::{Rgb, RgbImage};
 
     use super::*;
+    use crate::cli::Cli;
 
     /// Two pictures of class `a`, which are copies, and one of class `b` with a broken one beside.
     fn folder() -> tempfile::TempDir {
@@ -270,6 +272,18 @@ mod tests {
         let at = |x, y| grid.get_pixel(x, y).0;
         assert_eq!([at(0, 0), at(5, 0), at(10, 0)], [[255, 0, 0], [255, 0, 0], [64; 3]]);
         assert_eq!([at(0, 5), at(3, 5), at(5, 5)], [[255, 0, 0], [255, 0, 255], [64; 3]]);
+    }
+
+    #[test]
+    fn the_command_line_is_understood() {
+        let dir = folder();
+        let data_dir = dir.path().to_str().unwrap();
+        let parse = |size: &str| {
+            let line = ["trainer", "data", "inspect", "--dataset", "folder", "--data-dir", data_dir];
+            Cli::try_parse_from(line.into_iter().chain(["--channels", "1", "--size", size]))
+        };
+        parse("8").unwrap().run().unwrap();
+        assert!(["0", "257", "-1", "99999999999"].iter().all(|size| parse(size).is_err()));
     }
 
     #[test]

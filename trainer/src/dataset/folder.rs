@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, Rgb, RgbImage};
 use rayon::prelude::*;
@@ -116,7 +116,8 @@ impl Rules {
 
     /// `[C, size, size]`
     fn read(&self, path: &Path, size: usize, channels: usize) -> Result<Vec<u8>> {
-        let picture = image::open(path).with_context(|| format!("reading {}", path.display()))?;
+        // The error's text has its cause in it, so that a chain would say it twice.
+        let picture = image::open(path).map_err(|error| anyhow!("reading {}: {error}", path.display()))?;
         let (width, height) = (picture.width(), picture.height());
         ensure!(width > 0 && height > 0, "{} has no pixels", path.display());
         let square = self.square(self.opaque(picture), size as u32);
