@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod classify;
 pub mod compare;
+pub mod data;
 pub mod delta;
 pub mod demo;
 pub mod encode;
@@ -64,6 +65,8 @@ enum Command {
     Export(export::Args),
     /// Make a .pgan file of a generator in ONNX, and compare the two
     Import(import::Args),
+    /// Look at a data set: counts, classes, colours, duplicates, and a sheet of images
+    Data(data::Args),
     /// Let a generator learn from some images, as a device would
     Finetune(Box<finetune::Args>),
     /// Look at what devices learned, and use it
@@ -96,6 +99,7 @@ impl Cli {
             Command::Encode(args) => encode::run(args),
             Command::Export(args) => export::run(args),
             Command::Import(args) => import::run(args),
+            Command::Data(args) => data::run(args),
             Command::Finetune(args) => finetune::run(*args),
             Command::Delta(args) => delta::run(args),
             Command::Inspect(args) => inspect::run(args),

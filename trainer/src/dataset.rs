@@ -3,21 +3,25 @@
 //! In: a name and perhaps a folder. Out: `[N, C, H, W]`, images in [-1, 1], points of the plane as images of one pixel and
 //! two channels. Images are kept as bytes, and what is made of them is made when it is asked for.
 
+mod cifar;
 mod download;
 mod folder;
 mod gaussians;
 mod glyphs;
 mod idx;
+mod sprites;
 mod stacked;
+mod summary;
 
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use folder::picture;
 pub use gaussians::Mixture;
 use stacked::Stacks;
+pub use summary::Summary;
 
 /// A set of images or points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -29,8 +33,16 @@ pub enum Source {
     Mnist,
     /// Pieces of clothing, 28x28 grey.
     FashionMnist,
-    /// PNG, JPEG and WebP files of a folder, cropped and resized.
+    /// PNG, JPEG and WebP files of a folder, cropped and resized; sub-folders are classes.
     Folder,
+    /// Photographs of 10 kinds of things, 32x32 in colour.
+    Cifar10,
+    /// Photographs of 100 kinds of things, 32x32 in colour.
+    Cifar100,
+    /// Emoji on white, 32x32 or 64x64 in colour.
+    NotoEmoji,
+    /// Pictures of a dungeon game on black, 32x32 in colour, in 8 groups.
+    DcssTiles,
     /// Three handwritten digits as the colours of one picture: a thousand classes.
     StackedMnist,
     /// Points around 8 places of a circle.
@@ -48,7 +60,18 @@ impl Source {
             Self::Ring => Some(Mixture::ring()),
             Self::Grid => Some(Mixture::grid()),
             Self::Mixture => Some(Mixture::lopsided()),
-            Self::Glyphs | Self::Mnist | Self::FashionMnist | Self::Folder | Self::StackedMnist => None,
+            _ => None,
+        }
+    }
+
+    /// `[C, H, W]` of its items as they come; a folder's pictures have no size of their own, and get 64x64 in colour.
+    pub fn usual_shape(self) -> [usize; 3] {
+        match self {
+            Self::Glyphs | Self::Mnist | Self::FashionMnist => [1, 28, 28],
+            Self::StackedMnist => [3, 28, 28],
+            Self::Cifar10 | Self::Cifar100 | Self::NotoEmoji | Self::DcssTiles => [3, 32, 32],
+            Self::Folder => [3, 64, 64],
+            Self::Ring | Self::Grid | Self::Mixture => [2, 1, 1],
         }
     }
 }
@@ -60,6 +83,10 @@ impl core::fmt::Display for Source {
             Self::Mnist => "mnist",
             Self::FashionMnist => "fashion-mnist",
             Self::Folder => "folder",
+            Self::Cifar10 => "cifar10",
+            Self::Cifar100 => "cifar100",
+            Self::NotoEmoji => "noto-emoji",
+            Self::DcssTiles => "dcss-tiles",
             Self::StackedMnist => "stacked-mnist",
             Self::Ring => "ring",
             Self::Grid => "grid",
@@ -85,6 +112,10 @@ pub struct Dataset {
     items: Items,
     labels: Option<Vec<u8>>,
     class_count: Option<usize>,
+    /// Of all classes, or none.
+    class_names: Vec<String>,
+    /// Files that were left out, with the reasons.
+    unreadable: Vec<String>,
 }
 
 /// `[N, C, H, W]`, one way or another.
@@ -102,7 +133,7 @@ impl Dataset {
     /// Reads `source` as images of `channels` channels and `size` pixels each way.
     ///
     /// `data_dir` holds the files; without it they come from the user's cache, and are downloaded once into it. Points have
-    /// two channels and one pixel.
+    /// two channels and one pixel. Grey images can be had in colour, and images in colour as grey ones.
     ///
     /// # Errors
     /// When files are missing, broken, or of another shape than asked for.
@@ -113,14 +144,17 @@ impl Dataset {
         size: usize,
         channels: usize,
     ) -> Result<Self> {
+        ensure!(size > 0 && channels > 0, "images of {channels}x{size}x{size} are empty");
+        let folder = || data_dir.with_context(|| format!("the data set `{source}` needs --data-dir"));
         let dataset = match source {
             Source::Glyphs => glyphs::dataset(split, size)?,
             Source::Mnist => idx::load(&download::MNIST, data_dir, split)?,
             Source::FashionMnist => idx::load(&download::FASHION_MNIST, data_dir, split)?,
-            Source::Folder => match data_dir {
-                Some(dir) => folder::load(dir, size, channels)?,
-                None => bail!("the data set `folder` needs --data-dir"),
-            },
+            Source::Folder => folder::load(folder()?, split, size, channels)?,
+            Source::Cifar10 => cifar::load(&cifar::CIFAR_10, folder()?, split)?,
+            Source::Cifar100 => cifar::load(&cifar::CIFAR_100, folder()?, split)?,
+            Source::NotoEmoji => sprites::load(&sprites::NOTO_EMOJI, folder()?, split, size)?,
+            Source::DcssTiles => sprites::load(&sprites::DCSS_TILES, folder()?, split, size)?,
             Source::StackedMnist => {
                 stacked::dataset(idx::load(&download::MNIST, data_dir, split)?.padded(size)?)?
             }
@@ -176,7 +210,26 @@ impl Dataset {
                 labels.as_ref().and_then(|labels| labels.iter().max()).map(|&label| usize::from(label) + 1)
             }
         };
-        Ok(Self { name: name.to_owned(), shape, items, labels, class_count })
+        let (class_names, unreadable) = (vec![], vec![]);
+        Ok(Self { name: name.to_owned(), shape, items, labels, class_count, class_names, unreadable })
+    }
+
+    /// With one class for each name, whether this part has images of it or not.
+    fn with_class_names(self, class_names: Vec<String>) -> Result<Self> {
+        let most = self.class_count.unwrap_or(0);
+        ensure!(
+            most <= class_names.len(),
+            "data set {}: {} names for {most} classes",
+            self.name,
+            class_names.len()
+        );
+        Ok(Self { class_count: Some(class_names.len()), class_names, ..self })
+    }
+
+    /// The same images as other bytes.
+    fn with_pixels(self, shape: [usize; 3], pixels: Vec<u8>) -> Result<Self> {
+        let Self { name, labels, class_count, class_names, unreadable, .. } = self;
+        Ok(Self { class_count, class_names, unreadable, ..Self::new(&name, shape, pixels, labels)? })
     }
 
     /// Its name, for reports.
@@ -216,9 +269,19 @@ impl Dataset {
         }
     }
 
-    /// Number of classes, the largest label and one, where the set has classes.
+    /// Number of classes, where the set has classes; without names, the largest label and one.
     pub fn class_count(&self) -> Option<usize> {
         self.class_count
+    }
+
+    /// Name of a class, where classes have names.
+    pub fn class_name(&self, class: usize) -> Option<&str> {
+        self.class_names.get(class).map(String::as_str)
+    }
+
+    /// Files that could not be read and were left out, each with the reason.
+    pub fn unreadable(&self) -> &[String] {
+        &self.unreadable
     }
 
     /// The chosen images or points as numbers.
@@ -263,7 +326,7 @@ impl Dataset {
                 row[left..left + w].copy_from_slice(source);
             }
         }
-        Self::new(&self.name, [c, size, size], larger, self.labels)
+        self.with_pixels([c, size, size], larger)
     }
 
     fn with_channels(self, channels: usize) -> Result<Self> {
@@ -274,10 +337,27 @@ impl Dataset {
         let Items::Pixels(pixels) = &self.items else {
             bail!("data set {} has {c} channels, the network {channels}", self.name)
         };
-        ensure!(c == 1, "data set {} has {c} channels, the network {channels}", self.name);
-        let pixels = pixels.chunks_exact(h * w).flat_map(|plane| plane.repeat(channels)).collect();
-        Self::new(&self.name, [channels, h, w], pixels, self.labels)
+        let pixels = match (c, channels) {
+            (1, _) => pixels.chunks_exact(h * w).flat_map(|plane| plane.repeat(channels)).collect(),
+            (3, 1) => pixels.chunks_exact(3 * h * w).flat_map(luma).collect(),
+            _ => bail!("data set {} has {c} channels, the network {channels}", self.name),
+        };
+        self.with_pixels([channels, h, w], pixels)
     }
+}
+
+/// A value of a picture with straight alpha before a background.
+fn over(value: u8, background: u8, alpha: u8) -> u8 {
+    let [value, background, alpha] = [value, background, alpha].map(u32::from);
+    ((value * alpha + background * (255 - alpha) + 127) / 255) as u8
+}
+
+/// Grey of an image `[3, H, W]`, with the weights of ITU-R BT.709 for its encoded values, as for picture files.
+fn luma(image: &[u8]) -> impl Iterator<Item = u8> {
+    let area = image.len() / 3;
+    let weighted = move |i: usize, c: usize, weight: u32| weight * u32::from(image[c * area + i]);
+    (0..area)
+        .map(move |i| ((weighted(i, 0, 2126) + weighted(i, 1, 7152) + weighted(i, 2, 722)) / 10_000) as u8)
 }
 
 #[cfg(test)]
@@ -301,6 +381,30 @@ mod tests {
         let plane = [0u8, 0, 0, 0, 0, 1, 2, 0, 0, 3, 4, 0, 0, 0, 0, 0];
         let plane = plane.map(|byte| f32::from(byte) / 127.5 - 1.0);
         assert_eq!(dataset.images(&[0]), plane.repeat(3));
+    }
+
+    #[test]
+    fn colours_become_grey_and_classes_stay() {
+        let pixels = vec![255, 0, 0, 9, 0, 255, 0, 9, 0, 0, 255, 9];
+        let colours = Dataset::new("t", [3, 1, 4], pixels, Some(vec![0])).unwrap();
+        let colours = colours.with_class_names(vec!["a".into(), "b".into()]).unwrap();
+        let grey = colours.with_channels(1).unwrap();
+        let bytes = [54u8, 182, 18, 9].map(|byte| f32::from(byte) / 127.5 - 1.0);
+        assert_eq!((grey.shape(), grey.images(&[0])), ([1, 1, 4], bytes.to_vec()));
+        assert_eq!((grey.class_count(), grey.class_name(1), grey.class_name(2)), (Some(2), Some("b"), None));
+        assert!(grey.with_class_names(vec![]).is_err());
+        assert!(Dataset::new("t", [3, 1, 1], vec![0; 3], None).unwrap().with_channels(2).is_err());
+    }
+
+    #[test]
+    fn sets_without_a_mirror_need_a_folder() {
+        for source in
+            [Source::Folder, Source::Cifar10, Source::Cifar100, Source::NotoEmoji, Source::DcssTiles]
+        {
+            let [channels, size, _] = source.usual_shape();
+            let error = Dataset::load(source, None, Split::Train, size, channels).unwrap_err();
+            assert_eq!(error.to_string(), format!("the data set `{source}` needs --data-dir"));
+        }
     }
 
     #[test]

@@ -11,9 +11,9 @@ use super::{Dataset, Split};
 
 /// An array of bytes with its shape.
 #[derive(Debug, PartialEq)]
-struct Idx {
-    shape: Vec<usize>,
-    data: Vec<u8>,
+pub(super) struct Idx {
+    pub(super) shape: Vec<usize>,
+    pub(super) data: Vec<u8>,
 }
 
 /// Reads images and labels of one part of a collection.
@@ -26,7 +26,8 @@ pub(super) fn load(collection: &Collection, data_dir: Option<&Path>, split: Spli
     Dataset::new(collection.name, [1, h, w], images.data, Some(labels.data))
 }
 
-fn read(path: &Path) -> Result<Idx> {
+/// Reads an IDX file that is compressed with gzip.
+pub(super) fn read(path: &Path) -> Result<Idx> {
     let file = std::fs::File::open(path).with_context(|| format!("opening {}", path.display()))?;
     let mut bytes = vec![];
     // A gzip file can blow up a thousandfold; no set here is larger than this.
