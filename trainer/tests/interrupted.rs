@@ -76,7 +76,7 @@ fn end(mut child: Child) -> (ExitStatus, String) {
 fn a_run_that_is_killed_again_and_again_ends_with_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let [whole, killed] = ["whole", "killed"].map(|name| dir.path().join(name));
-    let more = ["--steps=500", "--checkpoint-every=1"];
+    let more = ["--steps=160", "--checkpoint-every=1"];
     assert!(output(trainer(&TINY, &whole, &more)).status.success());
 
     let seed = 0x5eed;
@@ -94,7 +94,8 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_bytes() {
         }
         child.wait().unwrap();
     }
-    assert!(kills > 0, "every run was faster than its end");
+    println!("{kills} of 8 runs were killed");
+    assert!(kills > 0, "every run had ended before");
     let last = output(trainer(&TINY, &killed, &more));
     assert!(last.status.success(), "{}", String::from_utf8_lossy(&last.stderr));
     for name in [NEWEST, PREVIOUS, "losses.csv", "train.toml"] {
