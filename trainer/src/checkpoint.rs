@@ -3,7 +3,9 @@
 //! Layout, little-endian: magic, length of the header (u64), header (JSON), tensors (f32), SHA-256 of all before.
 //! Whatever the bytes, reading gives a checkpoint or an error.
 
-use std::io::Write;
+pub mod newest;
+
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,6 +13,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
 
 use crate::config::Config;
 use crate::network::{Discriminator, Generator, NamedTensor, Parameters};
@@ -41,11 +44,16 @@ pub struct Checkpoint {
 /// Name of the newest checkpoint in the folder of a run.
 pub const FILE_NAME: &str = "checkpoint.bin";
 
+/// Name of the checkpoint before the newest one in the folder of a run.
+pub const PREVIOUS_NAME: &str = "checkpoint.previous.bin";
+
 /// Name of the checkpoint with the best evaluation in the folder of a run.
 pub const BEST_NAME: &str = "best.bin";
 
 const MAGIC: [u8; 8] = *b"PGTRAIN1";
 const DIGEST_LEN: usize = 32;
+/// How the names of files begin that are not yet whole.
+const UNFINISHED: &str = ".unfinished-";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,12 +76,23 @@ struct Header {
 
 /// Reads a checkpoint, or the newest one in the folder of a run.
 ///
+/// There is no falling back: what is made of a checkpoint should be made of the one that was meant. The error names the one
+/// before. [`newest::find`] goes on from it.
+///
 /// # Errors
 /// When the file cannot be read or is damaged.
 pub fn load(path: &Path) -> Result<Checkpoint> {
+    let previous = path.join(PREVIOUS_NAME);
     let path: PathBuf = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
-    let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-    Checkpoint::from_bytes(&bytes).with_context(|| format!("reading {}", path.display()))
+    let checkpoint =
+        std::fs::read(&path).map_err(Into::into).and_then(|bytes| Checkpoint::from_bytes(&bytes));
+    checkpoint.with_context(|| {
+        if previous.exists() {
+            format!("reading {}; {} is the one before", path.display(), previous.display())
+        } else {
+            format!("reading {}", path.display())
+        }
+    })
 }
 
 impl Checkpoint {
@@ -142,12 +161,10 @@ impl Checkpoint {
     /// When they are no checkpoint, or a damaged one.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         ensure!(bytes.starts_with(&MAGIC), "this is no checkpoint");
-        ensure!(bytes.len() >= MAGIC.len() + 8 + DIGEST_LEN, "the checkpoint is cut short");
-        let (content, digest) = bytes.split_at(bytes.len() - DIGEST_LEN);
-        ensure!(Sha256::digest(content).as_slice() == digest, "the checkpoint is damaged or cut short");
-        let (len, rest) = content[MAGIC.len()..].split_at(8);
-        let len = u64::from_le_bytes(len.try_into().expect("split at 8"));
-        let header = usize::try_from(len).ok().and_then(|len| rest.split_at_checked(len));
+        let content = unseal(bytes)?.get(MAGIC.len()..).context("the checkpoint is cut short")?;
+        let (len, rest) = content.split_first_chunk().context("the checkpoint is cut short")?;
+        let header =
+            usize::try_from(u64::from_le_bytes(*len)).ok().and_then(|len| rest.split_at_checked(len));
         let (header, data) = header.context("the header is longer than the file")?;
         let header: Header = serde_json::from_slice(header).context("reading the header")?;
         let config = Config::parse(&header.config)?;
@@ -243,22 +260,36 @@ impl Values<'_> {
     }
 }
 
+/// What the SHA-256 at the end of a file stands for.
+fn unseal(bytes: &[u8]) -> Result<&[u8]> {
+    let (content, digest) = bytes.split_last_chunk::<DIGEST_LEN>().context("the checkpoint is cut short")?;
+    ensure!(Sha256::digest(content).as_slice() == digest, "the checkpoint is damaged or cut short");
+    Ok(content)
+}
+
 /// Writes a file whole or not at all.
 ///
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let draft = draft(path, |file| file.write_all(bytes))?;
+    draft.persist(path).with_context(|| format!("writing {}", path.display()))?;
+    Ok(())
+}
+
+/// A file beside `path` that is ready to take its place, and is on the disk.
+fn draft(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<NamedTempFile> {
     let context = || format!("writing {}", path.display());
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
+    builder.prefix(UNFINISHED);
     // Readable for others, as far as the user's mask lets them: results are no secret.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(dir).with_context(context)?;
-    file.write_all(bytes).with_context(context)?;
+    write(file.as_file_mut()).with_context(context)?;
     file.as_file().sync_all().with_context(context)?;
-    file.persist(path).with_context(context)?;
-    Ok(())
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -266,7 +297,7 @@ mod tests {
     use super::*;
     use crate::training::Trainer;
 
-    fn checkpoint() -> Checkpoint {
+    pub(super) fn checkpoint() -> Checkpoint {
         let mut config = Config::default();
         config.network.width = 1;
         config.network.latent_dim = 2;

@@ -8,12 +8,14 @@ pub mod delta;
 pub mod demo;
 pub mod encode;
 pub mod eval;
+pub mod exit;
 pub mod export;
 pub mod finetune;
 pub mod import;
 pub mod init;
 pub mod inputs;
 pub mod inspect;
+pub mod interrupt;
 pub mod plan;
 pub mod progress;
 pub mod refine;
@@ -31,7 +33,7 @@ use pocketgan_runtime::Model;
 
 /// Trains small image generators and makes files of them that run anywhere.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version, about, after_help = exit::CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

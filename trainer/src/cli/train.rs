@@ -6,14 +6,17 @@ use core::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum as _;
 use serde::Serialize;
 
 pub use args::Args;
 
+use super::interrupt::{Interrupted, Listener};
 use super::progress::Progress;
-use crate::checkpoint::{self, write_atomically};
+use crate::checkpoint::{self, newest, write_atomically};
 use crate::config::Config;
 use crate::dataset::{Dataset, Source, Split};
+use crate::device::DeviceName;
 use crate::method::{METHODS, Method};
 use crate::training::watch::{Evaluation, History, Seen, Stop, Watch};
 use crate::training::{self, Trainer};
@@ -30,17 +33,21 @@ struct Summary {
     best_step: Option<usize>,
     best_metric: Option<f32>,
     metric: Option<String>,
-    /// Why the run ended before its last step: `patience` or `collapse`; null when it did not.
+    /// Why the run ended before its last step: `patience`, `collapse` or `interrupt`; null when it did not.
     stopped: Option<&'static str>,
 }
 
 /// Columns and rows of a sample grid.
 const GRID: usize = 10;
 
+/// Name of the configuration in the folder of a run.
+const CONFIG_NAME: &str = "train.toml";
+
 /// Trains.
 ///
 /// # Errors
-/// When options, files or the training fail, or the images collapsed and that was to be an end.
+/// When options, files or the training fail, or the images collapsed and that was to be an end; [`Interrupted`] after a
+/// signal.
 pub fn run(args: Args) -> Result<()> {
     if args.method.list_methods {
         print!("{}", method_table());
@@ -53,7 +60,8 @@ pub fn run(args: Args) -> Result<()> {
     let out = &args.out;
     let samples = out.join("samples");
     std::fs::create_dir_all(&samples).with_context(|| format!("creating {}", samples.display()))?;
-    write_atomically(&out.join("train.toml"), config.to_toml().as_bytes())?;
+    newest::remove_unfinished(out)?;
+    write_atomically(&out.join(CONFIG_NAME), config.to_toml().as_bytes())?;
 
     let dataset = load(&config, Split::Train)?;
     eprintln!("{}: {} images of {:?}", dataset.name(), dataset.len(), dataset.shape());
@@ -70,12 +78,12 @@ pub fn run(args: Args) -> Result<()> {
         eprintln!("already at step {first_step}; --steps is the length of the whole run");
     }
     let mut progress = Progress::new(&trainer);
-    let stop = watch.run(&mut trainer, &dataset, |trainer, watch, seen| {
-        report(seen, watch, &mut progress);
-        progress.update(trainer);
+    let listener = Listener::start()?;
+    let end = watch.run(&mut trainer, &dataset, |trainer, watch, seen| {
         let step = trainer.step_count();
         let is_last = step == config.training.steps || watch.stop().is_some();
         let due = |every: usize| every > 0 && step.is_multiple_of(every) || is_last;
+        let signal = listener.signal().filter(|_| !is_last);
         if due(config.training.sample_every) {
             let path = samples.join(format!("step-{step:06}.png"));
             training::write_samples(&trainer.ema_generator()?, &config, GRID, &path)?;
@@ -86,11 +94,15 @@ pub fn run(args: Args) -> Result<()> {
         if seen.evaluation.is_some() {
             save_history(watch.history(), out)?;
         }
-        if due(config.training.checkpoint_every) {
+        if due(config.training.checkpoint_every) || signal.is_some() {
             save(trainer, watch, out)?;
         }
-        Ok(())
+        // Last: Ctrl-C also ends whoever reads the other end of a pipe, and then printing ends this program.
+        report(seen, watch, &mut progress);
+        progress.update(trainer);
+        signal.map_or(Ok(()), |signal| Err(interrupted(signal, step, &args).into()))
     });
+    drop(listener);
     progress.finish();
     let best = watch.history().best();
     if let Some(best) = best {
@@ -98,7 +110,10 @@ pub fn run(args: Args) -> Result<()> {
         let metric = &watch.history().metric;
         eprintln!("best: step {}, {metric} {:.4}, in {}", best.step, best.value, path.display());
     }
-    let stop = stop?;
+    let (stop, interrupted) = match end {
+        Ok(stop) => (stop, None),
+        Err(error) => (None, Some(error.downcast::<Interrupted>()?)),
+    };
     if let Some(stop) = &stop {
         let when = if trainer.step_count() == first_step { "had stopped" } else { "stopped" };
         eprintln!("{when} at step {}: {stop}", trainer.step_count());
@@ -115,14 +130,29 @@ pub fn run(args: Args) -> Result<()> {
             best_step: best.map(|best| best.step),
             best_metric: best.map(|best| best.value),
             metric: best.map(|_| watch.history().metric.clone()),
-            stopped: stop.as_ref().map(Stop::reason),
+            stopped: stop.as_ref().map(Stop::reason).or(interrupted.as_ref().map(|_| "interrupt")),
         };
         println!("{}", serde_json::to_string(&summary)?);
     }
     if let Some(Stop::Collapse(_)) = stop {
         bail!("the generator has collapsed; --on-collapse warn goes on nevertheless");
     }
-    Ok(())
+    interrupted.map_or(Ok(()), |interrupted| Err(interrupted.into()))
+}
+
+/// The end of a run that goes on later.
+fn interrupted(signal: u8, step: usize, args: &Args) -> Interrupted {
+    let out = args.out.display();
+    let device = match args.device.to_possible_value() {
+        Some(device) if args.device != DeviceName::default() => format!(" --device {}", device.get_name()),
+        _ => String::new(),
+    };
+    Interrupted {
+        signal,
+        message: format!(
+            "interrupted after step {step}, which is saved\ngo on with: trainer train --resume --out {out}{device}"
+        ),
+    }
 }
 
 fn load(config: &Config, split: Split) -> Result<Dataset> {
@@ -142,7 +172,7 @@ fn report(seen: &Seen, watch: &Watch, progress: &mut Progress) {
 }
 
 fn save(trainer: &Trainer, watch: &Watch, out: &Path) -> Result<()> {
-    watch.checkpoint(trainer).save(&out.join(checkpoint::FILE_NAME))?;
+    newest::replace(out, &watch.checkpoint(trainer))?;
     let mut csv = String::from("step,discriminator,generator\n");
     for (i, losses) in trainer.losses().iter().enumerate() {
         writeln!(csv, "{},{},{}", i + 1, losses.discriminator, losses.generator)?;
@@ -174,19 +204,38 @@ fn method_table() -> String {
 
 /// The run before its first step, or as it was left.
 fn start(args: &Args) -> Result<(Trainer, History)> {
-    let path = args.out.join(checkpoint::FILE_NAME);
-    if args.resume && path.exists() {
-        let mut checkpoint = checkpoint::load(&path)?;
-        let network = checkpoint.config.network.clone();
-        args.apply(&mut checkpoint.config)?;
-        ensure!(checkpoint.config.network == network, "a resumed run keeps the shape of its networks");
-        let trainer = Trainer::resume(&checkpoint).with_context(|| format!("resuming {}", path.display()))?;
-        return Ok((trainer, checkpoint.history));
+    let of_run = args.out.join(CONFIG_NAME);
+    let mut config = match &args.config {
+        _ if args.resume => match newest::find(&args.out)? {
+            Some(found) => return resume(found, args),
+            // Left before its first checkpoint.
+            None if of_run.exists() => Config::load(&of_run)?,
+            None => Config::default(),
+        },
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    };
+    if !args.resume {
+        let checkpoints = [checkpoint::FILE_NAME, checkpoint::PREVIOUS_NAME].map(|name| args.out.join(name));
+        if let Some(path) = checkpoints.iter().find(|path| path.exists()) {
+            bail!("{} exists; go on with --resume or choose another --out", path.display());
+        }
     }
-    ensure!(!path.exists(), "{} exists; go on with --resume or choose another --out", path.display());
-    let mut config = args.config.as_deref().map_or_else(|| Ok(Config::default()), Config::load)?;
     args.apply(&mut config)?;
     Ok((Trainer::new(&config)?, History::default()))
+}
+
+fn resume(found: newest::Found, args: &Args) -> Result<(Trainer, History)> {
+    let newest::Found { mut checkpoint, path, lost } = found;
+    if let Some(lost) = lost {
+        let step = checkpoint.step_count();
+        eprintln!("{lost:#}\ngoing on from the checkpoint before, {}, step {step}", path.display());
+    }
+    let network = checkpoint.config.network.clone();
+    args.apply(&mut checkpoint.config)?;
+    ensure!(checkpoint.config.network == network, "a resumed run keeps the shape of its networks");
+    let trainer = Trainer::resume(&checkpoint).with_context(|| format!("resuming {}", path.display()))?;
+    Ok((trainer, checkpoint.history))
 }
 
 #[cfg(test)]
