@@ -18,11 +18,9 @@ const BATCH_SIZE: usize = 256;
 ///
 /// The running statistics of training belong to other weights than the averaged ones.
 pub fn reestimate(generator: Generator, batches: usize, batch_size: usize, seed: u64) -> Generator {
-    if !generator.has_statistics() {
-        return generator.valid();
-    }
     let device = training_device();
     let mut generator = generator.fork(&device).no_grad();
+    let batches = if generator.has_statistics() { batches } else { 0 };
     for i in 0..batches {
         generator = generator.with_momentum(1.0 / (i + 1) as f64);
         let latents = normal(
