@@ -1,6 +1,7 @@
 //! Relativistic objectives: scores count only by their difference from those of the other batch.
 //!
-//! Both networks have the same loss, with the batches swapped, so the generator's needs fresh scores of real images.
+//! Both networks have the same loss, of scores that shall be high and others that shall be low: for the discriminator real
+//! and generated, for the generator generated and real. So the generator's needs fresh scores of real images.
 
 use anyhow::Result;
 use burn::tensor::Tensor;
@@ -11,6 +12,8 @@ use super::Pair;
 
 /// Logistic loss of the difference between a real and a generated image in the same place of their batches.
 ///
+/// The discriminator minimises `-E log sigmoid(D(x) - D(G(z)))`.
+///
 /// # Source
 /// Jolicoeur-Martineau 2018, "The relativistic discriminator: a key element missing from standard GAN", arXiv:1807.00734:
 /// RSGAN.
@@ -19,27 +22,14 @@ use super::Pair;
 pub struct Relativistic {}
 
 impl Relativistic {
-    pub(super) fn check(&self) -> Result<()> {
-        Ok(())
-    }
-
-    /// `-E log sigmoid(D(x) - D(G(z)))`
-    pub fn discriminator_loss(&self, pair: &Pair) -> Tensor<1> {
-        Self::loss(&pair.real.scores, &pair.fake.scores)
-    }
-
-    /// `-E log sigmoid(D(G(z)) - D(x))`
-    pub fn generator_loss(&self, pair: &Pair) -> Tensor<1> {
-        Self::loss(&pair.fake.scores, &pair.real.scores)
-    }
-
-    /// Of scores that shall be high and others that shall be low.
     fn loss(high: &Tensor<2>, low: &Tensor<2>) -> Tensor<1> {
         softplus(low.clone() - high.clone(), 1.0).mean()
     }
 }
 
 /// Logistic loss of the difference from the mean score of the other batch.
+///
+/// The discriminator minimises `-1/2 E log sigmoid(D(x) - E D(G(z))) - 1/2 E log(1 - sigmoid(D(G(z)) - E D(x)))`.
 ///
 /// Half of the paper's sum, as in the author's code: the loss of the undecided is `log 2`, as it is in pairs.
 ///
@@ -50,20 +40,6 @@ impl Relativistic {
 pub struct RelativisticAverage {}
 
 impl RelativisticAverage {
-    pub(super) fn check(&self) -> Result<()> {
-        Ok(())
-    }
-
-    /// `-1/2 E log sigmoid(D(x) - E D(G(z))) - 1/2 E log(1 - sigmoid(D(G(z)) - E D(x)))`
-    pub fn discriminator_loss(&self, pair: &Pair) -> Tensor<1> {
-        Self::loss(&pair.real.scores, &pair.fake.scores)
-    }
-
-    /// The same, real and generated swapped.
-    pub fn generator_loss(&self, pair: &Pair) -> Tensor<1> {
-        Self::loss(&pair.fake.scores, &pair.real.scores)
-    }
-
     fn loss(high: &Tensor<2>, low: &Tensor<2>) -> Tensor<1> {
         let loss = softplus(-above_mean(high, low), 1.0).mean() + softplus(above_mean(low, high), 1.0).mean();
         loss.mul_scalar(0.5)
@@ -72,6 +48,8 @@ impl RelativisticAverage {
 
 /// Squared difference from a distance of one to the mean score of the other batch.
 ///
+/// The discriminator minimises `1/2 E(D(x) - E D(G(z)) - 1)^2 + 1/2 E(D(G(z)) - E D(x) + 1)^2`.
+///
 /// # Source
 /// Jolicoeur-Martineau 2018, arXiv:1807.00734: RaLSGAN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -79,26 +57,35 @@ impl RelativisticAverage {
 pub struct RelativisticAverageLeastSquares {}
 
 impl RelativisticAverageLeastSquares {
-    pub(super) fn check(&self) -> Result<()> {
-        Ok(())
-    }
-
-    /// `1/2 E(D(x) - E D(G(z)) - 1)^2 + 1/2 E(D(G(z)) - E D(x) + 1)^2`
-    pub fn discriminator_loss(&self, pair: &Pair) -> Tensor<1> {
-        Self::loss(&pair.real.scores, &pair.fake.scores)
-    }
-
-    /// The same, real and generated swapped.
-    pub fn generator_loss(&self, pair: &Pair) -> Tensor<1> {
-        Self::loss(&pair.fake.scores, &pair.real.scores)
-    }
-
     fn loss(high: &Tensor<2>, low: &Tensor<2>) -> Tensor<1> {
         let loss =
             (above_mean(high, low) - 1.0).square().mean() + (above_mean(low, high) + 1.0).square().mean();
         loss.mul_scalar(0.5)
     }
 }
+
+/// The losses of both networks.
+macro_rules! swapped {
+    ($($objective:ident),*) => {
+        $(impl $objective {
+            pub(super) fn check(&self) -> Result<()> {
+                Ok(())
+            }
+
+            /// Real images shall score high, generated ones low.
+            pub fn discriminator_loss(&self, pair: &Pair) -> Tensor<1> {
+                Self::loss(&pair.real.scores, &pair.fake.scores)
+            }
+
+            /// Generated images shall score high, real ones low.
+            pub fn generator_loss(&self, pair: &Pair) -> Tensor<1> {
+                Self::loss(&pair.fake.scores, &pair.real.scores)
+            }
+        })*
+    };
+}
+
+swapped!(Relativistic, RelativisticAverage, RelativisticAverageLeastSquares);
 
 /// `scores` less the mean of the others, `[N, 1]`. The gradient goes into both.
 fn above_mean(scores: &Tensor<2>, others: &Tensor<2>) -> Tensor<2> {
