@@ -4,6 +4,7 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
 use nalgebra::DMatrix;
 
+use super::parameters::ModulePath;
 use super::{Initialization, replaced};
 use crate::training::noise;
 
@@ -16,27 +17,27 @@ use crate::training::noise;
 struct Initializer {
     seed: u64,
     kind: Initialization,
-    path: Vec<String>,
+    path: ModulePath,
     drawn: u64,
 }
 
 /// The module with initial values.
 pub(crate) fn initialized<M: Module>(module: M, kind: Initialization, seed: u64) -> M {
-    module.map(&mut Initializer { seed, kind, path: vec![], drawn: 0 })
+    module.map(&mut Initializer { seed, kind, path: ModulePath::default(), drawn: 0 })
 }
 
 impl ModuleMapper for Initializer {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
     }
 
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.path.exit(container_type);
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         const SPREAD: f32 = 0.02;
-        let name = self.path.last().map(String::as_str);
+        let name = self.path.field();
         let (mean, spread) = match name {
             Some("weight") => (0.0, SPREAD),
             Some("gamma") => (1.0, SPREAD),

@@ -24,7 +24,7 @@ pub struct Parameters(pub Vec<NamedTensor>);
 impl Parameters {
     /// Copies the numbers out of `module`.
     pub fn read<M: Module>(module: &M) -> Self {
-        let mut reader = Reader { path: vec![], tensors: vec![] };
+        let mut reader = Reader { path: ModulePath::default(), tensors: vec![] };
         // `valid` also merges pending updates of running statistics.
         module.valid().visit(&mut reader);
         Self(reader.tensors)
@@ -35,7 +35,7 @@ impl Parameters {
     /// # Errors
     /// When a tensor is missing, left over, or of another shape.
     pub fn write<M: Module>(&self, module: M) -> Result<M> {
-        let mut writer = Writer { path: vec![], tensors: self.0.iter(), error: None };
+        let mut writer = Writer { path: ModulePath::default(), tensors: self.0.iter(), error: None };
         let module = module.map(&mut writer);
         if let Some(error) = writer.error {
             bail!(error);
@@ -51,33 +51,52 @@ pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec::<f32>().expect("the CPU device computes in f32")
 }
 
-struct Reader {
-    path: Vec<String>,
-    tensors: Vec<NamedTensor>,
+/// Where a visit of a module is.
+#[derive(Default)]
+pub(super) struct ModulePath(Vec<String>);
+
+impl ModulePath {
+    pub(super) fn enter(&mut self, name: &str, container_type: &str) {
+        if !Self::is_kind(container_type) {
+            self.0.push(name.to_owned());
+        }
+    }
+
+    pub(super) fn exit(&mut self, container_type: &str) {
+        if !Self::is_kind(container_type) {
+            self.0.pop();
+        }
+    }
+
+    /// The field that is visited.
+    pub(super) fn field(&self) -> Option<&str> {
+        self.0.last().map(String::as_str)
+    }
+
+    /// Kinds of layers are no part of a path.
+    fn is_kind(container_type: &str) -> bool {
+        container_type.starts_with("Enum:")
+    }
 }
 
-/// Kinds of layers are no part of a path.
-fn is_kind(container_type: &str) -> bool {
-    container_type.starts_with("Enum:")
+struct Reader {
+    path: ModulePath,
+    tensors: Vec<NamedTensor>,
 }
 
 impl ModuleVisitor for Reader {
     fn enter_module(&mut self, name: &str, container_type: &str) {
-        if !is_kind(container_type) {
-            self.path.push(name.to_owned());
-        }
+        self.path.enter(name, container_type);
     }
 
     fn exit_module(&mut self, _name: &str, container_type: &str) {
-        if !is_kind(container_type) {
-            self.path.pop();
-        }
+        self.path.exit(container_type);
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
         self.tensors.push(NamedTensor {
-            name: self.path.join("."),
+            name: self.path.0.join("."),
             shape: tensor.dims().to_vec(),
             data: values(tensor),
         });
@@ -85,26 +104,22 @@ impl ModuleVisitor for Reader {
 }
 
 struct Writer<'a> {
-    path: Vec<String>,
+    path: ModulePath,
     tensors: core::slice::Iter<'a, NamedTensor>,
     error: Option<String>,
 }
 
 impl ModuleMapper for Writer<'_> {
     fn enter_module(&mut self, name: &str, container_type: &str) {
-        if !is_kind(container_type) {
-            self.path.push(name.to_owned());
-        }
+        self.path.enter(name, container_type);
     }
 
     fn exit_module(&mut self, _name: &str, container_type: &str) {
-        if !is_kind(container_type) {
-            self.path.pop();
-        }
+        self.path.exit(container_type);
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let name = self.path.join(".");
+        let name = self.path.0.join(".");
         let shape = param.dims();
         match self.tensors.next() {
             Some(t) if t.name == name && t.shape == shape => param.map(|old| replaced(&old, t.data.clone())),

@@ -120,7 +120,21 @@ fn every_kind() -> Vec<NetworkConfig> {
 #[test]
 fn every_kind_has_the_right_shapes() {
     let device = Device::flex();
-    for config in every_kind() {
+    let mut configs = every_kind();
+    for size in [28, 32, 64] {
+        for (channels, generator_tail, discriminator_depth) in [(1, 0, 1), (1, 3, 2), (3, 0, 3), (3, 5, 1)] {
+            let discriminator_width = if channels == 1 { 0 } else { 3 };
+            configs.push(NetworkConfig {
+                size,
+                channels,
+                generator_tail,
+                discriminator_depth,
+                discriminator_width,
+                ..small()
+            });
+        }
+    }
+    for config in configs {
         config.check().unwrap_or_else(|error| panic!("{config:?}: {error}"));
         let generator = Generator::new(&config, 1, &device);
         let condition = Condition::in_turn(0, 6, config.classes, &device);
