@@ -5,6 +5,7 @@ mod assignment;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Source;
@@ -15,7 +16,7 @@ use crate::training::OptimizerName;
 use crate::training::watch::WatchConfig;
 
 /// A whole run. Every value has a default, so an empty file is a valid one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// What to learn from: images, or points of a plane.
@@ -38,7 +39,7 @@ pub struct Config {
 }
 
 /// Optimizers and lengths.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingConfig {
     /// Length of the whole run, resumed parts included. One step updates each network once.

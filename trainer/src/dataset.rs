@@ -16,6 +16,7 @@ mod summary;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use folder::picture;
@@ -24,7 +25,7 @@ use stacked::Stacks;
 pub use summary::Summary;
 
 /// A set of images or points.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// Letters and digits drawn on the fly; needs no files.

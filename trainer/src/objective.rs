@@ -31,6 +31,7 @@ use core::str::FromStr;
 
 use anyhow::{Result, ensure};
 use burn::tensor::Tensor;
+use schemars::JsonSchema;
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +56,7 @@ pub struct Pair {
 }
 
 /// An objective with its numbers. In TOML, the table `[objective]` with a key `name`; without one, least squares.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "kebab-case", remote = "Self")]
 pub enum Objective {
     /// Both networks share one log-likelihood, with opposite signs.

@@ -20,12 +20,13 @@ pub use spectral_norm::SpectralNorm;
 pub use weight_clip::clipped;
 
 use anyhow::{Result, ensure};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which methods a run uses; all are off by default. In TOML, the table `[regularizer]`.
 ///
 /// Normalizations, packing and minibatch standard deviation are part of the networks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RegularizerConfig {
     /// Bound of the weights and biases of the discriminator after each update; 0 for none.

@@ -1,10 +1,11 @@
 //! The shape of both networks, as in the table `[network]`.
 
 use anyhow::{Result, ensure};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Shape of both networks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
     /// What both networks are made of.
@@ -61,7 +62,7 @@ pub struct NetworkConfig {
 }
 
 /// What networks are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Architecture {
     /// Strided convolutions (Radford et al. 2016).
@@ -75,7 +76,7 @@ pub enum Architecture {
 }
 
 /// Normalization between the layers of the discriminator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum DiscriminatorNorm {
     /// Batch normalization after every layer but the first; with kernel 3 after every one.
@@ -87,7 +88,7 @@ pub enum DiscriminatorNorm {
 }
 
 /// What the discriminator says of an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiscriminatorOutput {
     /// How real it looks.
@@ -101,7 +102,7 @@ pub enum DiscriminatorOutput {
 }
 
 /// Functions between the layers of the networks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activations {
     /// ReLU in the generator, LeakyReLU in the discriminator.
@@ -113,7 +114,7 @@ pub enum Activations {
 }
 
 /// How a network is told the class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Conditioning {
     /// A one-hot vector beside the input of the first layer (Mirza and Osindero 2014), which shifts what it computes.
@@ -124,7 +125,7 @@ pub enum Conditioning {
 }
 
 /// How weights start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Initialization {
     /// N(0, 0.02), as in DCGAN.

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Pair, ensure_in};
@@ -15,7 +16,7 @@ use super::{Pair, ensure_in};
 ///
 /// # Source
 /// Zhao et al. 2017, "Energy-based Generative Adversarial Network", arXiv:1609.03126.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Energy {
     /// Energy above which a generated image no longer matters to the discriminator.

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use burn::tensor::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Pair, ensure_in};
@@ -15,7 +16,7 @@ use super::{Pair, ensure_in};
 ///
 /// # Source
 /// Kingma and Welling 2014, "Auto-Encoding Variational Bayes", arXiv:1312.6114; `beta` Higgins et al. 2017, "beta-VAE".
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Evidence {
     /// Weight of the divergence from the prior.

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Pair;
@@ -12,7 +13,7 @@ use super::Pair;
 /// # Source
 /// Lim and Ye 2017, "Geometric GAN", arXiv:1705.02894; Tran et al. 2017, "Hierarchical Implicit Models and Likelihood-Free
 /// Variational Inference", arXiv:1702.08896.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Hinge {}
 

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use burn::tensor::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Pair;
@@ -10,7 +11,7 @@ use super::Pair;
 ///
 /// # Source
 /// Mao et al. 2017, "Least Squares Generative Adversarial Networks", arXiv:1611.04076.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LeastSquares {
     /// What the discriminator shall say of generated images.

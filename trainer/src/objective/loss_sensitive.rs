@@ -3,6 +3,7 @@
 use anyhow::Result;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Pair, ensure_in};
@@ -18,7 +19,7 @@ use super::{Pair, ensure_in};
 ///
 /// # Source
 /// Qi 2017, "Loss-Sensitive Generative Adversarial Networks on Lipschitz Densities", arXiv:1701.06264.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LossSensitive {
     /// Margin per distance. The distance is `(mean |x - y|^p)^(1/p)` over the values of an image, so that a scale fits

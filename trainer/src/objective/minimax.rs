@@ -3,6 +3,7 @@
 use anyhow::Result;
 use burn::tensor::Tensor;
 use burn::tensor::activation::softplus;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Pair, ensure_in};
@@ -14,7 +15,7 @@ use super::{Pair, ensure_in};
 /// # Source
 /// Goodfellow et al. 2014, "Generative Adversarial Networks", arXiv:1406.2661. One-sided label smoothing: Salimans et al.
 /// 2016, "Improved Techniques for Training GANs", arXiv:1606.03498.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Minimax {
     /// What the target of real images lacks to 1; that of generated images is 0.

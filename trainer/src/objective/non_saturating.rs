@@ -3,6 +3,7 @@
 use anyhow::Result;
 use burn::tensor::Tensor;
 use burn::tensor::activation::softplus;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Minimax, Pair};
@@ -11,7 +12,7 @@ use super::{Minimax, Pair};
 ///
 /// # Source
 /// Goodfellow et al. 2014, "Generative Adversarial Networks", arXiv:1406.2661, section 3.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NonSaturating {
     /// What the target of real images lacks to 1; that of generated images is 0.

@@ -6,6 +6,7 @@
 use anyhow::Result;
 use burn::tensor::Tensor;
 use burn::tensor::activation::softplus;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Pair;
@@ -17,7 +18,7 @@ use super::Pair;
 /// # Source
 /// Jolicoeur-Martineau 2018, "The relativistic discriminator: a key element missing from standard GAN", arXiv:1807.00734:
 /// RSGAN.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Relativistic {}
 
@@ -35,7 +36,7 @@ impl Relativistic {
 ///
 /// # Source
 /// Jolicoeur-Martineau 2018, arXiv:1807.00734: RaSGAN.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RelativisticAverage {}
 
@@ -52,7 +53,7 @@ impl RelativisticAverage {
 ///
 /// # Source
 /// Jolicoeur-Martineau 2018, arXiv:1807.00734: RaLSGAN.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RelativisticAverageLeastSquares {}
 

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use burn::tensor::Tensor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Pair;
@@ -12,7 +13,7 @@ use super::Pair;
 ///
 /// # Source
 /// Arjovsky et al. 2017, "Wasserstein GAN", arXiv:1701.07875.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Wasserstein {}
 

@@ -9,12 +9,13 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand_xoshiro::Xoshiro128PlusPlus;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::training::noise;
 
 /// A kind of change. In TOML by its name in lower case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Augment {
     /// Brightness by U\[-0.5, 0.5\], then the distance from the mean of the pixel times U\[0, 2\], which leaves grey images as

@@ -8,6 +8,7 @@
 
 use anyhow::{Result, ensure};
 use burn::tensor::{Tensor, TensorData};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::training::noise;
@@ -15,7 +16,7 @@ use crate::training::noise;
 /// A penalty of the gradient's norm, taken for each sample over all channels and pixels.
 ///
 /// It presumes that a score depends on its own sample alone, which is not so with batch normalization.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GradientPenalty {
     /// Where the gradient is taken.
@@ -27,7 +28,7 @@ pub struct GradientPenalty {
 }
 
 /// Where the gradient is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PenaltyPoints {
     /// Between a real and a generated sample: `e x + (1 - e) G(z)` with one `e` in U\[0, 1\] per sample.
@@ -50,7 +51,7 @@ pub enum PenaltyPoints {
 }
 
 /// What is asked of the norm of the gradient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PenaltyForm {
     /// `(|g| - 1)^2`, as in WGAN-GP and DRAGAN.

@@ -5,13 +5,14 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Gradients, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrainingConfig;
 use crate::network::{NamedTensor, Parameters, replaced, values};
 
 /// Which rule moves the weights. In TOML by its name in lower case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimizerName {
     /// Adam without weight decay, with `beta_1` and `beta_2`.

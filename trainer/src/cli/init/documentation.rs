@@ -1,12 +1,13 @@
 //! What the keys of `train.toml` mean, in the words of the types that hold them.
 //!
-//! The doc comments of the configuration are the one place where keys are explained. They are read from the sources, which the
-//! program carries for that: a word changed there is changed here, and a key without a comment fails the tests.
+//! The doc comments of the configuration are the one place where keys are explained: a word changed there is changed here, and a
+//! key without a comment fails the tests.
 
 use core::fmt::Write as _;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::config::Config;
 
@@ -19,6 +20,7 @@ pub(super) fn documented(config: &Config) -> Result<String> {
     let plain = config.to_toml();
     let present: BTreeSet<String> =
         Entry::all(&plain).into_iter().filter_map(|(_, entry)| entry).map(Entry::path).collect();
+    let meanings = Meanings::new();
     let mut text = String::from(HEADER);
     for (line, entry) in Entry::all(&config.complete().to_toml()) {
         let Some(entry) = entry else {
@@ -29,7 +31,7 @@ pub(super) fn documented(config: &Config) -> Result<String> {
         };
         let path = entry.path();
         let meaning =
-            meaning(config, &path).with_context(|| format!("the key {path} has no documentation"))?;
+            meanings.of(config, &path).with_context(|| format!("the key {path} has no documentation"))?;
         text.push('\n');
         for line in wrapped(&meaning) {
             writeln!(text, "# {line}")?;
@@ -76,113 +78,79 @@ impl Entry {
     }
 }
 
-/// What a key means: its doc comment, and the words that it may be.
-fn meaning(config: &Config, path: &str) -> Option<String> {
-    let objective =
-        variants("Objective").into_iter().find(|variant| variant.word == config.objective.name())?;
-    if path == "objective.name" {
-        return Some(with_choices(objective.doc, "Objective", "One of"));
+/// The schema of a configuration: its keys with the doc comments of their types.
+struct Meanings(Value);
+
+impl Meanings {
+    fn new() -> Self {
+        Self(schemars::schema_for!(Config).to_value())
     }
-    let mut holder = "Config";
-    let mut field = None;
-    for name in path.split('.') {
-        let found = fields(holder).into_iter().find(|field| field.name == name)?;
-        holder = match inner(found.kind) {
-            "Objective" => objective.name,
-            kind => kind,
+
+    /// What a key means: the first paragraph of its doc comment, and the words that it may be.
+    fn of(&self, config: &Config, path: &str) -> Option<String> {
+        let (mut holder, mut table, mut key) = (&self.0, &self.0, &self.0);
+        for name in path.split('.') {
+            holder = key;
+            table = self.table(config, key);
+            key = table.get("properties")?.get(name)?;
+        }
+        // The word that chooses among tables has no comment of its own, but each of the tables has.
+        let Some(doc) = doc(key) else {
+            return Some(with_choices(doc(table)?, "One of", &self.choices(holder)));
         };
-        field = Some(found);
+        let which = if key.get("items").is_some() { "Any of" } else { "One of" };
+        let is_table = self.definition(key).pointer("/oneOf/0/properties").is_some();
+        Some(if is_table { doc } else { with_choices(doc, which, &self.choices(key)) })
     }
-    let field = field.filter(|field| !field.doc.is_empty())?;
-    let which = if field.kind.starts_with("Vec<") { "Any of" } else { "One of" };
-    Some(if holder == objective.name { field.doc } else { with_choices(field.doc, holder, which) })
+
+    /// The type of a value, of what an option or a list holds.
+    fn definition<'a>(&'a self, mut node: &'a Value) -> &'a Value {
+        loop {
+            let reference = node.get("$ref").and_then(Value::as_str);
+            let named = reference.and_then(|at| self.0.pointer(at.strip_prefix('#')?));
+            let next = named.or_else(|| node.get("items")).or_else(|| node.pointer("/anyOf/0"));
+            match next {
+                Some(next) => node = next,
+                None => return node,
+            }
+        }
+    }
+
+    /// The type of a table; of one that has several forms, that which the configuration has.
+    fn table<'a>(&'a self, config: &Config, node: &'a Value) -> &'a Value {
+        let definition = self.definition(node);
+        let forms = definition.get("oneOf").and_then(Value::as_array);
+        let form = forms.and_then(|forms| {
+            forms.iter().find(|form| word(form).is_some_and(|word| word == config.objective.name()))
+        });
+        form.unwrap_or(definition)
+    }
+
+    /// The words that a value may be, or that choose among tables.
+    fn choices<'a>(&'a self, node: &'a Value) -> Vec<&'a str> {
+        let forms = self.definition(node).get("oneOf").and_then(Value::as_array);
+        forms.into_iter().flatten().filter_map(word).collect()
+    }
 }
 
-/// With the words that a value of a type may be, unless it has none or they are already named.
-fn with_choices(doc: String, kind: &str, which: &str) -> String {
-    let words: Vec<String> = variants(kind).into_iter().map(|variant| variant.word).collect();
+/// The word of one of several forms.
+fn word(form: &Value) -> Option<&str> {
+    form.get("const").or_else(|| form.pointer("/properties/name/const"))?.as_str()
+}
+
+/// The first paragraph of a doc comment, on one line.
+fn doc(node: &Value) -> Option<String> {
+    let doc = node.get("description")?.as_str()?;
+    let paragraph = doc.split("\n\n").next().unwrap_or_default();
+    Some(paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// With the words that a value may be, unless it has none or they are already named.
+fn with_choices(doc: String, which: &str, words: &[&str]) -> String {
     if words.iter().all(|word| doc.contains(&format!("`{word}`"))) {
         return doc;
     }
     format!("{doc} {which} {}.", words.join(", "))
-}
-
-/// What an option or a list holds.
-fn inner(kind: &str) -> &str {
-    let of = |outer: &str| kind.strip_prefix(outer).and_then(|rest| rest.strip_suffix('>'));
-    of("Option<").or_else(|| of("Vec<")).unwrap_or(kind)
-}
-
-/// A field of a struct.
-struct Field {
-    name: &'static str,
-    kind: &'static str,
-    doc: String,
-}
-
-/// A variant of an enum.
-struct Variant {
-    name: &'static str,
-    /// How TOML spells it.
-    word: String,
-    doc: String,
-}
-
-/// The public fields of a struct of the configuration; none if there is no such struct.
-fn fields(kind: &str) -> Vec<Field> {
-    let members = body("struct", kind).map(|(_, body)| members(body)).unwrap_or_default();
-    let field = |(member, doc): (&'static str, String)| {
-        let (name, kind) = member.strip_prefix("pub ")?.split_once(": ")?;
-        Some(Field { name, kind, doc })
-    };
-    members.into_iter().filter_map(field).collect()
-}
-
-/// The variants of an enum of the configuration; none if there is no such enum.
-fn variants(kind: &str) -> Vec<Variant> {
-    let Some((attributes, body)) = body("enum", kind) else { return vec![] };
-    let has_hyphens = attributes.contains("rename_all = \"kebab-case\"");
-    let variant = |(member, doc): (&'static str, String)| {
-        let name = member.split('(').next().unwrap_or(member);
-        let mut word = String::new();
-        for c in name.chars() {
-            if has_hyphens && c.is_uppercase() && !word.is_empty() {
-                word.push('-');
-            }
-            word.extend(c.to_lowercase());
-        }
-        Variant { name, word, doc }
-    };
-    members(body).into_iter().map(variant).collect()
-}
-
-/// The attributes of a type, and what stands between its braces.
-fn body(keyword: &str, kind: &str) -> Option<(&'static str, &'static str)> {
-    let head = format!("\npub {keyword} {kind} {{\n");
-    SOURCES.iter().find_map(|source| {
-        let (before, after) = source.split_once(&head)?;
-        let (body, _) = after.split_once("\n}")?;
-        let attributes = before.rfind("\n\n").map_or(before, |start| &before[start..]);
-        Some((attributes, body))
-    })
-}
-
-/// Fields or variants with the first paragraphs of their doc comments, on one line.
-fn members(body: &'static str) -> Vec<(&'static str, String)> {
-    let mut members = vec![];
-    let (mut doc, mut is_open) = (String::new(), true);
-    for line in body.lines().map(str::trim) {
-        if let Some(words) = line.strip_prefix("///") {
-            is_open &= !words.is_empty();
-            if is_open {
-                doc.push_str(if doc.is_empty() { words.trim() } else { words });
-            }
-        } else if let Some(member) = line.strip_suffix(',') {
-            members.push((member, core::mem::take(&mut doc)));
-            is_open = true;
-        }
-    }
-    members
 }
 
 /// Lines of at most [`WIDTH`] characters, but for longer words.
@@ -209,28 +177,6 @@ const HEADER: &str = "\
 # Keys after a # without a space are off; `--set key=value` overrides what is here.
 ";
 
-/// Where the types of the configuration are.
-const SOURCES: &[&str] = &[
-    include_str!("../../config.rs"),
-    include_str!("../../dataset.rs"),
-    include_str!("../../network/config.rs"),
-    include_str!("../../objective.rs"),
-    include_str!("../../objective/energy.rs"),
-    include_str!("../../objective/evidence.rs"),
-    include_str!("../../objective/hinge.rs"),
-    include_str!("../../objective/least_squares.rs"),
-    include_str!("../../objective/loss_sensitive.rs"),
-    include_str!("../../objective/minimax.rs"),
-    include_str!("../../objective/non_saturating.rs"),
-    include_str!("../../objective/relativistic.rs"),
-    include_str!("../../objective/wasserstein.rs"),
-    include_str!("../../regularizer.rs"),
-    include_str!("../../regularizer/augment.rs"),
-    include_str!("../../regularizer/gradient_penalty.rs"),
-    include_str!("../../training/optimizer.rs"),
-    include_str!("../../training/watch/config.rs"),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,60 +196,67 @@ mod tests {
 
     #[test]
     fn every_key_is_documented() {
+        let meanings = Meanings::new();
         for config in configs() {
             for path in paths(&config.complete().to_toml()) {
-                assert!(meaning(&config, &path).is_some_and(|text| text.len() > 10), "{path}");
+                assert!(meanings.of(&config, &path).is_some_and(|text| text.len() > 10), "{path}");
             }
         }
     }
 
-    /// The other way round: what the sources have is what a file may say.
+    /// The other way round: what the types have is what a file may say.
     #[test]
     fn every_documented_field_is_a_key() {
-        fn collect(config: &Config, prefix: &str, kind: &str, found: &mut BTreeSet<String>) {
-            for field in fields(kind) {
-                let path = format!("{prefix}{}", field.name);
-                if inner(field.kind) == "Objective" {
-                    found.insert(format!("{path}.name"));
-                    let variants = variants("Objective");
-                    let variant = variants.iter().find(|variant| variant.word == config.objective.name());
-                    collect(config, &format!("{path}."), variant.expect("its own name").name, found);
-                } else {
-                    collect(config, &format!("{path}."), inner(field.kind), found);
-                }
+        fn collect(
+            meanings: &Meanings,
+            config: &Config,
+            prefix: &str,
+            node: &Value,
+            found: &mut BTreeSet<String>,
+        ) {
+            let properties = meanings.table(config, node).get("properties").and_then(Value::as_object);
+            for (name, key) in properties.into_iter().flatten() {
+                let path = format!("{prefix}{name}");
+                collect(meanings, config, &format!("{path}."), key, found);
                 found.insert(path);
             }
         }
+        let meanings = Meanings::new();
         for config in configs() {
             let mut found = BTreeSet::new();
-            collect(&config, "", "Config", &mut found);
+            collect(&meanings, &config, "", &meanings.0, &mut found);
             assert_eq!(found, paths(&config.complete().to_toml()));
         }
     }
 
     #[test]
     fn words_are_those_that_values_may_be() {
-        let words = |kind| variants(kind).into_iter().map(|v| v.word).collect::<Vec<_>>();
-        assert_eq!(words("Objective"), Objective::NAMES);
-        for (key, kind) in [
-            ("dataset", "Source"),
-            ("network.architecture", "Architecture"),
-            ("network.discriminator_norm", "DiscriminatorNorm"),
-            ("network.discriminator_output", "DiscriminatorOutput"),
-            ("network.conditioning", "Conditioning"),
-            ("training.optimizer", "OptimizerName"),
-            ("watch.metric", "Metric"),
-            ("regularizer.gradient_penalty.at", "PenaltyPoints"),
-            ("regularizer.gradient_penalty.form", "PenaltyForm"),
+        let meanings = Meanings::new();
+        let node = |path: &str| {
+            let at = |node, name| &meanings.table(&Config::default(), node)["properties"][name];
+            path.split('.').fold(&meanings.0, at)
+        };
+        assert_eq!(meanings.choices(node("objective")), Objective::NAMES);
+        for key in [
+            "dataset",
+            "network.architecture",
+            "network.discriminator_norm",
+            "network.discriminator_output",
+            "network.conditioning",
+            "training.optimizer",
+            "watch.metric",
+            "regularizer.gradient_penalty.at",
+            "regularizer.gradient_penalty.form",
         ] {
-            assert!(words(kind).len() > 1, "{kind}");
+            let words = meanings.choices(node(key));
+            assert!(words.len() > 1, "{key}");
             let error = Config::default().set(&format!("{key}=nothing")).unwrap_err();
-            for word in words(kind) {
+            for word in words {
                 Config::default().set(&format!("{key}={word}")).unwrap();
-                assert!(format!("{error:#}").contains(&word), "{word}: {error:#}");
+                assert!(format!("{error:#}").contains(word), "{word}: {error:#}");
             }
         }
-        assert_eq!(words("Augment"), ["color", "translation", "cutout"]);
+        assert_eq!(meanings.choices(node("regularizer.augment")), ["color", "translation", "cutout"]);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What to look for, as the table `[watch]`.
 
 use anyhow::{Result, ensure};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::Normalization;
 
 /// When to look at a run, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WatchConfig {
     /// Steps between looks at both networks; 0 for none.
@@ -36,7 +37,7 @@ pub struct WatchConfig {
 }
 
 /// What to do about collapsed images.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum OnCollapse {
     /// Say so, once, and go on.
@@ -47,7 +48,7 @@ pub enum OnCollapse {
 }
 
 /// What an evaluation measures; less is better.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Metric {
     /// The kernel distance: unbiased, so that few images suffice.
