@@ -43,6 +43,7 @@ impl Job {
         // First, because methods may plan by it.
         config.training.steps = plan.steps;
         method.apply(&mut config);
+        plan.settings.iter().try_for_each(|setting| config.set(setting))?;
         // The papers count packs.
         config.training.batch_size *= config.network.pack;
         if let (Measure::Points, Some(penalty)) =
@@ -90,6 +91,8 @@ pub struct Plan<'a> {
     pub samples: usize,
     /// What measures them, where there is a choice.
     pub judge: &'a str,
+    /// What is set after the method, as [`Config::set`] reads it.
+    pub settings: &'a [String],
 }
 
 /// Does the jobs that have no outcome yet, `threads` at a time, and writes what they measure to `results`.
@@ -215,7 +218,7 @@ mod tests {
     use super::*;
     use crate::method::METHODS;
 
-    const PLAN: Plan = Plan { steps: 30, eval_every: 10, samples: 5, judge: "" };
+    const PLAN: Plan = Plan { steps: 30, eval_every: 10, samples: 5, judge: "", settings: &[] };
 
     fn jobs() -> Vec<Job> {
         let benchmark = Benchmark::named("mnist").unwrap();
@@ -294,6 +297,7 @@ mod tests {
             job(&METHODS[0], 1, Plan { eval_every: 11, ..PLAN }),
             job(&METHODS[0], 1, Plan { samples: 6, ..PLAN }),
             job(&METHODS[0], 1, Plan { judge: "another", ..PLAN }),
+            job(&METHODS[0], 1, Plan { settings: &["training.ema_decay=0.5".to_owned()], ..PLAN }),
         ] {
             assert_ne!(id, other);
         }

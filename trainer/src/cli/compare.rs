@@ -41,6 +41,9 @@ pub struct Args {
     /// Samples in a measurement; without it as many as the paper's
     #[arg(long, value_name = "N")]
     samples: Option<usize>,
+    /// Another value in every run, after what the method sets, e.g. `training.ema_decay=0.999`; may be given more than once
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Folder for results, tables and pictures; what it already holds of the same runs is not done again
     #[arg(long, value_name = "DIR", default_value = "compare")]
     out: PathBuf,
@@ -170,6 +173,7 @@ mod tests {
             "--benchmark mnist --methods least-squares --iterations 0",
             "--benchmark mnist --methods least-squares --eval-every 0",
             "--benchmark mnist --methods least-squares --samples 1",
+            "--benchmark mnist --methods least-squares --set training.ema_decai=0.9",
         ] {
             assert!(Experiment::new(&parse(line).unwrap(), benchmark, "").is_err(), "{line}");
         }

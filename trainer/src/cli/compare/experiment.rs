@@ -49,7 +49,7 @@ impl Experiment {
                 format!("{file} {} {}", args.features_mean, args.features_std)
             }
         };
-        let plan = Plan { steps, eval_every, samples, judge: &judge };
+        let plan = Plan { steps, eval_every, samples, judge: &judge, settings: &args.set };
         let mut jobs = vec![];
         for &seed in &args.seeds {
             for method in methods.iter().copied() {
@@ -110,6 +110,9 @@ impl Experiment {
                 meter.note()
             ),
         ];
+        if !args.set.is_empty() {
+            paragraphs.push(format!("All methods with {}.", args.set.join(", ")));
+        }
         let published_steps = benchmark.base_config().training.steps;
         if self.steps != published_steps && !benchmark.published.is_empty() {
             paragraphs.push(format!(
@@ -157,8 +160,9 @@ impl Experiment {
     fn command(&self, args: &Args) -> String {
         let seeds: Vec<String> = args.seeds.iter().map(u64::to_string).collect();
         let eval_every = self.jobs.first().map_or(0, |job| job.eval_every);
+        let settings: String = args.set.iter().map(|setting| format!(" --set {setting}")).collect();
         format!(
-            "trainer compare --benchmark {} --methods {} --seeds {} --iterations {} --eval-every {eval_every} --samples {}",
+            "trainer compare --benchmark {} --methods {} --seeds {} --iterations {} --eval-every {eval_every} --samples {}{settings}",
             self.benchmark.name,
             args.methods.join(","),
             seeds.join(","),
