@@ -94,7 +94,7 @@ pub fn learn(
         discriminator: Parameters::read(&encoder),
         average: checkpoint.average.clone(),
         moments_g: Moments::zeros(&checkpoint.average),
-        moments_d: optimizer.moments().clone(),
+        moments_d: optimizer.moments(),
         losses,
         history: History::default(),
     })

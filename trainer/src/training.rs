@@ -6,6 +6,7 @@
 
 mod average;
 mod evidence;
+mod mirror;
 pub mod noise;
 pub(crate) mod optimizer;
 mod refining;
@@ -32,6 +33,7 @@ use crate::dataset::Dataset;
 use crate::device::DeviceName;
 use crate::grid;
 use crate::network::{Condition, Discriminator, Generator, Parameters};
+use mirror::Mirror;
 use noise::Stream;
 use optimizer::Optimizer;
 
@@ -52,11 +54,18 @@ pub struct Trainer {
     discriminator: Discriminator,
     optimizer_g: Optimizer,
     optimizer_d: Optimizer,
-    average: Parameters,
+    average: Mirror,
     losses: Vec<Losses>,
+    /// Of the steps after those: `[2]` each, discriminator and generator, where they were computed.
+    unread: Vec<Tensor<1>>,
     /// Order of the images in the epoch with the given number.
     order: Option<(u64, Vec<u32>)>,
+    /// Steps between two looks at the losses: each waits until the device has done all that it was told.
+    read_every: usize,
 }
+
+/// On a GPU.
+const READ_EVERY: usize = 25;
 
 /// Trains from the start to `config.training.steps`; `observer` sees the state after every step.
 ///
@@ -96,9 +105,11 @@ impl Trainer {
             device,
             generator,
             discriminator,
-            average,
+            average: Mirror::new(average),
             losses: vec![],
+            unread: vec![],
             order: None,
+            read_every: 1,
         })
     }
 
@@ -112,7 +123,7 @@ impl Trainer {
         trainer.discriminator = checkpoint.discriminator.write(trainer.discriminator)?;
         trainer.optimizer_g = Optimizer::new(checkpoint.moments_g.clone(), &checkpoint.config.training);
         trainer.optimizer_d = Optimizer::new(checkpoint.moments_d.clone(), &checkpoint.config.training);
-        trainer.average = checkpoint.average.clone();
+        trainer.average = Mirror::new(checkpoint.average.clone());
         trainer.losses = checkpoint.losses.clone();
         Ok(trainer)
     }
@@ -120,9 +131,16 @@ impl Trainer {
     /// The same run, computed on another device. It goes on from the same numbers; sums that are added in another order
     /// make its future another.
     pub fn on(mut self, device: DeviceName) -> Self {
+        if device == DeviceName::Cpu {
+            return self;
+        }
         self.device = device.open().autodiff();
         self.generator = self.generator.fork(&self.device);
         self.discriminator = self.discriminator.fork(&self.device);
+        self.optimizer_g = self.optimizer_g.on(&self.device);
+        self.optimizer_d = self.optimizer_d.on(&self.device);
+        self.average = self.average.on(&self.device);
+        self.read_every = READ_EVERY;
         self
     }
 
@@ -132,10 +150,10 @@ impl Trainer {
             config: self.config.clone(),
             generator: Parameters::read(&self.generator),
             discriminator: Parameters::read(&self.discriminator),
-            average: self.average.clone(),
-            moments_g: self.optimizer_g.moments().clone(),
-            moments_d: self.optimizer_d.moments().clone(),
-            losses: self.losses.clone(),
+            average: self.average.read(),
+            moments_g: self.optimizer_g.moments(),
+            moments_d: self.optimizer_d.moments(),
+            losses: self.losses.iter().copied().chain(read(&self.unread)).collect(),
             history: watch::History::default(),
         }
     }
@@ -147,10 +165,11 @@ impl Trainer {
 
     /// Number of steps done.
     pub fn step_count(&self) -> usize {
-        self.losses.len()
+        self.losses.len() + self.unread.len()
     }
 
-    /// Losses of all steps so far.
+    /// Losses of all steps so far; on a GPU, which computes while others wait for nothing, but for the last few. They are
+    /// complete after the last step.
     pub fn losses(&self) -> &[Losses] {
         &self.losses
     }
@@ -160,7 +179,7 @@ impl Trainer {
     /// # Errors
     /// Never for a run that has not been tampered with.
     pub fn ema_generator(&self) -> Result<Generator> {
-        averaged(&self.config, &self.average, self.step_count(), &self.device)
+        averaged(&self.config, &self.average.read(), self.step_count(), &self.device)
     }
 
     /// Trains until `config.training.steps`; `observer` sees the state after every step.
@@ -175,6 +194,21 @@ impl Trainer {
         Ok(())
     }
 
+    /// Reads the losses that are still on the device.
+    fn read_losses(&mut self) -> Result<()> {
+        for losses in read(&core::mem::take(&mut self.unread)) {
+            let step = self.losses.len();
+            self.losses.push(losses);
+            ensure!(
+                losses.discriminator.is_finite() && losses.generator.is_finite(),
+                "step {step} diverged: losses {} and {}; lower learning rates or a regularizer may help",
+                losses.discriminator,
+                losses.generator
+            );
+        }
+        Ok(())
+    }
+
     fn order(&mut self, epoch: u64, len: usize) -> &[u32] {
         let seed = noise::seed_of(self.config.seed, Stream::Order, epoch);
         if self.order.as_ref().is_none_or(|(e, order)| *e != epoch || order.len() != len) {
@@ -182,6 +216,15 @@ impl Trainer {
         }
         &self.order.get_or_insert_with(|| (epoch, noise::permutation(seed, len))).1
     }
+}
+
+/// Losses of as many steps, in one copy from the device.
+fn read(unread: &[Tensor<1>]) -> Vec<Losses> {
+    if unread.is_empty() {
+        return vec![];
+    }
+    let values = crate::network::values(Tensor::cat(unread.to_vec(), 0));
+    values.chunks_exact(2).map(|pair| Losses { discriminator: pair[0], generator: pair[1] }).collect()
 }
 
 /// Writes a grid of `columns` x `columns` images of the averaged generator from latents that only the seed decides.

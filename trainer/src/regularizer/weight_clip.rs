@@ -3,8 +3,6 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
 
-use crate::network::{replaced, values};
-
 /// `module` with all trained numbers moved into `[-bound, bound]`: weights, biases and scales. Running statistics and
 /// singular vectors, which are not trained, stay as they are. Called after each update.
 ///
@@ -24,9 +22,9 @@ impl ModuleMapper for Clip {
             return param;
         }
         param.map(|tensor| {
-            let mut weights = values(tensor.clone());
-            weights.iter_mut().for_each(|w| *w = w.clamp(-self.bound, self.bound));
-            replaced(&tensor, weights)
+            let trains = tensor.is_require_grad();
+            let clipped = tensor.inner().clamp(-self.bound, self.bound);
+            Tensor::from_inner(clipped).set_require_grad(trains)
         })
     }
 }

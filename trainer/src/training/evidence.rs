@@ -1,12 +1,14 @@
 //! The step of a variational autoencoder: the discriminator encodes, the generator draws, and both follow one gradient.
 
-use super::{Losses, Trainer};
+use burn::tensor::Tensor;
+
+use super::Trainer;
 use crate::dataset::Dataset;
 use crate::objective::{Judged, Pair};
 
 impl Trainer {
     /// Updates both networks from one loss.
-    pub(super) fn reconstruct(&mut self, dataset: &Dataset, step: usize) -> Losses {
+    pub(super) fn reconstruct(&mut self, dataset: &Dataset, step: usize) -> [Tensor<1>; 2] {
         let draw = step as u64;
         let (images, condition) = self.real(dataset, draw);
         let real = self.discriminator.judge(images, &condition);
@@ -16,11 +18,11 @@ impl Trainer {
         // Nobody looks at its scores.
         let fake = Judged { images: drawn, scores: real.scores.clone(), features: real.features.clone() };
         let loss = self.config.objective.generator_loss(&Pair { real, fake });
-        let value = loss.clone().into_scalar();
+        let value = loss.clone().inner();
         let mut gradients = loss.backward();
         self.update_discriminator(&mut gradients, step);
         self.update_generator(&mut gradients, step);
-        Losses { discriminator: value, generator: value }
+        [value.clone(), value]
     }
 }
 

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 
+use super::mirror::Mirror;
 use super::{Moments, Optimizer, Trainer};
 use crate::checkpoint::Checkpoint;
 use crate::method::Method;
@@ -36,7 +37,7 @@ impl Trainer {
         parameters.0.extend(second.filter(|tensor| tensor.name.starts_with("refiner.")));
         trainer.generator = parameters.write(trainer.generator)?;
         trainer.optimizer_g = Optimizer::new(Moments::zeros(&parameters), &config.training);
-        trainer.average = parameters;
+        trainer.average = Mirror::new(parameters);
         Ok(trainer)
     }
 }

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::{Gradients, Tensor, TensorData};
 
 use super::noise::{self, Stream};
-use super::{Losses, Trainer, average, normal, unrolled};
+use super::{Trainer, average, normal, unrolled};
 use crate::dataset::Dataset;
 use crate::network::{Condition, Discriminator};
 use crate::objective::{Judged, Objective, Pair};
@@ -36,8 +36,9 @@ impl Trainer {
     /// Updates the discriminator `discriminator_steps` times, then the generator once; or both once, where they share a loss.
     ///
     /// # Errors
-    /// When the data set has images of another shape or no classes that the networks want, or a loss is no longer finite.
-    pub fn step(&mut self, dataset: &Dataset) -> Result<Losses> {
+    /// When the data set has images of another shape or no classes that the networks want, or a loss is no longer finite, which
+    /// on a GPU shows some steps later.
+    pub fn step(&mut self, dataset: &Dataset) -> Result<()> {
         self.check_dataset(dataset)?;
         let step = self.step_count();
         self.grow(step);
@@ -45,14 +46,12 @@ impl Trainer {
             Objective::Evidence(_) => self.reconstruct(dataset, step),
             _ => self.compete(dataset, step),
         };
-        self.losses.push(losses);
-        ensure!(
-            losses.discriminator.is_finite() && losses.generator.is_finite(),
-            "step {step} diverged: losses {} and {}; lower learning rates or a regularizer may help",
-            losses.discriminator,
-            losses.generator
-        );
-        Ok(losses)
+        self.unread.push(Tensor::cat(losses.into(), 0));
+        let done = self.step_count();
+        if done.is_multiple_of(self.read_every) || done == self.config.training.steps {
+            self.read_losses()?;
+        }
+        Ok(())
     }
 
     /// Shows both networks as far as they have grown.
@@ -62,18 +61,21 @@ impl Trainer {
         self.discriminator = self.discriminator.clone().with_growth(growth);
     }
 
-    fn compete(&mut self, dataset: &Dataset, step: usize) -> Losses {
+    /// Losses of discriminator and generator, like all here left on the device.
+    fn compete(&mut self, dataset: &Dataset, step: usize) -> [Tensor<1>; 2] {
         let updates = self.config.training.discriminator_steps;
-        let mut losses = Losses { discriminator: 0.0, generator: 0.0 };
-        for update in 0..updates {
+        let mut discriminator = Tensor::zeros([1], &self.device.clone().inner());
+        let mut update = 0;
+        loop {
             let batch = self.batch(dataset, (step * updates + update) as u64);
             let (loss, mut gradients) = self.discriminator_gradients(&batch);
-            losses.discriminator += loss / updates as f32;
-            if update + 1 < updates {
+            discriminator = discriminator + loss.div_scalar(updates as f32);
+            update += 1;
+            if update < updates {
                 self.update_discriminator(&mut gradients, step);
                 continue;
             }
-            losses.generator = if self.config.training.simultaneous {
+            let generator = if self.config.training.simultaneous {
                 let (loss, mut generator_gradients) = self.generator_gradients(&batch, step);
                 self.update_discriminator(&mut gradients, step);
                 self.update_generator(&mut generator_gradients, step);
@@ -85,8 +87,8 @@ impl Trainer {
                 self.update_generator(&mut gradients, step);
                 loss
             };
+            return [discriminator, generator];
         }
-        losses
     }
 
     fn check_dataset(&self, dataset: &Dataset) -> Result<()> {
@@ -150,27 +152,27 @@ impl Trainer {
         packed(images, self.config.network.pack)
     }
 
-    fn discriminator_gradients(&self, batch: &Batch) -> (f32, Gradients) {
+    fn discriminator_gradients(&self, batch: &Batch) -> (Tensor<1>, Gradients) {
         let Batch { real, fake, condition, draw } = batch;
         let real = self.seen(real.clone(), *draw, Look::RealByDiscriminator);
         let fake = self.seen(fake.clone().detach(), *draw, Look::FakeByDiscriminator);
         let judge = |images| self.discriminator.judge(images, condition);
         let pair = Pair { real: judge(real.clone()), fake: judge(fake.clone()) };
         let mut loss = self.config.objective.discriminator_loss(&pair);
-        let mut value = loss.clone().into_scalar::<f32>();
+        let mut value = loss.clone().inner();
         if let Some(penalty) = &self.config.regularizer.gradient_penalty {
             let seed = noise::seed_of(self.config.seed, Stream::Penalty, *draw);
             let points = penalty.points(real, fake, seed).detach();
             let slopes = slopes(&self.discriminator, points.clone(), condition);
             let (penalized, direction) = penalty.value_and_direction(slopes);
-            value += penalized.into_scalar::<f32>();
+            value = value + penalized.inner();
             // Its derivative by the weights is that of the penalty; its value means nothing.
             loss = loss + self.discriminator.tangent(points, direction, condition).sum();
         }
         (value, loss.backward())
     }
 
-    fn generator_gradients(&self, batch: &Batch, step: usize) -> (f32, Gradients) {
+    fn generator_gradients(&self, batch: &Batch, step: usize) -> (Tensor<1>, Gradients) {
         let Batch { real, fake, condition, draw } = batch;
         let objective = &self.config.objective;
         let generator_loss = |discriminator: &Discriminator, fake: Tensor<4>| {
@@ -193,7 +195,7 @@ impl Trainer {
         if steps == 0 {
             // Nobody needs the discriminator's own gradients.
             let loss = generator_loss(&self.discriminator.clone().no_grad(), fake.clone());
-            return (loss.clone().into_scalar(), loss.backward());
+            return (loss.clone().inner(), loss.backward());
         }
         let real = self.seen(real.clone(), *draw, Look::RealByDiscriminator);
         let discriminator_loss = |discriminator: &Discriminator, kinks: &Discriminator, fake: Tensor<4>| {
@@ -211,7 +213,8 @@ impl Trainer {
             discriminator_loss,
             generator_loss,
         );
-        (ahead.loss, (fake.clone() * ahead.gradient).sum().backward())
+        let loss = Tensor::from_floats([ahead.loss], &self.device.clone().inner());
+        (loss, (fake.clone() * ahead.gradient).sum().backward())
     }
 
     pub(super) fn update_discriminator(&mut self, gradients: &mut Gradients, step: usize) {

@@ -79,7 +79,7 @@ impl Evaluator {
 
     pub(super) fn value(&self, trainer: &Trainer) -> Result<f32> {
         let generator =
-            averaged(&trainer.config, &trainer.average, trainer.step_count(), &training_device())?;
+            averaged(&trainer.config, &trainer.average.read(), trainer.step_count(), &training_device())?;
         let seed = noise::seed_of(trainer.config.seed, Stream::Watch, 3);
         let images = generate(&generator, self.samples, seed);
         let generated = self.space.features(&images, self.shape)?;
