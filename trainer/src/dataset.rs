@@ -9,11 +9,13 @@ mod folder;
 mod gaussians;
 mod glyphs;
 mod idx;
+mod resident;
 mod sprites;
 mod stacked;
 mod summary;
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail, ensure};
 use schemars::JsonSchema;
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use folder::picture;
 pub use gaussians::Mixture;
+use resident::Resident;
 use stacked::Stacks;
 pub use summary::Summary;
 
@@ -117,6 +120,7 @@ pub struct Dataset {
     class_names: Vec<String>,
     /// Files that were left out, with the reasons.
     unreadable: Vec<String>,
+    resident: OnceLock<Resident>,
 }
 
 /// `[N, C, H, W]`, one way or another.
@@ -211,8 +215,17 @@ impl Dataset {
                 labels.as_ref().and_then(|labels| labels.iter().max()).map(|&label| usize::from(label) + 1)
             }
         };
-        let (class_names, unreadable) = (vec![], vec![]);
-        Ok(Self { name: name.to_owned(), shape, items, labels, class_count, class_names, unreadable })
+        let (class_names, unreadable, resident) = (vec![], vec![], OnceLock::new());
+        Ok(Self {
+            name: name.to_owned(),
+            shape,
+            items,
+            labels,
+            class_count,
+            class_names,
+            unreadable,
+            resident,
+        })
     }
 
     /// With one class for each name, whether this part has images of it or not.

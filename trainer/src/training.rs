@@ -130,11 +130,16 @@ impl Trainer {
 
     /// The same run, computed on another device. It goes on from the same numbers; sums that are added in another order
     /// make its future another.
-    pub fn on(mut self, device: DeviceName) -> Self {
+    pub fn on(self, device: DeviceName) -> Self {
         if device == DeviceName::Cpu {
             return self;
         }
-        self.device = device.open().autodiff();
+        self.resident(device.open().autodiff())
+    }
+
+    /// The same run with everything that it remembers on a device that computes while the processor goes on.
+    fn resident(mut self, device: Device) -> Self {
+        self.device = device;
         self.generator = self.generator.fork(&self.device);
         self.discriminator = self.discriminator.fork(&self.device);
         self.optimizer_g = self.optimizer_g.on(&self.device);

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use burn::module::Module;
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::tensor::{Gradients, Tensor};
 
 use super::noise::{self, Stream};
 use super::{Trainer, average, normal, unrolled};
@@ -112,11 +112,8 @@ impl Trainer {
 
     /// Images of the data set `[N, C, H, W]`, and their classes where the networks are told them.
     pub(super) fn real(&mut self, dataset: &Dataset, draw: u64) -> (Tensor<4>, Condition) {
-        let batch_size = self.config.training.batch_size;
         let indices = self.indices(dataset, draw);
-        let [c, h, w] = dataset.shape();
-        let real =
-            Tensor::from_data(TensorData::new(dataset.images(&indices), [batch_size, c, h, w]), &self.device);
+        let real = dataset.tensor(&indices, &self.device);
         let classes = self.config.network.classes;
         let condition = if classes > 0 {
             let labels = indices.iter().map(|&index| dataset.label(index).map_or(0, |label| label as usize));

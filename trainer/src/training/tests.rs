@@ -212,3 +212,51 @@ fn a_penalty_pulls_the_gradient_to_length_one() {
     // values, are at most 4 apart. Adam's last steps of 1e-2 in some ten weights shake it by about as much again.
     assert!((0.9..1.3).contains(&slope), "{slope}");
 }
+
+/// What a GPU does, on a device that is the processor: other roundings of the updates, and losses that are read late.
+#[test]
+fn a_resident_run_does_the_same() {
+    for (mut config, dataset) in [tiny(), tiny_spectral()] {
+        config.training.steps = 4;
+        let expected = train(&config, &dataset, |_| Ok(())).unwrap().checkpoint();
+        let mut trainer = Trainer::new(&config).unwrap().resident(training_device());
+        let mut seen = 0;
+        trainer
+            .run(&dataset, |trainer| {
+                seen += 1;
+                assert_eq!(trainer.step_count(), seen);
+                assert_eq!(trainer.checkpoint().losses.len(), seen);
+                assert_eq!(trainer.losses().len(), if seen == 4 { 4 } else { 0 });
+                Ok(())
+            })
+            .unwrap();
+        let found = trainer.checkpoint();
+        for (found, expected) in found.losses.iter().zip(&expected.losses) {
+            for (found, expected) in
+                [(found.discriminator, expected.discriminator), (found.generator, expected.generator)]
+            {
+                assert!((found - expected).abs() < 1e-3 * expected.abs(), "{found} {expected}");
+            }
+        }
+        // Adam divides a gradient by its size, so that a rounding of one that is nearly zero may turn a whole step around;
+        // everything else agrees to roundings.
+        for (found, expected) in found.average.0.iter().zip(&expected.average.0) {
+            assert_eq!(found.name, expected.name);
+            let far = found.data.iter().zip(&expected.data).filter(|(a, b)| (*a - *b).abs() > 1e-5).count();
+            assert!(far * 20 <= found.data.len(), "{}: {far} of {}", found.name, found.data.len());
+        }
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_a_resident_run_too() {
+    let (mut config, dataset) = tiny();
+    config.training.steps = 40;
+    config.training.decay_end = 0;
+    config.training.lr_d = 1e30;
+    let mut trainer = Trainer::new(&config).unwrap().resident(training_device());
+    let error = trainer.run(&dataset, |_| Ok(())).unwrap_err().to_string();
+    assert!(error.contains("diverged"), "{error}");
+    // As soon as the losses are read.
+    assert!(trainer.step_count() <= READ_EVERY, "{}", trainer.step_count());
+}
