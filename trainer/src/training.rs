@@ -10,6 +10,7 @@ mod mirror;
 pub mod noise;
 pub(crate) mod optimizer;
 mod refining;
+mod replica;
 mod statistics;
 mod step;
 #[cfg(test)]
@@ -30,12 +31,12 @@ pub use statistics::reestimate;
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::dataset::Dataset;
-use crate::device::DeviceName;
 use crate::grid;
 use crate::network::{Condition, Discriminator, Generator, Parameters};
 use mirror::Mirror;
 use noise::Stream;
 use optimizer::Optimizer;
+use replica::Replica;
 
 /// Losses of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,6 +63,15 @@ pub struct Trainer {
     order: Option<(u64, Vec<u32>)>,
     /// Steps between two looks at the losses: each waits until the device has done all that it was told.
     read_every: usize,
+    replica: Replica,
+    others: Option<Others>,
+}
+
+/// Runs of the same configuration that compute the other parts of every batch.
+struct Others {
+    /// A thread for each, and one for the run that has them.
+    pool: rayon::ThreadPool,
+    trainers: Vec<Trainer>,
 }
 
 /// On a GPU.
@@ -110,6 +120,8 @@ impl Trainer {
             unread: vec![],
             order: None,
             read_every: 1,
+            replica: Replica::alone(),
+            others: None,
         })
     }
 
@@ -128,13 +140,39 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// The same run, computed on another device. It goes on from the same numbers; sums that are added in another order
-    /// make its future another.
-    pub fn on(self, device: DeviceName) -> Self {
-        if device == DeviceName::Cpu {
-            return self;
+    /// The same run, computed on other devices, which are without gradients; of several, each computes a part of every batch.
+    /// It goes on from the same numbers; sums that are added in another order make its future another.
+    ///
+    /// # Errors
+    /// When a batch cannot be cut into so many parts, or there are no threads.
+    pub fn on(self, devices: &[Device]) -> Result<Self> {
+        let (count, batch_size) = (devices.len(), self.config.training.batch_size);
+        let packs = batch_size / self.config.network.pack;
+        ensure!(
+            packs.is_multiple_of(count) && batch_size / count >= 2,
+            "a batch of {packs} cannot be cut into {count} parts of more than one"
+        );
+        let placed = |run: Self, device: &Device| {
+            if *device == Device::flex() { run } else { run.resident(device.clone().autodiff()) }
+        };
+        let Some((first, rest)) = devices.split_first() else { return Ok(self) };
+        if rest.is_empty() {
+            return Ok(placed(self, first));
         }
-        self.resident(device.open().autodiff())
+        let checkpoint = self.checkpoint();
+        let mut trainers = vec![placed(self, first)];
+        for device in rest {
+            trainers.push(placed(Self::resume(&checkpoint)?, device));
+        }
+        for (trainer, replica) in trainers.iter_mut().zip(Replica::all(devices)) {
+            trainer.optimizer_g.share(replica.clone());
+            trainer.optimizer_d.share(replica.clone());
+            trainer.replica = replica;
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build()?;
+        let mut run = trainers.remove(0);
+        run.others = Some(Others { pool, trainers });
+        Ok(run)
     }
 
     /// The same run with everything that it remembers on a device that computes while the processor goes on.

@@ -6,7 +6,6 @@ use core::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::ValueEnum as _;
 use serde::Serialize;
 
 pub use args::Args;
@@ -16,7 +15,6 @@ use super::progress::Progress;
 use crate::checkpoint::{self, newest, write_atomically};
 use crate::config::Config;
 use crate::dataset::{Dataset, Source, Split};
-use crate::device::DeviceName;
 use crate::method::{METHODS, Method};
 use crate::training::watch::{Evaluation, History, Seen, Stop, Watch};
 use crate::training::{self, Trainer};
@@ -55,7 +53,9 @@ pub fn run(args: Args) -> Result<()> {
     }
     let started = std::time::Instant::now();
     let (trainer, history) = start(&args)?;
-    let mut trainer = trainer.on(args.device);
+    let chosen = args.device.open()?;
+    eprintln!("{chosen}");
+    let mut trainer = trainer.on(&chosen.devices)?;
     let config = trainer.config().clone();
     let out = &args.out;
     let samples = out.join("samples");
@@ -143,10 +143,7 @@ pub fn run(args: Args) -> Result<()> {
 /// The end of a run that goes on later.
 fn interrupted(signal: u8, step: usize, args: &Args) -> Interrupted {
     let out = args.out.display();
-    let device = match args.device.to_possible_value() {
-        Some(device) if args.device != DeviceName::default() => format!(" --device {}", device.get_name()),
-        _ => String::new(),
-    };
+    let device = args.device.to_text();
     Interrupted {
         signal,
         message: format!(

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mirror::{Mirror, Mirrored, Numbers};
+use super::replica::Replica;
 use crate::config::TrainingConfig;
 use crate::network::{Parameters, replaced, values};
 
@@ -77,6 +78,7 @@ pub(crate) struct Optimizer {
     time: u64,
     first: Mirror,
     second: Mirror,
+    replica: Replica,
 }
 
 impl Optimizer {
@@ -88,12 +90,18 @@ impl Optimizer {
             OptimizerName::Sgd => Rule::Sgd { momentum: config.momentum as f32 },
         };
         let Moments { time, first, second } = moments;
-        Self { rule, time, first: Mirror::new(first), second: Mirror::new(second) }
+        let (first, second) = (Mirror::new(first), Mirror::new(second));
+        Self { rule, time, first, second, replica: Replica::alone() }
     }
 
     /// The same for a module on a GPU.
     pub(crate) fn on(self, device: &Device) -> Self {
         Self { first: self.first.on(device), second: self.second.on(device), ..self }
+    }
+
+    /// Follows from now on the mean of the gradients of all replicas.
+    pub(super) fn share(&mut self, replica: Replica) {
+        self.replica = replica;
     }
 
     pub(crate) fn rule(&self) -> Rule {
@@ -109,7 +117,8 @@ impl Optimizer {
     pub(crate) fn step<M: Module>(&mut self, module: &mut M, grads: &mut Gradients, lr: f64) {
         self.time += 1;
         let (first, second) = (self.first.iter_mut(), self.second.iter_mut());
-        let mut update = Update { rule: self.rule, time: self.time, lr, first, second, grads };
+        let mut update =
+            Update { rule: self.rule, time: self.time, lr, first, second, grads, replica: &self.replica };
         *module = module.clone().map(&mut update);
     }
 }
@@ -121,6 +130,7 @@ struct Update<'a> {
     first: core::slice::IterMut<'a, Mirrored>,
     second: core::slice::IterMut<'a, Mirrored>,
     grads: &'a mut Gradients,
+    replica: &'a Replica,
 }
 
 impl ModuleMapper for Update<'_> {
@@ -128,6 +138,7 @@ impl ModuleMapper for Update<'_> {
         let first = self.first.next().expect("moments were made for this module");
         let second = self.second.next().expect("moments were made for this module");
         let Some(grad) = param.val().grad_remove(self.grads) else { return param };
+        let grad = self.replica.mean(grad);
         param.map(|tensor| match (&mut first.numbers, &mut second.numbers) {
             (Numbers::Host(first), Numbers::Host(second)) => {
                 let mut weights = values(tensor.clone());

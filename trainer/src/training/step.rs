@@ -1,5 +1,7 @@
 //! One step: updates of the discriminator, then one of the generator; or one of both that they share.
 
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::{Result, ensure};
 use burn::module::Module;
 use burn::tensor::{Gradients, Tensor};
@@ -40,13 +42,25 @@ impl Trainer {
     /// on a GPU shows some steps later.
     pub fn step(&mut self, dataset: &Dataset) -> Result<()> {
         self.check_dataset(dataset)?;
+        let Some(mut others) = self.others.take() else { return self.step_part(dataset) };
+        let all: Vec<_> = core::iter::once(&mut *self).chain(&mut others.trainers).map(Mutex::new).collect();
+        let ends = others.pool.broadcast(|thread| {
+            let mut trainer = all[thread.index()].lock().unwrap_or_else(PoisonError::into_inner);
+            trainer.step_part(dataset)
+        });
+        self.others = Some(others);
+        ends.into_iter().collect()
+    }
+
+    /// What this replica does in a step.
+    fn step_part(&mut self, dataset: &Dataset) -> Result<()> {
         let step = self.step_count();
         self.grow(step);
         let losses = match self.config.objective {
             Objective::Evidence(_) => self.reconstruct(dataset, step),
             _ => self.compete(dataset, step),
         };
-        self.unread.push(Tensor::cat(losses.into(), 0));
+        self.unread.push(self.replica.mean(Tensor::cat(losses.into(), 0)));
         let done = self.step_count();
         if done.is_multiple_of(self.read_every) || done == self.config.training.steps {
             self.read_losses()?;
@@ -127,14 +141,18 @@ impl Trainer {
     /// As many standard normal latents, `[N, latent_dim]`.
     pub(super) fn latents(&self, draw: u64) -> Tensor<2> {
         let seed = noise::seed_of(self.config.seed, Stream::Latents, draw);
-        normal(self.config.training.batch_size, self.config.network.latent_dim, seed, &self.device)
+        let batch_size = self.config.training.batch_size;
+        let all = normal(batch_size, self.config.network.latent_dim, seed, &self.device);
+        all.slice_dim(0, self.replica.part(batch_size))
     }
 
     /// The images of update number `draw`: the next ones in the order of their epoch.
     fn indices(&mut self, dataset: &Dataset, draw: u64) -> Vec<usize> {
         let (batch_size, len) = (self.config.training.batch_size as u64, dataset.len() as u64);
         let first = draw * batch_size;
-        (first..first + batch_size)
+        self.replica
+            .part(self.config.training.batch_size)
+            .map(|place| first + place as u64)
             .map(|position| self.order(position / len, dataset.len())[(position % len) as usize] as usize)
             .collect()
     }
@@ -142,7 +160,8 @@ impl Trainer {
     /// What the discriminator is shown of images: with noise, changed, packed.
     fn seen(&self, images: Tensor<4>, draw: u64, look: Look) -> Tensor<4> {
         let regularizer = &self.config.regularizer;
-        let seed = |stream| noise::seed_of(self.config.seed, stream, 4 * draw + look as u64);
+        let seed =
+            |stream| noise::seed_of(self.config.seed, stream, self.replica.own(4 * draw + look as u64));
         let sigma = regularizer.instance_noise_at(self.step_count());
         let images = if sigma > 0.0 { noisy(images, sigma, seed(Stream::InstanceNoise)) } else { images };
         let images = augmented(&regularizer.augment, images, seed(Stream::Augment));
@@ -158,7 +177,7 @@ impl Trainer {
         let mut loss = self.config.objective.discriminator_loss(&pair);
         let mut value = loss.clone().inner();
         if let Some(penalty) = &self.config.regularizer.gradient_penalty {
-            let seed = noise::seed_of(self.config.seed, Stream::Penalty, *draw);
+            let seed = noise::seed_of(self.config.seed, Stream::Penalty, self.replica.own(*draw));
             let points = penalty.points(real, fake, seed).detach();
             let slopes = slopes(&self.discriminator, points.clone(), condition);
             let (penalized, direction) = penalty.value_and_direction(slopes);

@@ -260,3 +260,53 @@ fn a_loss_that_is_no_number_ends_a_resident_run_too() {
     // As soon as the losses are read.
     assert!(trainer.step_count() <= READ_EVERY, "{}", trainer.step_count());
 }
+
+/// Without statistics of a batch, the mean of the gradients of its parts is the gradient of the whole.
+#[test]
+fn two_devices_compute_what_one_does() {
+    let (mut config, dataset) = tiny();
+    config.network.architecture = Architecture::Progressive;
+    config.network.discriminator_norm = DiscriminatorNorm::None;
+    config.training.batch_size = 8;
+    config.training.growth_steps = 1;
+    config.training.steps = 4;
+    // Sums in another order: with Adam a rounding may turn a step around.
+    config.training.optimizer = OptimizerName::Sgd;
+    config.training.ema_decay = 0.0;
+    let run = |parts: usize| {
+        let devices = vec![Device::flex(); parts];
+        let mut trainer = Trainer::new(&config).unwrap().on(&devices).unwrap();
+        trainer.run(&dataset, |_| Ok(())).unwrap();
+        trainer
+    };
+    let (one, two) = (run(1), run(2));
+    let [expected, found] = [&one, &two].map(Trainer::checkpoint);
+    for (found, expected) in found.generator.0.iter().zip(&expected.generator.0) {
+        assert_eq!(found.name, expected.name);
+        for (found, expected) in found.data.iter().zip(&expected.data) {
+            // Weights and gradients of order one, four steps, sums of at most some thousand products.
+            assert!((found - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{found} {expected}");
+        }
+    }
+    for (found, expected) in found.losses.iter().zip(&expected.losses) {
+        assert!((found.discriminator - expected.discriminator).abs() < 1e-4, "{found:?} {expected:?}");
+    }
+    // The parts took the same steps: nothing that they have in common drifts apart.
+    let other = two.others.as_ref().unwrap().trainers[0].checkpoint();
+    assert_eq!((&other.generator, &other.discriminator), (&found.generator, &found.discriminator));
+    assert_eq!((&other.moments_d, &other.losses), (&found.moments_d, &found.losses));
+    // And again.
+    assert!(run(2).checkpoint().to_bytes() == found.to_bytes());
+}
+
+#[test]
+fn a_batch_has_parts_of_whole_packs() {
+    let (mut config, _) = tiny();
+    config.training.batch_size = 8;
+    config.network.pack = 2;
+    let on = |config: &Config, parts: usize| Trainer::new(config).unwrap().on(&vec![Device::flex(); parts]);
+    assert!(on(&config, 2).is_ok() && on(&config, 4).is_ok());
+    assert!(on(&config, 3).is_err());
+    config.network.pack = 1;
+    assert!(on(&config, 8).is_err());
+}

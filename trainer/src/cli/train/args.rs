@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 
 use crate::config::Config;
 use crate::dataset::Source;
-use crate::device::DeviceName;
+use crate::device::DeviceArgs;
 use crate::method::Method;
 use crate::network::DiscriminatorNorm;
 use crate::objective::{LeastSquares, Objective};
@@ -30,9 +30,8 @@ pub struct Args {
     /// Seed of every random number
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t)]
-    pub(super) device: DeviceName,
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
     /// Print a summary as JSON, as the last line of stdout
     #[arg(long)]
     pub(super) json: bool,
