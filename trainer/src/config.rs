@@ -60,9 +60,11 @@ pub struct TrainingConfig {
     pub growth_steps: usize,
     /// First step at which the learning rates are lower than at the start.
     pub decay_start: usize,
-    /// Step at which the linear decay arrives at zero; 0 for no decay. Absolute, not relative to `steps`, so that a
+    /// Step at which the decay arrives at its end; 0 for no decay. Absolute, not relative to `steps`, so that a
     /// run cut into parts does the same as a whole one.
     pub decay_end: usize,
+    /// How they fall between these two: `linear`, or `exponential`, to a hundredth, where they stay.
+    pub decay: Decay,
     /// Which rule moves the weights of both networks: `adam`, `rmsprop` or `sgd`.
     pub optimizer: OptimizerName,
     /// Adam's memory of the gradient.
@@ -77,6 +79,17 @@ pub struct TrainingConfig {
     pub checkpoint_every: usize,
     /// Steps between sample grids.
     pub sample_every: usize,
+}
+
+/// How learning rates fall.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Decay {
+    /// By as much in every step, to zero.
+    #[default]
+    Linear,
+    /// By the same factor in every step, to a hundredth: half of the steps have less than a tenth.
+    Exponential,
 }
 
 impl Default for Config {
@@ -107,6 +120,7 @@ impl Default for TrainingConfig {
             growth_steps: 1000,
             decay_start: 0,
             decay_end: 0,
+            decay: Decay::Linear,
             optimizer: OptimizerName::Adam,
             beta_1: 0.5,
             beta_2: 0.999,
@@ -242,12 +256,16 @@ impl Config {
 
 impl TrainingConfig {
     /// Factor of the learning rates at a step.
-    pub fn decay(&self, step: usize) -> f64 {
+    pub fn decay_at(&self, step: usize) -> f64 {
         if self.decay_end == 0 || step < self.decay_start {
             return 1.0;
         }
         let length = self.decay_end - self.decay_start;
-        self.decay_end.saturating_sub(step) as f64 / length as f64
+        let left = self.decay_end.saturating_sub(step) as f64 / length as f64;
+        match self.decay {
+            Decay::Linear => left,
+            Decay::Exponential => 100f64.powf(left - 1.0),
+        }
     }
 }
 
@@ -306,9 +324,12 @@ mod tests {
     }
 
     #[test]
-    fn decay_is_linear_between_its_ends() {
+    fn decay_is_linear_or_exponential_between_its_ends() {
         let training = TrainingConfig { decay_start: 10, decay_end: 20, ..TrainingConfig::default() };
-        assert_eq!([0, 10, 15, 20, 30].map(|step| training.decay(step)), [1.0, 1.0, 0.5, 0.0, 0.0]);
-        assert_eq!(TrainingConfig::default().decay(1_000_000), 1.0);
+        let at = |training: &TrainingConfig| [0, 10, 15, 20, 30].map(|step| training.decay_at(step));
+        assert_eq!(at(&training), [1.0, 1.0, 0.5, 0.0, 0.0]);
+        let training = TrainingConfig { decay: Decay::Exponential, ..training };
+        assert_eq!(at(&training), [1.0, 1.0, 0.1, 0.01, 0.01]);
+        assert_eq!(TrainingConfig::default().decay_at(1_000_000), 1.0);
     }
 }

@@ -83,7 +83,7 @@ pub fn learn(
         );
         // The generator has no loss.
         losses.push(Losses { discriminator: value, generator: 0.0 });
-        let lr = config.training.lr_d * config.training.decay(step);
+        let lr = config.training.lr_d * config.training.decay_at(step);
         optimizer.step(&mut encoder, &mut loss.backward(), lr);
         encoder = encoder.iterated();
         progress(step + 1, value);

@@ -219,7 +219,7 @@ impl Trainer {
             let judge = |images| discriminator.judge_beside(kinks, images, condition);
             objective.discriminator_loss(&Pair { real: judge(real.clone()), fake: judge(fake) })
         };
-        let lr = self.config.training.decay(step) * self.config.training.lr_d;
+        let lr = self.config.training.decay_at(step) * self.config.training.lr_d;
         let ahead = unrolled::unrolled(
             &self.discriminator,
             &self.optimizer_d,
@@ -234,7 +234,7 @@ impl Trainer {
     }
 
     pub(super) fn update_discriminator(&mut self, gradients: &mut Gradients, step: usize) {
-        let lr = self.config.training.decay(step) * self.config.training.lr_d;
+        let lr = self.config.training.decay_at(step) * self.config.training.lr_d;
         self.optimizer_d.step(&mut self.discriminator, gradients, lr);
         let mut discriminator = self.discriminator.clone().iterated();
         if self.config.regularizer.weight_clip > 0.0 {
@@ -244,7 +244,7 @@ impl Trainer {
     }
 
     pub(super) fn update_generator(&mut self, gradients: &mut Gradients, step: usize) {
-        let lr = self.config.training.decay(step) * self.config.training.lr_g;
+        let lr = self.config.training.decay_at(step) * self.config.training.lr_g;
         self.optimizer_g.step(&mut self.generator, gradients, lr);
         self.generator = self.generator.clone().iterated();
         average::update(&mut self.average, &self.generator, self.config.training.ema_decay, step);
