@@ -13,6 +13,7 @@ mod growth;
 mod maxout;
 mod minibatch_std;
 mod normalization;
+mod patches;
 mod pixel_norm;
 mod shape;
 

@@ -6,7 +6,7 @@ use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor};
 
-use super::{Compute, Condition, Draft};
+use super::{Compute, Condition, Draft, patches};
 use crate::graph::{Conv2dGeometry, Op, Value};
 use crate::network::graph_tensor;
 use crate::regularizer::SpectralNorm;
@@ -110,6 +110,9 @@ impl Convolution {
     }
 
     fn apply(&self, x: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+        if patches::are_for(&x.device()) {
+            return patches::convolution(x, self.effective_weight(), bias, self.stride, self.padding);
+        }
         let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1; 2], 1);
         conv2d(x, self.effective_weight(), bias, options)
     }
@@ -142,6 +145,10 @@ impl TransposedConvolution {
     }
 
     fn apply(&self, x: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+        if patches::are_for(&x.device()) {
+            let weight = self.effective_weight();
+            return patches::transposed(x, weight, bias, self.stride, self.padding, self.output_padding);
+        }
         let output_padding = [self.output_padding; 2];
         let options =
             ConvTransposeOptions::new([self.stride; 2], [self.padding; 2], output_padding, [1; 2], 1);
