@@ -13,8 +13,8 @@ mod growth;
 mod maxout;
 mod minibatch_std;
 mod normalization;
-mod patches;
 mod pixel_norm;
+mod processor;
 mod shape;
 
 use anyhow::{Context as _, Result};

@@ -5,6 +5,7 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Gradients, Tensor};
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -165,6 +166,22 @@ impl Rule {
         lr: f64,
         weights: &mut [f32],
         [first, second]: [&mut Vec<f32>; 2],
+        grad: &[f32],
+    ) {
+        /// Enough work for a thread.
+        const CHUNK: usize = 1 << 14;
+        let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
+        weights.par_chunks_mut(CHUNK).zip(moments).zip(grad.par_chunks(CHUNK)).for_each(
+            |((weights, (first, second)), grad)| self.update_part(time, lr, weights, [first, second], grad),
+        );
+    }
+
+    fn update_part(
+        self,
+        time: u64,
+        lr: f64,
+        weights: &mut [f32],
+        [first, second]: [&mut [f32]; 2],
         grad: &[f32],
     ) {
         let each = weights.iter_mut().zip(first).zip(second).zip(grad);

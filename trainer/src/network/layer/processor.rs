@@ -1,0 +1,479 @@
+//! Convolutions on the processor, as products of matrices.
+//!
+//! A convolution is the product of a matrix whose rows are the patches of pictures that its kernel sees with the weights. Its
+//! gradient with respect to the pictures multiplies first and adds the rows up where they overlap, which is also what a
+//! transposed convolution does: three products are all that both layers and their gradients need. A few pictures at a time go
+//! all the way, so that their patches stay in the cache, with channels last, so that a row of a patch is one copy.
+//!
+//! burn-flex cuts patches out of planes, a value at a time, for a whole batch, and a gradient with respect to weights is to it a
+//! convolution with a kernel as large as the picture.
+
+use core::array;
+use core::ops::Range;
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, binary};
+use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
+
+/// Which pixels of a picture a patch has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Geometry {
+    batch: usize,
+    /// Of the pictures that are cut, and of what a product with the weights makes of a patch.
+    channels: [usize; 2],
+    /// Height and width of the pictures that are cut.
+    size: [usize; 2],
+    /// Rows and columns of patches.
+    patches: [usize; 2],
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+}
+
+/// The three products. `x` is `[N, C, H, W]`, `weight` `[K, C, k, k]` and `y` `[N, K, rows, columns]`.
+#[backend_extension(Flex, Autodiff)]
+pub(super) trait Convolve: Backend {
+    /// `y` of `x`.
+    fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
+
+    /// The gradient with respect to `x`, of that with respect to `y`.
+    fn spread(y: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
+
+    /// The gradient with respect to `weight`, of `x` and the gradient with respect to `y`. Has none of its own.
+    fn weigh(x: FloatTensor<Self>, y: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
+}
+
+/// Whether this is the way to convolve there.
+pub(super) fn is(device: &Device) -> bool {
+    device.clone().inner() == Device::flex()
+}
+
+/// What `conv2d` computes without dilation and groups.
+///
+/// # Shapes
+/// `x`: `[N, in, H, W]`; `weight`: `[out, in, k, k]`; `bias`: `[out]`; result: `[N, out, (H + 2 padding - k) / stride + 1, ..]`.
+pub(super) fn convolution(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    padding: usize,
+) -> Tensor<4> {
+    let [batch, inputs, height, width] = x.dims();
+    let [outputs, _, kernel, _] = weight.dims();
+    let size = [height, width];
+    let patches = size.map(|extent| (extent + 2 * padding - kernel) / stride + 1);
+    let geometry = Geometry { batch, channels: [inputs, outputs], size, patches, kernel, stride, padding };
+    let y = Dispatch::convolve(x.into_dispatch(), weight.into_dispatch(), geometry);
+    with_bias(Tensor::from_dispatch(y), bias)
+}
+
+/// What `conv_transpose2d` computes without dilation and groups.
+///
+/// # Shapes
+/// `x`: `[N, in, H, W]`; `weight`: `[in, out, k, k]`; `bias`: `[out]`; result:
+/// `[N, out, (H - 1) stride - 2 padding + k + output_padding, ..]`.
+pub(super) fn transposed(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    padding: usize,
+    output_padding: usize,
+) -> Tensor<4> {
+    let [batch, inputs, height, width] = x.dims();
+    let [_, outputs, kernel, _] = weight.dims();
+    let patches = [height, width];
+    let size = patches.map(|extent| (extent - 1) * stride + kernel + output_padding - 2 * padding);
+    let geometry = Geometry { batch, channels: [outputs, inputs], size, patches, kernel, stride, padding };
+    let y = Dispatch::spread(x.into_dispatch(), weight.into_dispatch(), geometry);
+    with_bias(Tensor::from_dispatch(y), bias)
+}
+
+fn with_bias(y: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+    let Some(bias) = bias else { return y };
+    let channels = bias.dims()[0];
+    y + bias.reshape([1, channels, 1, 1])
+}
+
+/// Values of patches that are there at once: half of a megabyte.
+const CHUNK: usize = 1 << 17;
+
+impl Convolve for Flex {
+    fn convolve(x: FlexTensor, weight: FlexTensor, geometry: Geometry) -> FlexTensor {
+        let (x, weight) = (x.to_contiguous(), geometry.rows_of_weight(weight));
+        let (count, pictures) = (geometry.pictures_at_once(), slice(&x));
+        let mut y = vec![0.0; geometry.batch * geometry.result()];
+        let pairs = y.par_chunks_mut(count * geometry.result());
+        pairs.zip(pictures.par_chunks(count * geometry.picture())).for_each(|(y, pictures)| {
+            let product = Self::float_matmul(weight.clone(), geometry.cut(pictures).transpose(0, 1));
+            geometry.each_plane(y.len(), |here, there| y[here].copy_from_slice(&slice(&product)[there]));
+        });
+        let [rows, columns] = geometry.patches;
+        matrix(y, [geometry.batch, geometry.channels[1], rows, columns])
+    }
+
+    fn spread(y: FlexTensor, weight: FlexTensor, geometry: Geometry) -> FlexTensor {
+        let (y, weight) = (y.to_contiguous(), geometry.rows_of_weight(weight));
+        let (count, results) = (geometry.pictures_at_once(), slice(&y));
+        let mut x = vec![0.0; geometry.batch * geometry.picture()];
+        let pairs = x.par_chunks_mut(count * geometry.picture());
+        pairs.zip(results.par_chunks(count * geometry.result())).for_each(|(pictures, y)| {
+            let patches = Self::float_matmul(geometry.planes(y).transpose(0, 1), weight.clone());
+            geometry.paste(slice(&patches), pictures);
+        });
+        let [height, width] = geometry.size;
+        matrix(x, [geometry.batch, geometry.channels[0], height, width])
+    }
+
+    fn weigh(x: FlexTensor, y: FlexTensor, geometry: Geometry) -> FlexTensor {
+        let (x, y) = (x.to_contiguous(), y.to_contiguous());
+        let (count, pictures, results) = (geometry.pictures_at_once(), slice(&x), slice(&y));
+        let pairs = pictures.par_chunks(count * geometry.picture());
+        let parts: Vec<FlexTensor> = pairs
+            .zip(results.par_chunks(count * geometry.result()))
+            .map(|(pictures, y)| Self::float_matmul(geometry.planes(y), geometry.cut(pictures)))
+            .collect();
+        // In their order, however many threads there are.
+        let mut sum = vec![0.0f32; geometry.channels[1] * geometry.patch()];
+        for part in &parts {
+            sum.iter_mut().zip(slice(part)).for_each(|(sum, value)| *sum += value);
+        }
+        let Geometry { channels: [inputs, outputs], kernel, .. } = geometry;
+        let mut weight = vec![0.0; sum.len()];
+        each(&sum, &mut weight, geometry.patch(), |pixels, planes| transpose(pixels, inputs, planes));
+        matrix(weight, [outputs, inputs, kernel, kernel])
+    }
+}
+
+/// The values of a tensor without gaps.
+fn slice(tensor: &FlexTensor) -> &[f32] {
+    tensor.as_slice().expect("networks compute in f32, and this has no gaps")
+}
+
+fn matrix<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape))
+}
+
+/// Both in parts of so many values.
+fn each(from: &[f32], to: &mut [f32], len: usize, make: impl Fn(&[f32], &mut [f32])) {
+    from.chunks_exact(len).zip(to.chunks_exact_mut(len)).for_each(|(from, to)| make(from, to));
+}
+
+/// Rows of `columns` values to as many rows.
+fn transpose(from: &[f32], columns: usize, to: &mut [f32]) {
+    /// A tile of this height and width goes through registers.
+    const TILE: usize = 8;
+    let rows = from.len() / columns;
+    let (whole_rows, whole_columns) = (rows / TILE * TILE, columns / TILE * TILE);
+    for top in (0..whole_rows).step_by(TILE) {
+        for left in (0..whole_columns).step_by(TILE) {
+            let tile: [[f32; TILE]; TILE] = array::from_fn(|row| {
+                let start = (top + row) * columns + left;
+                array::from_fn(|column| from[start..start + TILE][column])
+            });
+            for column in 0..TILE {
+                let start = (left + column) * rows + top;
+                to[start..start + TILE].copy_from_slice(&tile.map(|row| row[column]));
+            }
+        }
+    }
+    let mut rest = |rows_left: Range<usize>, columns_left: Range<usize>| {
+        for row in rows_left {
+            for column in columns_left.clone() {
+                to[column * rows + row] = from[row * columns + column];
+            }
+        }
+    };
+    rest(0..rows, whole_columns..columns);
+    rest(whole_rows..rows, 0..whole_columns);
+}
+
+impl Geometry {
+    /// Values of a patch.
+    fn patch(&self) -> usize {
+        self.kernel * self.kernel * self.channels[0]
+    }
+
+    /// Patches of a picture.
+    fn positions(&self) -> usize {
+        self.patches[0] * self.patches[1]
+    }
+
+    /// Values of a picture.
+    fn picture(&self) -> usize {
+        self.size[0] * self.size[1] * self.channels[0]
+    }
+
+    /// Values of what a product makes of all patches of a picture.
+    fn result(&self) -> usize {
+        self.positions() * self.channels[1]
+    }
+
+    fn pictures_at_once(&self) -> usize {
+        (CHUNK / (self.positions() * self.patch())).max(1)
+    }
+
+    /// `[K, C, k, k]` as `[K, k k C]`.
+    fn rows_of_weight(&self, weight: FlexTensor) -> FlexTensor {
+        let weight = weight.to_contiguous();
+        let mut rows = vec![0.0; self.channels[1] * self.patch()];
+        let area = self.kernel * self.kernel;
+        each(slice(&weight), &mut rows, self.patch(), |planes, pixels| transpose(planes, area, pixels));
+        matrix(rows, [self.channels[1], self.patch()])
+    }
+
+    /// `[n, K, rows, columns]` as `[K, n rows columns]`.
+    fn planes(&self, y: &[f32]) -> FlexTensor {
+        let mut planes = vec![0.0; y.len()];
+        self.each_plane(y.len(), |here, there| planes[there].copy_from_slice(&y[here]));
+        matrix(planes, [self.channels[1], y.len() / self.channels[1]])
+    }
+
+    /// Where each plane of `[n, K, rows, columns]`, which has so many values, is there and in `[K, n rows columns]`.
+    fn each_plane(&self, len: usize, mut visit: impl FnMut(Range<usize>, Range<usize>)) {
+        let (area, channels) = (self.positions(), self.channels[1]);
+        let count = len / (area * channels);
+        for plane in 0..count * channels {
+            let there = (plane % channels * count + plane / channels) * area;
+            visit(plane * area..(plane + 1) * area, there..there + area);
+        }
+    }
+
+    /// `[n, C, H, W]` as `[n rows columns, k k C]`, with zeros beyond the edges.
+    fn cut(&self, pictures: &[f32]) -> FlexTensor {
+        let count = pictures.len() / self.picture();
+        let all = self.positions() * self.patch();
+        let mut patches = vec![0.0; count * all];
+        let mut picture = vec![0.0; self.picture()];
+        for (planes, patches) in pictures.chunks_exact(self.picture()).zip(patches.chunks_exact_mut(all)) {
+            transpose(planes, self.size[0] * self.size[1], &mut picture);
+            self.each_row(|row, pixels| patches[row].copy_from_slice(&picture[pixels]));
+        }
+        matrix(patches, [count * self.positions(), self.patch()])
+    }
+
+    /// The adjoint of [`Geometry::cut`].
+    fn paste(&self, patches: &[f32], pictures: &mut [f32]) {
+        let all = self.positions() * self.patch();
+        let mut picture = vec![0.0; self.picture()];
+        for (patches, planes) in patches.chunks_exact(all).zip(pictures.chunks_exact_mut(self.picture())) {
+            picture.fill(0.0);
+            self.each_row(|row, pixels| {
+                picture[pixels].iter_mut().zip(&patches[row]).for_each(|(sum, value)| *sum += value);
+            });
+            transpose(&picture, self.channels[0], planes);
+        }
+    }
+
+    /// Where the rows of all patches are, as far as they lie within the picture: in the patches and in the picture.
+    fn each_row(&self, mut visit: impl FnMut(Range<usize>, Range<usize>)) {
+        let ([height, width], channels) = (self.size, self.channels[0]);
+        for patch in 0..self.positions() {
+            let (top, left) = (patch / self.patches[1] * self.stride, patch % self.patches[1] * self.stride);
+            // In the picture with its frame of padding.
+            let first = left.max(self.padding);
+            let end = (left + self.kernel).min(self.padding + width);
+            let len = end.saturating_sub(first) * channels;
+            for row in 0..self.kernel {
+                let y = top + row;
+                if len > 0 && (self.padding..self.padding + height).contains(&y) {
+                    let here = patch * self.patch() + (row * self.kernel + first - left) * channels;
+                    let there = ((y - self.padding) * width + first - self.padding) * channels;
+                    visit(here..here + len, there..there + len);
+                }
+            }
+        }
+    }
+}
+
+/// What a gradient needs of the two factors of a product; each is kept if the other has one.
+#[derive(Clone, Debug)]
+struct Factors<B: Backend> {
+    first: Option<FloatTensor<B>>,
+    weight: Option<FloatTensor<B>>,
+    geometry: Geometry,
+}
+
+impl<B: Convolve, C: CheckpointStrategy> Convolve for Autodiff<B, C> {
+    fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Product;
+
+        impl<B: Convolve> Backward<B, 2> for Product {
+            type State = Factors<B>;
+
+            fn backward(self, ops: Ops<Factors<B>, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let Factors { first, weight, geometry } = ops.state;
+                binary::<B, _, _>(
+                    ops.parents,
+                    ops.node,
+                    grads,
+                    |y| B::spread(y, weight.expect(KEPT), geometry),
+                    |y| B::weigh(first.expect(KEPT), y, geometry),
+                );
+            }
+        }
+
+        match Product.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let kept = factors::<B, C>(&x, &weight, geometry);
+                prep.finish(kept, B::convolve(x.into_primitive(), weight.into_primitive(), geometry))
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::convolve(x.into_primitive(), weight.into_primitive(), geometry))
+            }
+        }
+    }
+
+    fn spread(y: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Spread;
+
+        impl<B: Convolve> Backward<B, 2> for Spread {
+            type State = Factors<B>;
+
+            fn backward(self, ops: Ops<Factors<B>, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let Factors { first, weight, geometry } = ops.state;
+                binary::<B, _, _>(
+                    ops.parents,
+                    ops.node,
+                    grads,
+                    |x| B::convolve(x, weight.expect(KEPT), geometry),
+                    |x| B::weigh(x, first.expect(KEPT), geometry),
+                );
+            }
+        }
+
+        match Spread.prepare::<C>([y.node(), weight.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let kept = factors::<B, C>(&y, &weight, geometry);
+                prep.finish(kept, B::spread(y.into_primitive(), weight.into_primitive(), geometry))
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::spread(y.into_primitive(), weight.into_primitive(), geometry))
+            }
+        }
+    }
+
+    fn weigh(_: FloatTensor<Self>, _: FloatTensor<Self>, _: Geometry) -> FloatTensor<Self> {
+        unreachable!("gradients are taken once")
+    }
+}
+
+fn factors<B: Backend, C: CheckpointStrategy>(
+    first: &FloatTensor<Autodiff<B, C>>,
+    weight: &FloatTensor<Autodiff<B, C>>,
+    geometry: Geometry,
+) -> Factors<B> {
+    Factors {
+        first: weight.is_tracked().then(|| first.primitive().clone()),
+        weight: first.is_tracked().then(|| weight.primitive().clone()),
+        geometry,
+    }
+}
+
+const KEPT: &str = "a factor is kept where the other has a gradient";
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::module::{conv_transpose2d, conv2d};
+    use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+
+    use super::*;
+    use crate::network::values;
+    use crate::training::noise;
+
+    fn random<const D: usize>(seed: u64, shape: [usize; D], device: &Device) -> Tensor<D> {
+        let mut data = vec![0.0; shape.iter().product()];
+        noise::fill_normal(seed, &mut data);
+        Tensor::from_data(TensorData::new(data, shape), device).require_grad()
+    }
+
+    /// Values and gradients are those of burn-flex's own convolutions, which burn tests against PyTorch's.
+    fn check(
+        name: &str,
+        mine: Tensor<4>,
+        burns: Tensor<4>,
+        leaves: (Tensor<4>, Tensor<4>, Tensor<1>),
+        terms: usize,
+    ) {
+        assert_eq!(mine.dims(), burns.dims(), "{name}");
+        // Sums of so many products of two numbers below 5, which two orders of adding round differently.
+        let close = |found: Vec<f32>, expected: Vec<f32>, terms: usize| {
+            let tolerance = 25.0 * f32::EPSILON * terms as f32;
+            for (found, expected) in found.into_iter().zip(expected) {
+                assert!((found - expected).abs() <= tolerance, "{name}: {found} {expected} {tolerance}");
+            }
+        };
+        close(values(mine.clone()), values(burns.clone()), terms);
+        let direction = random(9, mine.dims(), &mine.device()).detach();
+        let positions = direction.shape().num_elements();
+        let slopes = |y: Tensor<4>| {
+            let grads = (y * direction.clone()).sum().backward();
+            let (x, weight, bias) = &leaves;
+            [
+                values(x.grad(&grads).unwrap()),
+                values(weight.grad(&grads).unwrap()),
+                values(bias.grad(&grads).unwrap()),
+            ]
+        };
+        let [found, expected] = [slopes(mine), slopes(burns)];
+        for (found, expected) in found.into_iter().zip(expected) {
+            close(found, expected, positions);
+        }
+    }
+
+    #[test]
+    fn they_convolve_as_burn_does() {
+        let device = Device::flex().autodiff();
+        for (kernel, stride, padding, height, width) in [
+            (4, 2, 1, 8, 6),
+            (3, 1, 1, 5, 7),
+            (3, 2, 1, 7, 6),
+            (1, 1, 0, 4, 4),
+            (4, 2, 1, 2, 2),
+            (5, 3, 2, 9, 4),
+        ] {
+            let x = random(1, [3, 2, height, width], &device);
+            let weight = random(2, [4, 2, kernel, kernel], &device);
+            let bias = random(3, [4], &device);
+            let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
+            let burns = conv2d(x.clone(), weight.clone(), Some(bias.clone()), options);
+            let mine = convolution(x.clone(), weight.clone(), Some(bias.clone()), stride, padding);
+            let name = format!("convolution k{kernel} s{stride} p{padding} of {height}x{width}");
+            check(&name, mine, burns, (x, weight, bias), 2 * kernel * kernel);
+        }
+    }
+
+    #[test]
+    fn they_convolve_transposed_as_burn_does() {
+        let device = Device::flex().autodiff();
+        for (kernel, stride, padding, output_padding, height, width) in [
+            (4, 2, 1, 0, 4, 3),
+            (3, 2, 1, 1, 3, 5),
+            (3, 2, 1, 0, 4, 4),
+            (3, 1, 1, 0, 5, 2),
+            (2, 3, 0, 1, 3, 3),
+        ] {
+            let x = random(1, [3, 4, height, width], &device);
+            let weight = random(2, [4, 2, kernel, kernel], &device);
+            let bias = random(3, [2], &device);
+            let options =
+                ConvTransposeOptions::new([stride; 2], [padding; 2], [output_padding; 2], [1; 2], 1);
+            let burns = conv_transpose2d(x.clone(), weight.clone(), Some(bias.clone()), options);
+            let mine =
+                transposed(x.clone(), weight.clone(), Some(bias.clone()), stride, padding, output_padding);
+            let name =
+                format!("transposed k{kernel} s{stride} p{padding}+{output_padding} of {height}x{width}");
+            check(&name, mine, burns, (x, weight, bias), 4 * kernel * kernel);
+        }
+    }
+}
