@@ -310,3 +310,34 @@ fn a_batch_has_parts_of_whole_packs() {
     config.network.pack = 1;
     assert!(on(&config, 8).is_err());
 }
+
+/// On whatever device there is besides the processor; Mesa's lavapipe is one.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+#[test]
+fn another_device_computes_the_same() {
+    #[cfg(feature = "cuda")]
+    let kind = burn::tensor::DeviceType::Cuda;
+    #[cfg(not(feature = "cuda"))]
+    let kind = burn::tensor::DeviceType::Wgpu;
+    let Some(device) = Device::enumerate(kind).into_vec().into_iter().next() else {
+        println!("skipped: there is no such device");
+        return;
+    };
+    let (mut config, dataset) = tiny();
+    config.training.steps = 3;
+    // With Adam a rounding of a gradient that is nearly zero may turn a step around.
+    config.training.optimizer = OptimizerName::Sgd;
+    let run = |trainer: Trainer| {
+        let mut trainer = trainer;
+        trainer.run(&dataset, |_| Ok(())).unwrap();
+        trainer.checkpoint()
+    };
+    let expected = run(Trainer::new(&config).unwrap());
+    let found = run(Trainer::new(&config).unwrap().on(&[device]).unwrap());
+    for (found, expected) in found.average.0.iter().zip(&expected.average.0) {
+        for (found, expected) in found.data.iter().zip(&expected.data) {
+            // Weights and gradients of order one, three steps, sums of at most some thousand products.
+            assert!((found - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{found} {expected}");
+        }
+    }
+}
