@@ -33,6 +33,12 @@ pub struct Args {
     /// Where to compute
     #[arg(long, value_enum, default_value_t)]
     pub(super) device: DeviceName,
+    /// Also write losses, speed, evaluations and sample grids for TensorBoard, to the folder tensorboard of the run
+    #[arg(long)]
+    pub(super) tensorboard: bool,
+    /// Show curves, samples and warnings on the whole terminal
+    #[arg(long)]
+    pub(super) tui: bool,
     /// Print a summary as JSON, as the last line of stdout
     #[arg(long)]
     pub(super) json: bool,
