@@ -15,7 +15,7 @@ use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 
 use super::dashboard::{Dashboard, Samples};
@@ -70,9 +70,7 @@ impl Screen {
             ..Dashboard::default()
         };
         let pitch = config.network.size as u32 + 1;
-        let mut screen = Self { terminal, dashboard, last_drawn: None, keys: Some(Keys::listen()), pitch };
-        screen.terminal.clear().context("clearing the terminal")?;
-        Ok(screen)
+        Ok(Self { terminal, dashboard, last_drawn: None, keys: Some(Keys::listen()), pitch })
     }
 
     pub(super) fn update(
@@ -185,7 +183,9 @@ static IS_ENTERED: AtomicBool = AtomicBool::new(false);
 
 fn enter() -> std::io::Result<()> {
     IS_ENTERED.store(true, Ordering::SeqCst);
-    enable_raw_mode().and_then(|()| execute!(stderr(), EnterAlternateScreen)).inspect_err(|_| leave())
+    enable_raw_mode()
+        .and_then(|()| execute!(stderr(), EnterAlternateScreen, Clear(ClearType::All)))
+        .inspect_err(|_| leave())
 }
 
 /// Makes the terminal what it was, once.
