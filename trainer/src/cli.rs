@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod classify;
 pub mod compare;
+pub mod completions;
 pub mod data;
 pub mod delta;
 pub mod demo;
@@ -16,6 +17,8 @@ pub mod init;
 pub mod inputs;
 pub mod inspect;
 pub mod interrupt;
+pub mod man;
+pub mod note;
 pub mod plan;
 pub mod progress;
 pub mod refine;
@@ -33,8 +36,11 @@ use pocketgan_runtime::Model;
 
 /// Trains small image generators and makes files of them that run anywhere.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = exit::CODES)]
+#[command(name = "trainer", version, about, after_help = exit::CODES)]
 pub struct Cli {
+    /// No progress and no notes: nothing on stderr but errors and warnings
+    #[arg(short, long, global = true)]
+    quiet: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -79,6 +85,10 @@ enum Command {
     Stamp(stamp::Args),
     /// Measure the runtime's speed on a .pgan file
     Bench(bench::Args),
+    /// Print a script with which a shell completes commands and options
+    Completions(completions::Args),
+    /// Print the manual page, or write one of each command
+    Man(man::Args),
 }
 
 impl Cli {
@@ -87,6 +97,9 @@ impl Cli {
     /// # Errors
     /// Whatever went wrong, with the chain of what was being done.
     pub fn run(self) -> Result<()> {
+        if self.quiet {
+            note::be_quiet();
+        }
         match self.command {
             Command::Demo(args) => demo::run(args),
             Command::Init(args) => init::run(args),
@@ -107,6 +120,8 @@ impl Cli {
             Command::Inspect(args) => inspect::run(args),
             Command::Stamp(args) => stamp::run(args),
             Command::Bench(args) => bench::run(args),
+            Command::Completions(args) => completions::run(args),
+            Command::Man(args) => man::run(args),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Self-contained HTML pages: about one generator its pictures, figures and loss curves, and about many a comparison.
+//! Self-contained HTML pages: about one generator its pictures, figures and loss curves, and about many a comparison. And event
+//! files for TensorBoard.
 //!
 //! In: numbers as text, pictures as PNG, curves as points. Out: a page that asks for nothing from anywhere, and is
 //! readable on a phone, in light and in dark. It computes nothing and knows no network.
@@ -6,6 +7,7 @@
 mod comparison;
 mod curves;
 pub(crate) mod scatter;
+pub(crate) mod tensorboard;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +15,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 pub use comparison::{Cell, Comparison, Table};
 pub use curves::{Curve, MOST_CURVES, line_chart, loss_curves};
+pub use tensorboard::EventWriter;
 
 /// What the page shows, from top to bottom.
 #[derive(Clone, Debug, Default)]

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use clap::builder::PossibleValuesParser;
 
 use super::eval::default_features;
+use super::note::note;
 use crate::benchmark::{BENCHMARKS, Benchmark, Measure, Meter, MeterOptions, Results, Summary, table};
 use crate::checkpoint::write_atomically;
 use crate::method::METHODS;
@@ -87,7 +88,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let Outcomes { experiment, meter, summary } = work(&args)?;
     println!("{}", table::measured(experiment.benchmark, &summary, meter.floor()).to_markdown());
-    eprintln!("wrote {} and {}", args.out.join(TABLE).display(), args.out.join(PAGE).display());
+    note!("wrote {} and {}", args.out.join(TABLE).display(), args.out.join(PAGE).display());
     if args.json {
         println!("{}", experiment.json(&meter, &summary));
     }

@@ -7,6 +7,7 @@ use clap::Subcommand;
 use pocketgan_format::{AlignedBytes, Change, Delta, File, Network, Tensor};
 use serde_json::json;
 
+use super::note::note;
 use crate::checkpoint::write_atomically;
 use crate::export;
 use crate::report::grouped;
@@ -149,7 +150,7 @@ fn apply(base: &Path, path: &Path, output: &Path) -> Result<()> {
     let delta = super::open(path)?;
     let applied = file.with_delta(&parse(&delta, path)?)?;
     write_atomically(output, &export::stamp(&applied)?)?;
-    eprintln!("wrote {}", output.display());
+    note!("wrote {}", output.display());
     Ok(())
 }
 
@@ -160,7 +161,7 @@ fn merge(paths: &[PathBuf], output: &Path) -> Result<()> {
     let mut merged = vec![0; longest];
     let len = Delta::merge(&deltas, &mut merged)?;
     write_atomically(output, &merged[..len])?;
-    eprintln!("wrote {}, the mean of {} deltas", output.display(), paths.len());
+    note!("wrote {}, the mean of {} deltas", output.display(), paths.len());
     Ok(())
 }
 

@@ -110,11 +110,8 @@ fn train(args: &Args) -> Result<Trainer> {
     grid::write(&args.out.join(REAL), &dataset.images(&reals), shape, GRID)?;
     let mut trainer = Trainer::new(&config)?;
     let mut progress = Progress::new(&trainer);
-    trainer.run(&dataset, |trainer| {
-        progress.update(trainer);
-        Ok(())
-    })?;
-    progress.finish();
+    trainer.run(&dataset, |trainer| progress.update(trainer))?;
+    progress.finish(&trainer);
     Ok(trainer)
 }
 

@@ -8,6 +8,7 @@ use pocketgan_runtime::{Generator, Latent, Model};
 use rayon::prelude::*;
 use serde_json::json;
 
+use super::progress;
 use crate::dataset::{Dataset, Source, Split};
 use crate::grid;
 use crate::metrics::neighbours::{self, Neighbour};
@@ -268,7 +269,7 @@ fn progress_bar(what: &'static str, len: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:9} {wide_bar} {pos}/{len} {per_sec} {eta}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     let finish = ProgressFinish::AndClear;
-    ProgressBar::new(len as u64).with_style(style).with_prefix(what).with_finish(finish)
+    progress::bar(what, len).with_style(style).with_finish(finish)
 }
 
 /// Pairs of neighbours that are shown, and how many side by side.

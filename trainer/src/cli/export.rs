@@ -11,6 +11,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use pocketgan_format::{self as pgan, AlignedBytes, Preset};
 use serde_json::json;
 
+use super::note::note;
 use crate::checkpoint::{self, Checkpoint, write_atomically};
 use crate::dataset::{Dataset, Source, Split};
 use crate::export::{Export, Options, Rounding, ValueType, WeightType, export};
@@ -110,7 +111,7 @@ pub fn run(args: Args) -> Result<()> {
     let graph = checkpoint.ema_generator(&Device::flex())?.graph();
     if let Some(path) = &args.onnx {
         write_atomically(path, &onnx::write(&graph)?)?;
-        eprintln!("wrote {}", path.display());
+        note!("wrote {}", path.display());
     }
     let Some(path) = &args.output else { return Ok(()) };
     let weights = if args.fp16 { WeightType::F16 } else { WeightType::F32 };
@@ -127,7 +128,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     write_atomically(path, &export.file)?;
     print_report(&graph, &export)?;
-    eprintln!("wrote {}", path.display());
+    note!("wrote {}", path.display());
     if args.json {
         println!("{}", to_json(&graph, &export)?);
     }
@@ -154,7 +155,7 @@ fn add_learning(args: &Args) -> Result<()> {
         .apply(&file, dataset, None)?
         .context("nothing to do: --finetune says what is to learn")?;
     write_atomically(path, &file)?;
-    eprintln!("wrote {}", path.display());
+    note!("wrote {}", path.display());
     let file = pgan::File::parse(&file)?;
     println!("flash bytes           {:>14}", grouped(file.flash_bytes() as u64));
     println!("arena bytes           {:>14}", grouped(file.arena_bytes() as u64));

@@ -10,6 +10,7 @@ use pocketgan_runtime::{Model, dispatch};
 use serde_json::json;
 
 use super::export::preset_parser;
+use super::note::note;
 use super::progress;
 use crate::checkpoint::write_atomically;
 use crate::dataset::{Dataset, Source, Split};
@@ -93,7 +94,7 @@ pub fn run(args: Args) -> Result<()> {
     let shape = model.output_shape();
     let [height, _, channels] = shape;
     let dataset = Dataset::load(Source::Folder, Some(&args.images), Split::Train, height, channels)?;
-    eprintln!("{}: {} images", args.images.display(), dataset.len());
+    note!("{}: {} images", args.images.display(), dataset.len());
     let examples: Vec<f32> = (0..dataset.len())
         .flat_map(|index| to_pixels(&dataset.images(&[index]), shape, model.range()))
         .collect();

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use super::export::ActivationType;
+use super::note::note;
 use crate::checkpoint::write_atomically;
 use crate::export::{self, Export, Options, WeightType, compare};
 use crate::graph::Graph;
@@ -98,14 +99,14 @@ fn import_onnx(args: &Args) -> Result<()> {
     let imported =
         onnx::import(&bytes, &options).with_context(|| format!("importing {}", args.model.display()))?;
     let report = &imported.report;
-    eprintln!(
+    note!(
         "{}: {} nodes, operator set {}, by {}",
         args.model.display(),
         report.nodes,
         report.opset,
         report.producer
     );
-    report.notes.iter().for_each(|note| eprintln!("note: {note}"));
+    report.notes.iter().for_each(|text| note!("note: {text}"));
     let origin = format!("{}.onnx, operator set {}", stem(&args.model), report.opset);
     let export = args.export(&imported.graph, [("origin", origin), ("producer", report.producer.clone())])?;
     let inputs = inputs(&imported.graph, &export, args.range)?;
@@ -120,7 +121,7 @@ fn import_onnx(args: &Args) -> Result<()> {
 
 fn import_weights(args: &Args, architecture: Architecture) -> Result<()> {
     let loaded = weights::load(&args.model, architecture)?;
-    eprint!("{loaded}");
+    note!("{}", loaded.to_string().trim_end());
     let graph = loaded.generator.graph();
     let file = args.model.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let export = args.export(&graph, [("origin", file), ("architecture", architecture.to_string())])?;
@@ -159,7 +160,7 @@ impl Args {
             comparison.bound
         );
         write_atomically(&self.out, &export.file)?;
-        eprintln!("wrote {}", self.out.display());
+        note!("wrote {}", self.out.display());
         if self.json {
             println!("{}", to_json(graph, export, comparison)?);
         }

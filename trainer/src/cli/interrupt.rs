@@ -51,6 +51,15 @@ impl Drop for Listener {
     }
 }
 
+/// The same as Ctrl-C, by a terminal that makes keys of signals. `before_end` comes before what ends at once.
+pub fn raise(before_end: impl FnOnce()) {
+    if ENDS_AT_ONCE.load(Ordering::SeqCst) {
+        before_end();
+    }
+    // Fails for unknown signals only.
+    let _ = signal_hook::low_level::raise(SIGINT);
+}
+
 /// The end of a command that a signal asked for, and that lost nothing.
 #[derive(Debug)]
 pub struct Interrupted {

@@ -9,6 +9,7 @@ use burn::tensor::Device;
 use pocketgan_runtime::{Generator, Model, latent};
 
 use super::inputs::InputArgs;
+use super::note::note;
 use crate::graph::evaluate::evaluate_latents;
 use crate::{checkpoint, grid};
 
@@ -53,7 +54,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let (images, shape) = if &start == b"PGAN" { from_file(&args)? } else { from_checkpoint(&args)? };
     grid::write(&args.out, &images, shape, args.columns as usize)?;
-    eprintln!("wrote {}", args.out.display());
+    note!("wrote {}", args.out.display());
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `trainer train`: a configuration and a data set to a folder with a checkpoint.
 
 mod args;
+mod events;
 
 use core::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,14 +10,16 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
 pub use args::Args;
+use events::Events;
 
 use super::interrupt::{Interrupted, Listener};
-use super::progress::Progress;
+use super::note::note;
+use super::progress::{Progress, ensure_screen};
 use crate::checkpoint::{self, newest, write_atomically};
 use crate::config::Config;
 use crate::dataset::{Dataset, Source, Split};
 use crate::method::{METHODS, Method};
-use crate::training::watch::{Evaluation, History, Seen, Stop, Watch};
+use crate::training::watch::{History, Seen, Stop, Watch};
 use crate::training::{self, Trainer};
 
 #[derive(Serialize)]
@@ -51,10 +54,13 @@ pub fn run(args: Args) -> Result<()> {
         print!("{}", method_table());
         return Ok(());
     }
+    if args.tui {
+        ensure_screen()?;
+    }
     let started = std::time::Instant::now();
     let (trainer, history) = start(&args)?;
     let chosen = args.device.open()?;
-    eprintln!("{chosen}");
+    note!("{chosen}");
     let mut trainer = trainer.on(&chosen.devices)?;
     let config = trainer.config().clone();
     let out = &args.out;
@@ -64,29 +70,31 @@ pub fn run(args: Args) -> Result<()> {
     write_atomically(&out.join(CONFIG_NAME), config.to_toml().as_bytes())?;
 
     let dataset = load(&config, Split::Train)?;
-    eprintln!("{}: {} images of {:?}", dataset.name(), dataset.len(), dataset.shape());
+    note!("{}: {} images of {:?}", dataset.name(), dataset.len(), dataset.shape());
     let held_out = (config.watch.eval_every > 0).then(|| load(&config, Split::Test)).transpose()?;
     let mut watch = Watch::new(&trainer, history, &dataset, held_out.as_ref())?;
     if let (Some(metric), Some(samples)) = (watch.metric(), watch.eval_samples()) {
         let every = config.watch.eval_every;
         // A folder has no test part.
         let kind = if config.dataset == Source::Folder { "training" } else { "test" };
-        eprintln!("every {every} steps: {metric} of {samples} generated and as many {kind} images");
+        note!("every {every} steps: {metric} of {samples} generated and as many {kind} images");
     }
     let first_step = trainer.step_count();
     if first_step >= config.training.steps {
-        eprintln!("already at step {first_step}; --steps is the length of the whole run");
+        note!("already at step {first_step}; --steps is the length of the whole run");
     }
-    let mut progress = Progress::new(&trainer);
+    let mut events = args.tensorboard.then(|| Events::create(out, &trainer)).transpose()?;
     let listener = Listener::start()?;
+    let mut progress = if args.tui { Progress::on_screen(&trainer)? } else { Progress::new(&trainer) };
+    progress.evaluated(watch.history());
     let end = watch.run(&mut trainer, &dataset, |trainer, watch, seen| {
         let step = trainer.step_count();
         let is_last = step == config.training.steps || watch.stop().is_some();
         let due = |every: usize| every > 0 && step.is_multiple_of(every) || is_last;
         let signal = listener.signal().filter(|_| !is_last);
-        if due(config.training.sample_every) {
-            let path = samples.join(format!("step-{step:06}.png"));
-            training::write_samples(&trainer.ema_generator()?, &config, GRID, &path)?;
+        let grid = due(config.training.sample_every).then(|| samples.join(format!("step-{step:06}.png")));
+        if let Some(path) = &grid {
+            training::write_samples(&trainer.ema_generator()?, &config, GRID, path)?;
         }
         if seen.is_best {
             watch.checkpoint(trainer).save(&out.join(checkpoint::BEST_NAME))?;
@@ -97,18 +105,20 @@ pub fn run(args: Args) -> Result<()> {
         if due(config.training.checkpoint_every) || signal.is_some() {
             save(trainer, watch, out)?;
         }
+        if let Some(events) = &mut events {
+            events.write(trainer, watch.history(), seen, grid.as_deref())?;
+        }
         // Last: Ctrl-C also ends whoever reads the other end of a pipe, and then printing ends this program.
-        report(seen, watch, &mut progress);
-        progress.update(trainer);
+        report(trainer, watch, seen, grid.as_deref(), &mut progress)?;
         signal.map_or(Ok(()), |signal| Err(interrupted(signal, step, &args).into()))
     });
     drop(listener);
-    progress.finish();
+    progress.finish(&trainer);
     let best = watch.history().best();
     if let Some(best) = best {
         let path = out.join(checkpoint::BEST_NAME);
         let metric = &watch.history().metric;
-        eprintln!("best: step {}, {metric} {:.4}, in {}", best.step, best.value, path.display());
+        note!("best: step {}, {metric} {:.4}, in {}", best.step, best.value, path.display());
     }
     let (stop, interrupted) = match end {
         Ok(stop) => (stop, None),
@@ -116,7 +126,7 @@ pub fn run(args: Args) -> Result<()> {
     };
     if let Some(stop) = &stop {
         let when = if trainer.step_count() == first_step { "had stopped" } else { "stopped" };
-        eprintln!("{when} at step {}: {stop}", trainer.step_count());
+        note!("{when} at step {}: {stop}", trainer.step_count());
     }
     if args.json {
         let last = trainer.losses().last();
@@ -144,10 +154,12 @@ pub fn run(args: Args) -> Result<()> {
 fn interrupted(signal: u8, step: usize, args: &Args) -> Interrupted {
     let out = args.out.display();
     let device = args.device.to_text();
+    let tensorboard = if args.tensorboard { " --tensorboard" } else { "" };
+    let tui = if args.tui { " --tui" } else { "" };
     Interrupted {
         signal,
         message: format!(
-            "interrupted after step {step}, which is saved\ngo on with: trainer train --resume --out {out}{device}"
+            "interrupted after step {step}, which is saved\ngo on with: trainer train --resume --out {out}{device}{tensorboard}{tui}"
         ),
     }
 }
@@ -157,15 +169,22 @@ fn load(config: &Config, split: Split) -> Result<Dataset> {
     Dataset::load(config.dataset, config.data_dir.as_deref(), split, network.size, network.channels)
 }
 
-/// Says what a step brought.
-fn report(seen: &Seen, watch: &Watch, progress: &mut Progress) {
-    for finding in &seen.findings {
-        progress.note(&format!("warning: {finding}"));
+/// Shows what a step brought.
+fn report(
+    trainer: &Trainer,
+    watch: &Watch,
+    seen: &Seen,
+    grid: Option<&Path>,
+    progress: &mut Progress,
+) -> Result<()> {
+    seen.findings.iter().for_each(|finding| progress.warn(finding));
+    if seen.evaluation.is_some() {
+        progress.evaluated(watch.history());
     }
-    if let (Some(Evaluation { value, .. }), Some(best)) = (seen.evaluation, watch.history().best()) {
-        let metric = watch.history().metric.split(' ').next().unwrap_or_default();
-        progress.set_metric(format!("{metric} {value:.4}, best {:.4} at {}", best.value, best.step));
+    if let Some(path) = grid {
+        progress.sampled(path, trainer.step_count())?;
     }
+    progress.update(trainer)
 }
 
 fn save(trainer: &Trainer, watch: &Watch, out: &Path) -> Result<()> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde_json::json;
 
+use super::note::note;
 use crate::checkpoint::write_atomically;
 use crate::dataset::{Dataset, Source, Split};
 use crate::export::{Options as ExportOptions, WeightType, export};
@@ -108,7 +109,7 @@ pub fn run(args: Args) -> Result<()> {
         };
         grid::write(path, &[row(&inputs), row(&made), row(&images)].concat(), test.shape(), COLUMNS)
             .with_context(|| format!("writing {}", path.display()))?;
-        eprintln!("wrote {}", path.display());
+        note!("wrote {}", path.display());
     }
     let metadata = [
         ("dataset", args.dataset.to_string()),
@@ -121,7 +122,7 @@ pub fn run(args: Args) -> Result<()> {
     let exported =
         export(&network.graph(), &ExportOptions { weights, metadata, ..ExportOptions::default() })?;
     write_atomically(&args.output, &exported.file)?;
-    eprintln!("wrote {}; draw with `trainer sample {0} --input picture.png`", args.output.display());
+    note!("wrote {}; draw with `trainer sample {0} --input picture.png`", args.output.display());
     if args.json {
         let json = json!({
             "mean_absolute_difference": after,

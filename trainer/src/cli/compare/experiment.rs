@@ -11,6 +11,7 @@ use super::{Args, PICTURES};
 use crate::benchmark::{
     self, Benchmark, Figures, Job, Measure, Meter, Outcome, Plan, Results, Summary, table, work_off,
 };
+use crate::cli::note::note;
 use crate::dataset::{Dataset, Split};
 use crate::method::Method;
 use crate::report::{Comparison, Curve, MOST_CURVES, Picture, grouped, line_chart};
@@ -62,7 +63,7 @@ impl Experiment {
     pub(super) fn work(&self, args: &Args, meter: &Meter, results: &Results) -> Result<()> {
         let pending = self.jobs.iter().filter(|job| results.outcome(&job.id).is_none()).count();
         if pending < self.jobs.len() {
-            eprintln!("{} of {} runs are done already", self.jobs.len() - pending, self.jobs.len());
+            note!("{} of {} runs are done already", self.jobs.len() - pending, self.jobs.len());
         }
         if pending == 0 {
             return Ok(());

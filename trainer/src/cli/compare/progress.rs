@@ -8,6 +8,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
 use crate::benchmark::{Figures, Job};
+use crate::cli::note::note;
 use crate::cli::progress::bar;
 
 /// A bar over the steps of all runs, or a line now and then where there is no terminal.
@@ -36,17 +37,13 @@ impl Progress {
         if last_line.elapsed() >= LINE_EVERY {
             *last_line = Instant::now();
             let (done, all, left) = (self.bar.position(), self.bar.length().unwrap_or(0), self.bar.eta());
-            eprintln!(
-                "step {done}/{all}, {} s left; {} {seed} at {step}: {figures}",
-                left.as_secs(),
-                job.method
-            );
+            note!("step {done}/{all}, {} s left; {} {seed} at {step}: {figures}", left.as_secs(), job.method);
         }
     }
 
     pub(super) fn say(&self, line: &str) {
         if self.bar.is_hidden() {
-            eprintln!("{line}");
+            note!("{line}");
         } else {
             self.bar.println(line);
         }

@@ -32,6 +32,12 @@ pub struct Args {
     seed: Option<u64>,
     #[command(flatten)]
     pub(super) device: DeviceArgs,
+    /// Also write losses, speed, evaluations and sample grids for TensorBoard, to the folder tensorboard of the run
+    #[arg(long)]
+    pub(super) tensorboard: bool,
+    /// Show curves, samples and warnings on the whole terminal
+    #[arg(long)]
+    pub(super) tui: bool,
     /// Print a summary as JSON, as the last line of stdout
     #[arg(long)]
     pub(super) json: bool,

@@ -187,3 +187,43 @@ fn a_run_without_a_checkpoint_starts_as_it_was_meant() -> Result<()> {
     assert!(std::fs::read(&newest)? == whole);
     Ok(())
 }
+
+/// All that happens in a run is in its event files, once, resumed or not.
+#[test]
+fn event_files_go_on() -> Result<()> {
+    use crate::report::tensorboard::tests::{Seen, read};
+
+    let dir = tempfile::tempdir()?;
+    let watched = ["--tensorboard", "--eval-every", "10", "--eval-samples", "12", "--sample-every", "10"];
+    let train = |more: &[&str]| train(dir.path(), "run", &[&watched, more].concat());
+    train(&["--steps", "25"])?;
+    train(&["--steps", "40", "--resume"])?;
+    let run_dir = dir.path().join("run");
+    let seen = read(&run_dir.join(events::FOLDER));
+    let run = checkpoint::load(&run_dir)?;
+
+    let scalars = |tag: &str| -> Vec<(u64, f32)> {
+        let of_tag = |(step, seen): &(u64, Seen)| match seen {
+            Seen::Scalar(its, value) if its == tag => Some((*step, *value)),
+            _ => None,
+        };
+        seen.iter().filter_map(of_tag).collect()
+    };
+    let mean = |end: usize| {
+        let window = &run.losses[end - 10..end];
+        (end as u64, window.iter().map(|losses| losses.generator).sum::<f32>() / 10.0)
+    };
+    assert_eq!(scalars("loss/generator"), [10, 20, 30, 40].map(mean));
+    assert_eq!(scalars("loss/discriminator").len(), 4);
+    let evaluations: Vec<_> =
+        run.history.evaluations.iter().map(|evaluation| (evaluation.step as u64, evaluation.value)).collect();
+    assert_eq!(scalars("evaluation/kid"), evaluations);
+    assert!(scalars("images_per_second").iter().all(|(_, speed)| *speed > 0.0));
+    assert!(seen.contains(&(26, Seen::Restart)), "{seen:?}");
+    // The last step has samples whatever its number.
+    for step in [10, 20, 25, 30, 40] {
+        let grid = std::fs::read(run_dir.join(format!("samples/step-{step:06}.png")))?;
+        assert!(seen.contains(&(step, Seen::Picture("samples".into(), [289, 289, 1], grid))), "{step}");
+    }
+    Ok(())
+}

@@ -52,7 +52,7 @@ impl fmt::Display for Finding {
             Self::DiscriminatorWins { step, ordered } => write!(
                 f,
                 "step {step}: the discriminator has long told generated images from real ones ({:.1} % of pairs), and the \
-                 generator learns little: lower --lr_d, or try --method r1, spectral or instance-noise",
+                 generator learns little: lower --lr-d, or try --method r1, spectral or instance-noise",
                 ordered * 100.0
             ),
             Self::Collapse { step, diversity } => write!(
