@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pocketgan_format::AlignedBytes;
-use pocketgan_runtime::{Model, dispatch};
+use pocketgan_runtime::latent::fill_normal;
+use pocketgan_runtime::{Generator, Kernels, Model, Role, dispatch};
 use pocketgan_trainer::config::Config;
-use pocketgan_trainer::export::{draw, latents};
 use pocketgan_trainer::grid;
 
 const MAX_FOLDER_BYTES: u64 = 2 << 20;
@@ -51,6 +51,30 @@ fn models_are_small_and_are_what_their_cards_say() {
     }
 }
 
+/// Pictures `[N, C, H, W]` as `trainer sample` draws them: of seeds from 0 on, and of the class of their column.
+fn pictures(model: &Model<'_>, kernels: Kernels, count: usize, columns: usize) -> Vec<f32> {
+    let mut arena = vec![f32::NAN; model.arena_len()];
+    let mut generator = Generator::with_kernels(model, &mut arena, kernels).expect("the arena fits");
+    let roles: Vec<Role> = model.inputs().map(|input| input.role).collect();
+    let mut pictures = vec![];
+    for seed in 0..count {
+        for (i, role) in roles.iter().enumerate() {
+            let values = generator.input(i);
+            match role {
+                Role::Latent => fill_normal(seed as u64, values),
+                Role::Label => values.fill((seed % columns) as f32),
+                Role::Image | Role::Values => panic!("a committed model reads latent vectors and classes"),
+            }
+        }
+        let image = generator.run();
+        let channels = image.channels;
+        for channel in 0..channels {
+            pictures.extend(image.values.iter().skip(channel).step_by(channels));
+        }
+    }
+    pictures
+}
+
 #[test]
 fn every_kernel_draws_the_golden_pictures() {
     for folder in folders() {
@@ -58,11 +82,14 @@ fn every_kernel_draws_the_golden_pictures() {
         let model = Model::load(&bytes).expect("the other test says why not");
         let [height, width, channels] = model.output_shape();
         let golden = image::open(folder.join("samples.png")).expect("every model has samples").to_rgb8();
+        let classes =
+            Config::load(&folder.join("train.toml")).expect("the other test says why not").network.classes;
+        let (count, columns) = if classes > 0 { (8 * classes, classes) } else { (64, 16) };
         for kernels in dispatch::available().into_iter().flatten() {
-            let pictures = draw(&model, kernels, &latents(&model, 64)).expect("the arena fits");
+            let pictures = pictures(&model, kernels, count, columns);
             let path =
                 std::env::temp_dir().join(format!("pocketgan-{}-{}.png", std::process::id(), kernels.name));
-            grid::write(&path, &pictures, [channels, height, width], 16)
+            grid::write(&path, &pictures, [channels, height, width], columns)
                 .expect("temporary files can be written");
             let drawn = image::open(&path).expect("just written").to_rgb8();
             fs::remove_file(&path).expect("just written");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use pocketgan_runtime::{Generator, Latent, Model};
+use pocketgan_runtime::{Generator, Model, Role, latent};
 use rayon::prelude::*;
 use serde_json::json;
 
@@ -65,9 +65,10 @@ pub fn run(args: Args) -> Result<()> {
     let judges = Judges::open(&args)?;
     let file = super::open(&args.model)?;
     let model = Model::load(&file).with_context(|| format!("loading {}", args.model.display()))?;
+    let reads = |role| model.inputs().any(|input| input.role == role);
     ensure!(
-        model.needs_latent_only(),
-        "the model reads something else than one latent vector: there is nothing to compare its pictures with"
+        reads(Role::Latent) && !reads(Role::Image) && !reads(Role::Values),
+        "the model reads something else than latent vectors and classes: there is nothing to compare its pictures with"
     );
     let [height, width, channels] = model.output_shape();
     ensure!(height == width, "images of {height}x{width}: data sets have square ones");
@@ -80,7 +81,8 @@ pub fn run(args: Args) -> Result<()> {
 
     let samples = real.len();
     let bar = progress_bar("samples", samples);
-    let generated = draw(&model, args.seed, samples, |n| bar.inc(n as u64));
+    let classes = train.class_count().unwrap_or(1);
+    let generated = draw(&model, args.seed, samples, classes, |n| bar.inc(n as u64));
     bar.finish_and_clear();
     let evaluator = Evaluator {
         real: &real,
@@ -161,8 +163,15 @@ impl Judges {
 /// `count` images `[C, H, W]` in [-1, 1], one after the other; `done` is told how many more there are.
 ///
 /// Image `i` has the latent of seed `seed * 0x9e3779b97f4a7c15 + i`, modulo 2^64: those of seed 0 are the seeds 0, 1,
-/// 2, ..., those of other seeds start far away from each other.
-pub fn draw(model: &Model<'_>, seed: u64, count: usize, done: impl Fn(usize) + Sync) -> Vec<f32> {
+/// 2, ..., those of other seeds start far away from each other. A model that is told classes draws each of `classes` in turn.
+pub fn draw(
+    model: &Model<'_>,
+    seed: u64,
+    count: usize,
+    classes: usize,
+    done: impl Fn(usize) + Sync,
+) -> Vec<f32> {
+    let roles: Vec<Role> = model.inputs().map(|input| input.role).collect();
     let [height, width, channels] = model.output_shape();
     let pixels = height * width;
     let [black, white] = model.range();
@@ -172,7 +181,15 @@ pub fn draw(model: &Model<'_>, seed: u64, count: usize, done: impl Fn(usize) + S
         || vec![0.0; model.arena_len()],
         |arena, (i, image)| {
             let mut generator = Generator::new(model, arena).expect("the arena has the model's length");
-            let drawn = generator.generate(Latent::from_seed(first.wrapping_add(i as u64)));
+            for (input, role) in roles.iter().enumerate() {
+                let values = generator.input(input);
+                match role {
+                    Role::Latent => latent::fill_normal(first.wrapping_add(i as u64), values),
+                    Role::Label => values.fill((i % classes.max(1)) as f32),
+                    Role::Image | Role::Values => values.fill(0.0),
+                }
+            }
+            let drawn = generator.run();
             for (pixel, values) in drawn.values.chunks_exact(channels).enumerate() {
                 for (channel, value) in values.iter().enumerate() {
                     image[channel * pixels + pixel] = (value - black) / (white - black) * 2.0 - 1.0;

@@ -15,8 +15,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 pub use screen::ensure_possible as ensure_screen;
 
 use super::note::is_quiet;
-use crate::training::{Losses, Trainer};
 use crate::training::watch::{Finding, History};
+use crate::training::{Losses, Trainer};
 use screen::Screen;
 
 /// A bar for something that is counted, with a message.
