@@ -23,6 +23,7 @@ pub(crate) struct Mirrored {
 
 /// Of one tensor, row-major.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "a network has a few dozen")]
 pub(crate) enum Numbers {
     Host(Vec<f32>),
     /// Outside of any graph of gradients.

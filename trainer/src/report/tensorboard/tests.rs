@@ -51,7 +51,7 @@ fn split<'a>(bytes: &mut &'a [u8], len: usize) -> &'a [u8] {
 fn records(mut file: &[u8]) -> Vec<&[u8]> {
     let checked = |bytes: &[u8], stored: &[u8]| {
         let crc = crc32c(bytes);
-        let masked = ((crc >> 15) | (crc << 17)).wrapping_add(0xa282_ead8);
+        let masked = crc.rotate_right(15).wrapping_add(0xa282_ead8);
         assert_eq!(stored, masked.to_le_bytes());
     };
     let mut records = vec![];
