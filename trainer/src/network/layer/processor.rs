@@ -8,6 +8,9 @@
 //! burn-flex cuts patches out of planes, a value at a time, for a whole batch, and a gradient with respect to weights is to it a
 //! convolution with a kernel as large as the picture.
 
+#[cfg(test)]
+mod tests;
+
 use core::array;
 use core::ops::Range;
 
@@ -294,186 +297,79 @@ impl Geometry {
     }
 }
 
-/// What a gradient needs of the two factors of a product; each is kept if the other has one.
+/// What the gradients of a product need of its two factors; each is kept if the other has a gradient.
 #[derive(Clone, Debug)]
 struct Factors<B: Backend> {
     first: Option<FloatTensor<B>>,
     weight: Option<FloatTensor<B>>,
     geometry: Geometry,
+    is_transposed: bool,
+}
+
+#[derive(Debug)]
+struct Product;
+
+impl<B: Convolve> Backward<B, 2> for Product {
+    type State = Factors<B>;
+
+    fn backward(self, ops: Ops<Factors<B>, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        const KEPT: &str = "a factor is kept where the other has a gradient";
+        let Factors { first, weight, geometry, is_transposed } = ops.state;
+        binary::<B, _, _>(
+            ops.parents,
+            ops.node,
+            grads,
+            |grad| multiplied::<B>(grad, weight.expect(KEPT), geometry, !is_transposed),
+            |grad| {
+                let first = first.expect(KEPT);
+                let (x, y) = if is_transposed { (grad, first) } else { (first, grad) };
+                B::weigh(x, y, geometry)
+            },
+        );
+    }
+}
+
+/// One product or the other, which is its gradient with respect to the first factor.
+fn multiplied<B: Convolve>(
+    first: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    geometry: Geometry,
+    is_transposed: bool,
+) -> FloatTensor<B> {
+    if is_transposed { B::spread(first, weight, geometry) } else { B::convolve(first, weight, geometry) }
+}
+
+/// The same, known to gradients.
+fn tracked<B: Convolve, C: CheckpointStrategy>(
+    first: FloatTensor<Autodiff<B, C>>,
+    weight: FloatTensor<Autodiff<B, C>>,
+    geometry: Geometry,
+    is_transposed: bool,
+) -> FloatTensor<Autodiff<B, C>> {
+    let kept = Factors {
+        first: weight.is_tracked().then(|| first.primitive().clone()),
+        weight: first.is_tracked().then(|| weight.primitive().clone()),
+        geometry,
+        is_transposed,
+    };
+    let prepared = Product.prepare::<C>([first.node(), weight.node()]).compute_bound().stateful();
+    let result = multiplied::<B>(first.into_primitive(), weight.into_primitive(), geometry, is_transposed);
+    match prepared {
+        OpsKind::Tracked(prep) => prep.finish(kept, result),
+        OpsKind::UnTracked(prep) => prep.finish(result),
+    }
 }
 
 impl<B: Convolve, C: CheckpointStrategy> Convolve for Autodiff<B, C> {
     fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct Product;
-
-        impl<B: Convolve> Backward<B, 2> for Product {
-            type State = Factors<B>;
-
-            fn backward(self, ops: Ops<Factors<B>, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-                let Factors { first, weight, geometry } = ops.state;
-                binary::<B, _, _>(
-                    ops.parents,
-                    ops.node,
-                    grads,
-                    |y| B::spread(y, weight.expect(KEPT), geometry),
-                    |y| B::weigh(first.expect(KEPT), y, geometry),
-                );
-            }
-        }
-
-        match Product.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let kept = factors::<B, C>(&x, &weight, geometry);
-                prep.finish(kept, B::convolve(x.into_primitive(), weight.into_primitive(), geometry))
-            }
-            OpsKind::UnTracked(prep) => {
-                prep.finish(B::convolve(x.into_primitive(), weight.into_primitive(), geometry))
-            }
-        }
+        tracked::<B, C>(x, weight, geometry, false)
     }
 
     fn spread(y: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct Spread;
-
-        impl<B: Convolve> Backward<B, 2> for Spread {
-            type State = Factors<B>;
-
-            fn backward(self, ops: Ops<Factors<B>, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-                let Factors { first, weight, geometry } = ops.state;
-                binary::<B, _, _>(
-                    ops.parents,
-                    ops.node,
-                    grads,
-                    |x| B::convolve(x, weight.expect(KEPT), geometry),
-                    |x| B::weigh(x, first.expect(KEPT), geometry),
-                );
-            }
-        }
-
-        match Spread.prepare::<C>([y.node(), weight.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let kept = factors::<B, C>(&y, &weight, geometry);
-                prep.finish(kept, B::spread(y.into_primitive(), weight.into_primitive(), geometry))
-            }
-            OpsKind::UnTracked(prep) => {
-                prep.finish(B::spread(y.into_primitive(), weight.into_primitive(), geometry))
-            }
-        }
+        tracked::<B, C>(y, weight, geometry, true)
     }
 
     fn weigh(_: FloatTensor<Self>, _: FloatTensor<Self>, _: Geometry) -> FloatTensor<Self> {
         unreachable!("gradients are taken once")
-    }
-}
-
-fn factors<B: Backend, C: CheckpointStrategy>(
-    first: &FloatTensor<Autodiff<B, C>>,
-    weight: &FloatTensor<Autodiff<B, C>>,
-    geometry: Geometry,
-) -> Factors<B> {
-    Factors {
-        first: weight.is_tracked().then(|| first.primitive().clone()),
-        weight: first.is_tracked().then(|| weight.primitive().clone()),
-        geometry,
-    }
-}
-
-const KEPT: &str = "a factor is kept where the other has a gradient";
-
-#[cfg(test)]
-mod tests {
-    use burn::tensor::module::{conv_transpose2d, conv2d};
-    use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
-
-    use super::*;
-    use crate::network::values;
-    use crate::training::noise;
-
-    fn random<const D: usize>(seed: u64, shape: [usize; D], device: &Device) -> Tensor<D> {
-        let mut data = vec![0.0; shape.iter().product()];
-        noise::fill_normal(seed, &mut data);
-        Tensor::from_data(TensorData::new(data, shape), device).require_grad()
-    }
-
-    /// Values and gradients are those of burn-flex's own convolutions, which burn tests against PyTorch's.
-    fn check(
-        name: &str,
-        mine: Tensor<4>,
-        burns: Tensor<4>,
-        leaves: (Tensor<4>, Tensor<4>, Tensor<1>),
-        terms: usize,
-    ) {
-        assert_eq!(mine.dims(), burns.dims(), "{name}");
-        // Sums of so many products of two numbers below 5, which two orders of adding round differently.
-        let close = |found: Vec<f32>, expected: Vec<f32>, terms: usize| {
-            let tolerance = 25.0 * f32::EPSILON * terms as f32;
-            for (found, expected) in found.into_iter().zip(expected) {
-                assert!((found - expected).abs() <= tolerance, "{name}: {found} {expected} {tolerance}");
-            }
-        };
-        close(values(mine.clone()), values(burns.clone()), terms);
-        let direction = random(9, mine.dims(), &mine.device()).detach();
-        let positions = direction.shape().num_elements();
-        let slopes = |y: Tensor<4>| {
-            let grads = (y * direction.clone()).sum().backward();
-            let (x, weight, bias) = &leaves;
-            [
-                values(x.grad(&grads).unwrap()),
-                values(weight.grad(&grads).unwrap()),
-                values(bias.grad(&grads).unwrap()),
-            ]
-        };
-        let [found, expected] = [slopes(mine), slopes(burns)];
-        for (found, expected) in found.into_iter().zip(expected) {
-            close(found, expected, positions);
-        }
-    }
-
-    #[test]
-    fn they_convolve_as_burn_does() {
-        let device = Device::flex().autodiff();
-        for (kernel, stride, padding, height, width) in [
-            (4, 2, 1, 8, 6),
-            (3, 1, 1, 5, 7),
-            (3, 2, 1, 7, 6),
-            (1, 1, 0, 4, 4),
-            (4, 2, 1, 2, 2),
-            (5, 3, 2, 9, 4),
-        ] {
-            let x = random(1, [3, 2, height, width], &device);
-            let weight = random(2, [4, 2, kernel, kernel], &device);
-            let bias = random(3, [4], &device);
-            let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
-            let burns = conv2d(x.clone(), weight.clone(), Some(bias.clone()), options);
-            let mine = convolution(x.clone(), weight.clone(), Some(bias.clone()), stride, padding);
-            let name = format!("convolution k{kernel} s{stride} p{padding} of {height}x{width}");
-            check(&name, mine, burns, (x, weight, bias), 2 * kernel * kernel);
-        }
-    }
-
-    #[test]
-    fn they_convolve_transposed_as_burn_does() {
-        let device = Device::flex().autodiff();
-        for (kernel, stride, padding, output_padding, height, width) in [
-            (4, 2, 1, 0, 4, 3),
-            (3, 2, 1, 1, 3, 5),
-            (3, 2, 1, 0, 4, 4),
-            (3, 1, 1, 0, 5, 2),
-            (2, 3, 0, 1, 3, 3),
-        ] {
-            let x = random(1, [3, 4, height, width], &device);
-            let weight = random(2, [4, 2, kernel, kernel], &device);
-            let bias = random(3, [2], &device);
-            let options =
-                ConvTransposeOptions::new([stride; 2], [padding; 2], [output_padding; 2], [1; 2], 1);
-            let burns = conv_transpose2d(x.clone(), weight.clone(), Some(bias.clone()), options);
-            let mine =
-                transposed(x.clone(), weight.clone(), Some(bias.clone()), stride, padding, output_padding);
-            let name =
-                format!("transposed k{kernel} s{stride} p{padding}+{output_padding} of {height}x{width}");
-            check(&name, mine, burns, (x, weight, bias), 4 * kernel * kernel);
-        }
     }
 }
