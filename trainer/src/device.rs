@@ -80,6 +80,11 @@ impl fmt::Display for Chosen {
     }
 }
 
+/// Whether this is the processor, with gradients or without.
+pub(crate) fn is_processor(device: &Device) -> bool {
+    device.clone().inner() == Device::flex()
+}
+
 /// The fastest kind that there is, and why it is.
 fn best() -> (DeviceName, String) {
     let mut missing: Vec<String> = vec![];

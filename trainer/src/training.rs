@@ -20,7 +20,7 @@ pub mod watch;
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -31,6 +31,7 @@ pub use statistics::reestimate;
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::dataset::Dataset;
+use crate::device::is_processor;
 use crate::grid;
 use crate::network::{Condition, Discriminator, Generator, Parameters};
 use mirror::Mirror;
@@ -144,8 +145,9 @@ impl Trainer {
     /// It goes on from the same numbers; sums that are added in another order make its future another.
     ///
     /// # Errors
-    /// When a batch cannot be cut into so many parts, or there are no threads.
+    /// When there is no device, a batch cannot be cut into so many parts, or there are no threads.
     pub fn on(self, devices: &[Device]) -> Result<Self> {
+        let Some((first, rest)) = devices.split_first() else { bail!("a run needs a device") };
         let (count, batch_size) = (devices.len(), self.config.training.batch_size);
         let packs = batch_size / self.config.network.pack;
         ensure!(
@@ -153,9 +155,8 @@ impl Trainer {
             "a batch of {packs} cannot be cut into {count} parts of more than one"
         );
         let placed = |run: Self, device: &Device| {
-            if *device == Device::flex() { run } else { run.resident(device.clone().autodiff()) }
+            if is_processor(device) { run } else { run.resident(device.clone().autodiff()) }
         };
-        let Some((first, rest)) = devices.split_first() else { return Ok(self) };
         if rest.is_empty() {
             return Ok(placed(self, first));
         }

@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::Dataset;
+use crate::device::is_processor;
 
 /// A copy of a set on a device, `[N, C H W]`; none where it does not fit.
 #[derive(Clone, Debug)]
@@ -24,7 +25,7 @@ impl Dataset {
     /// When an index is not below `len`.
     pub fn tensor(&self, indices: &[usize], device: &Device) -> Tensor<4> {
         let place = device.clone().inner();
-        let resident = if place == Device::flex() { None } else { self.resident(&place) };
+        let resident = if is_processor(device) { None } else { self.resident(&place) };
         let tensor = resident.map_or_else(|| self.copied(indices, &place), |all| self.picked(all, indices));
         if device.is_autodiff() { Tensor::from_inner(tensor) } else { tensor }
     }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Barrier, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor};
 
+use crate::device::is_processor;
 use crate::network::values;
 
 /// Which part of every batch a run computes, and how it learns of the others'.
@@ -45,7 +46,7 @@ impl Replica {
     /// One for each of `devices`, without gradients; the processor may be named more than once.
     pub(super) fn all(devices: &[Device]) -> Vec<Self> {
         let count = devices.len();
-        let exchange = if devices.iter().all(|device| *device == Device::flex()) {
+        let exchange = if devices.iter().all(is_processor) {
             Exchange::Host(Arc::new(Slots {
                 barrier: Barrier::new(count),
                 values: Mutex::new(vec![vec![]; count]),

@@ -1,12 +1,15 @@
 //! Convolutions and transposed convolutions with square kernels.
 
+mod im2col;
+
 use anyhow::Result;
 use burn::module::{Module, Param};
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor};
 
-use super::{Compute, Condition, Draft, processor};
+use super::{Compute, Condition, Draft};
+use crate::device::is_processor;
 use crate::graph::{Conv2dGeometry, Op, Value};
 use crate::network::graph_tensor;
 use crate::regularizer::SpectralNorm;
@@ -110,8 +113,8 @@ impl Convolution {
     }
 
     fn apply(&self, x: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
-        if processor::is(&x.device()) {
-            return processor::convolution(x, self.effective_weight(), bias, self.stride, self.padding);
+        if is_processor(&x.device()) {
+            return im2col::convolution(x, self.effective_weight(), bias, self.stride, self.padding);
         }
         let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1; 2], 1);
         conv2d(x, self.effective_weight(), bias, options)
@@ -145,9 +148,9 @@ impl TransposedConvolution {
     }
 
     fn apply(&self, x: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
-        if processor::is(&x.device()) {
+        if is_processor(&x.device()) {
             let weight = self.effective_weight();
-            return processor::transposed(x, weight, bias, self.stride, self.padding, self.output_padding);
+            return im2col::transposed(x, weight, bias, self.stride, self.padding, self.output_padding);
         }
         let output_padding = [self.output_padding; 2];
         let options =

@@ -1,3 +1,4 @@
+use burn::tensor::Device;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 

@@ -1,4 +1,4 @@
-//! Convolutions on the processor, as products of matrices.
+//! Convolutions on the processor, as products of matrices (im2col).
 //!
 //! A convolution is the product of a matrix whose rows are the patches of pictures that its kernel sees with the weights. Its
 //! gradient with respect to the pictures multiplies first and adds the rows up where they overlap, which is also what a
@@ -22,7 +22,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
 /// Which pixels of a picture a patch has.
@@ -47,15 +47,14 @@ pub(super) trait Convolve: Backend {
     fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
 
     /// The gradient with respect to `x`, of that with respect to `y`.
-    fn spread(y: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
+    fn convolve_transposed(
+        y: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> FloatTensor<Self>;
 
     /// The gradient with respect to `weight`, of `x` and the gradient with respect to `y`. Has none of its own.
-    fn weigh(x: FloatTensor<Self>, y: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
-}
-
-/// Whether this is the way to convolve there.
-pub(super) fn is(device: &Device) -> bool {
-    device.clone().inner() == Device::flex()
+    fn weight_gradient(x: FloatTensor<Self>, y: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
 }
 
 /// What `conv2d` computes without dilation and groups.
@@ -96,7 +95,7 @@ pub(super) fn transposed(
     let patches = [height, width];
     let size = patches.map(|extent| (extent - 1) * stride + kernel + output_padding - 2 * padding);
     let geometry = Geometry { batch, channels: [outputs, inputs], size, patches, kernel, stride, padding };
-    let y = Dispatch::spread(x.into_dispatch(), weight.into_dispatch(), geometry);
+    let y = Dispatch::convolve_transposed(x.into_dispatch(), weight.into_dispatch(), geometry);
     with_bias(Tensor::from_dispatch(y), bias)
 }
 
@@ -116,33 +115,33 @@ impl Convolve for Flex {
         let mut y = vec![0.0; geometry.batch * geometry.result()];
         let pairs = y.par_chunks_mut(count * geometry.result());
         pairs.zip(pictures.par_chunks(count * geometry.picture())).for_each(|(y, pictures)| {
-            let product = Self::float_matmul(weight.clone(), geometry.cut(pictures).transpose(0, 1));
+            let product = Self::float_matmul(weight.clone(), geometry.im2col(pictures).transpose(0, 1));
             geometry.each_plane(y.len(), |here, there| y[here].copy_from_slice(&slice(&product)[there]));
         });
         let [rows, columns] = geometry.patches;
         matrix(y, [geometry.batch, geometry.channels[1], rows, columns])
     }
 
-    fn spread(y: FlexTensor, weight: FlexTensor, geometry: Geometry) -> FlexTensor {
+    fn convolve_transposed(y: FlexTensor, weight: FlexTensor, geometry: Geometry) -> FlexTensor {
         let (y, weight) = (y.to_contiguous(), geometry.rows_of_weight(weight));
         let (count, results) = (geometry.pictures_at_once(), slice(&y));
         let mut x = vec![0.0; geometry.batch * geometry.picture()];
         let pairs = x.par_chunks_mut(count * geometry.picture());
         pairs.zip(results.par_chunks(count * geometry.result())).for_each(|(pictures, y)| {
             let patches = Self::float_matmul(geometry.planes(y).transpose(0, 1), weight.clone());
-            geometry.paste(slice(&patches), pictures);
+            geometry.col2im(slice(&patches), pictures);
         });
         let [height, width] = geometry.size;
         matrix(x, [geometry.batch, geometry.channels[0], height, width])
     }
 
-    fn weigh(x: FlexTensor, y: FlexTensor, geometry: Geometry) -> FlexTensor {
+    fn weight_gradient(x: FlexTensor, y: FlexTensor, geometry: Geometry) -> FlexTensor {
         let (x, y) = (x.to_contiguous(), y.to_contiguous());
         let (count, pictures, results) = (geometry.pictures_at_once(), slice(&x), slice(&y));
         let pairs = pictures.par_chunks(count * geometry.picture());
         let parts: Vec<FlexTensor> = pairs
             .zip(results.par_chunks(count * geometry.result()))
-            .map(|(pictures, y)| Self::float_matmul(geometry.planes(y), geometry.cut(pictures)))
+            .map(|(pictures, y)| Self::float_matmul(geometry.planes(y), geometry.im2col(pictures)))
             .collect();
         // In their order, however many threads there are.
         let mut sum = vec![0.0f32; geometry.channels[1] * geometry.patch()];
@@ -251,7 +250,7 @@ impl Geometry {
     }
 
     /// `[n, C, H, W]` as `[n rows columns, k k C]`, with zeros beyond the edges.
-    fn cut(&self, pictures: &[f32]) -> FlexTensor {
+    fn im2col(&self, pictures: &[f32]) -> FlexTensor {
         let count = pictures.len() / self.picture();
         let all = self.positions() * self.patch();
         let mut patches = vec![0.0; count * all];
@@ -263,8 +262,8 @@ impl Geometry {
         matrix(patches, [count * self.positions(), self.patch()])
     }
 
-    /// The adjoint of [`Geometry::cut`].
-    fn paste(&self, patches: &[f32], pictures: &mut [f32]) {
+    /// The adjoint of [`Geometry::im2col`].
+    fn col2im(&self, patches: &[f32], pictures: &mut [f32]) {
         let all = self.positions() * self.patch();
         let mut picture = vec![0.0; self.picture()];
         for (patches, planes) in patches.chunks_exact(all).zip(pictures.chunks_exact_mut(self.picture())) {
@@ -323,7 +322,7 @@ impl<B: Convolve> Backward<B, 2> for Product {
             |grad| {
                 let first = first.expect(KEPT);
                 let (x, y) = if is_transposed { (grad, first) } else { (first, grad) };
-                B::weigh(x, y, geometry)
+                B::weight_gradient(x, y, geometry)
             },
         );
     }
@@ -336,7 +335,11 @@ fn multiplied<B: Convolve>(
     geometry: Geometry,
     is_transposed: bool,
 ) -> FloatTensor<B> {
-    if is_transposed { B::spread(first, weight, geometry) } else { B::convolve(first, weight, geometry) }
+    if is_transposed {
+        B::convolve_transposed(first, weight, geometry)
+    } else {
+        B::convolve(first, weight, geometry)
+    }
 }
 
 /// The same, known to gradients.
@@ -365,11 +368,15 @@ impl<B: Convolve, C: CheckpointStrategy> Convolve for Autodiff<B, C> {
         tracked::<B, C>(x, weight, geometry, false)
     }
 
-    fn spread(y: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self> {
+    fn convolve_transposed(
+        y: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> FloatTensor<Self> {
         tracked::<B, C>(y, weight, geometry, true)
     }
 
-    fn weigh(_: FloatTensor<Self>, _: FloatTensor<Self>, _: Geometry) -> FloatTensor<Self> {
+    fn weight_gradient(_: FloatTensor<Self>, _: FloatTensor<Self>, _: Geometry) -> FloatTensor<Self> {
         unreachable!("gradients are taken once")
     }
 }
