@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pocketgan_format::AlignedBytes;
-use pocketgan_runtime::latent::fill_normal;
-use pocketgan_runtime::{Generator, Kernels, Model, Role, dispatch};
+use pocketgan_runtime::{Generator, Kernels, Model, dispatch};
+use pocketgan_trainer::cli::inputs::Inputs;
 use pocketgan_trainer::config::Config;
 use pocketgan_trainer::grid;
 
@@ -53,20 +53,12 @@ fn models_are_small_and_are_what_their_cards_say() {
 
 /// Pictures `[N, C, H, W]` as `trainer sample` draws them: of seeds from 0 on, and of the class of their column.
 fn pictures(model: &Model<'_>, kernels: Kernels, count: usize, columns: usize) -> Vec<f32> {
+    let inputs = Inputs::of_generator(model).expect("a committed model reads latent vectors and classes");
     let mut arena = vec![f32::NAN; model.arena_len()];
     let mut generator = Generator::with_kernels(model, &mut arena, kernels).expect("the arena fits");
-    let roles: Vec<Role> = model.inputs().map(|input| input.role).collect();
     let mut pictures = vec![];
-    for seed in 0..count {
-        for (i, role) in roles.iter().enumerate() {
-            let values = generator.input(i);
-            match role {
-                Role::Latent => fill_normal(seed as u64, values),
-                Role::Label => values.fill((seed % columns) as f32),
-                Role::Image | Role::Values => panic!("a committed model reads latent vectors and classes"),
-            }
-        }
-        let image = generator.run();
+    for i in 0..count {
+        let image = inputs.draw(&mut generator, i as u64, i, i % columns);
         let channels = image.channels;
         for channel in 0..channels {
             pictures.extend(image.values.iter().skip(channel).step_by(channels));

@@ -1,12 +1,15 @@
 //! The program is stopped in the ways that systems and people have, and loses nothing.
 #![cfg(unix)]
 
+mod common;
+
 use core::time::Duration;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Instant;
 
+use common::{TINY, trainer};
 use rand_core::{Rng as _, SeedableRng as _};
 use rand_xoshiro::Xoshiro128PlusPlus;
 
@@ -15,27 +18,13 @@ const PREVIOUS: &str = "checkpoint.previous.bin";
 /// What a step of the slowest network here may take, many times over.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A network so small that saving it takes longer than a step.
-const TINY: [&str; 13] = [
-    "train",
-    "--dataset=glyphs",
-    "--width=4",
-    "--batch-size=4",
-    "--latent-dim=2",
-    "--set=network.architecture=mlp",
-    "--set=network.generator_norm=false",
-    "--watch-every=0",
-    "--sample-every=0",
-    "--lr-g=0.001",
-    "--lr-d=0.001",
-    "--seed=11",
-    "--resume",
-];
+/// What all runs here have in common besides.
+const RESUMED: [&str; 4] = ["--sample-every=0", "--lr-d=0.001", "--seed=11", "--resume"];
 
-fn trainer(args: &[&str], out: &Path, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
-    command.args(args).arg("--out").arg(out).args(more);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+/// A run of a network so small that saving it takes longer than a step.
+fn train(out: &Path, more: &[&str]) -> Command {
+    let mut command = trainer(&TINY, out, &RESUMED);
+    command.args(more);
     command
 }
 
@@ -77,7 +66,7 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let [whole, killed] = ["whole", "killed"].map(|name| dir.path().join(name));
     let more = ["--steps=160", "--checkpoint-every=1"];
-    assert!(output(trainer(&TINY, &whole, &more)).status.success());
+    assert!(output(train(&whole, &more)).status.success());
 
     let seed = 0x5eed;
     println!("seed {seed:#x}");
@@ -85,7 +74,7 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_bytes() {
     let mut kills = 0;
     for _ in 0..8 {
         let before = read(&killed, NEWEST);
-        let mut child = trainer(&TINY, &killed, &more).spawn().unwrap();
+        let mut child = train(&killed, &more).spawn().unwrap();
         wait_for_checkpoint(&mut child, &killed, before.as_ref());
         std::thread::sleep(Duration::from_micros(u64::from(rng.next_u32() % 40_000)));
         if child.try_wait().unwrap().is_none() {
@@ -96,7 +85,7 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_bytes() {
     }
     println!("{kills} of 8 runs were killed");
     assert!(kills > 0, "every run had ended before");
-    let last = output(trainer(&TINY, &killed, &more));
+    let last = output(train(&killed, &more));
     assert!(last.status.success(), "{}", String::from_utf8_lossy(&last.stderr));
     for name in [NEWEST, PREVIOUS, "losses.csv", "train.toml"] {
         assert!(read(&killed, name).is_some() && read(&killed, name) == read(&whole, name), "{name}");
@@ -116,7 +105,7 @@ fn a_signal_saves_and_says_how_to_go_on() {
         let dir = tempfile::tempdir().unwrap();
         let [whole, run] = ["whole", "run"].map(|name| dir.path().join(name));
         let more = ["--steps=1000000", "--checkpoint-every=64"];
-        let mut child = trainer(&TINY, &run, &more).spawn().unwrap();
+        let mut child = train(&run, &more).spawn().unwrap();
         wait_for_checkpoint(&mut child, &run, None);
         send(&child, signal);
         let (status, text) = end(child);
@@ -128,7 +117,7 @@ fn a_signal_saves_and_says_how_to_go_on() {
 
         let more = [&format!("--steps={}", step + 3), more[1]];
         for out in [&run, &whole] {
-            let output = output(trainer(&TINY, out, &more));
+            let output = output(train(out, &more));
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
         assert!(read(&run, NEWEST).is_some() && read(&run, NEWEST) == read(&whole, NEWEST), "step {step}");
@@ -159,14 +148,14 @@ fn a_second_signal_ends_at_once() {
 fn a_full_disk_leaves_both_checkpoints() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
-    assert!(output(trainer(&TINY, &run, &["--steps=2", "--checkpoint-every=1"])).status.success());
+    assert!(output(train(&run, &["--steps=2", "--checkpoint-every=1"])).status.success());
     let before = [NEWEST, PREVIOUS].map(|name| read(&run, name).unwrap());
     // Blocks of 512 bytes: all but the checkpoint is smaller.
     let blocks = before[0].len() / 1024;
     assert!(read(&run, "train.toml").unwrap().len() < blocks * 512);
     let mut command = Command::new("sh");
     let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
-    command.args(["-c", &limited, env!("CARGO_BIN_EXE_trainer")]).args(TINY);
+    command.args(["-c", &limited, env!("CARGO_BIN_EXE_trainer")]).args(TINY).args(RESUMED);
     command.arg("--out").arg(&run).args(["--steps=9", "--checkpoint-every=1"]);
     let output = output(command);
     let text = String::from_utf8_lossy(&output.stderr);

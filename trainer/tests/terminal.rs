@@ -1,25 +1,15 @@
 //! What the program says to people: nothing when it is to be quiet, and a whole screen where there is one.
 
+mod common;
+
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// A network so small that a step takes no time, on images that need no file.
-const TINY: [&str; 8] = [
-    "train",
-    "--width=4",
-    "--batch-size=4",
-    "--latent-dim=2",
-    "--set=network.architecture=mlp",
-    "--set=network.generator_norm=false",
-    "--watch-every=0",
-    "--lr-g=0.001",
-];
+use common::{TINY, trainer};
 
 fn train(out: &Path, more: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
-    command.args(TINY).arg("--out").arg(out).args(more).stdin(Stdio::null());
-    command.output().expect("the program starts")
+    trainer(&TINY, out, more).output().expect("the program starts")
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -111,7 +111,7 @@ fn main() -> Result<()> {
     let extractor = FeatureExtractor::open(&spec, Normalization::MNIST)?;
     let features = |images: &[f32]| extractor.extract(images, digits.shape(), |_| {});
 
-    let before = features(&draw(&model, 1, args.samples, 1, |_| {}))?;
+    let before = features(&draw(&model, 1, args.samples, 1, |_| {})?)?;
     let mut targets = BTreeMap::new();
     let mut lines = BTreeMap::new();
     for &shift in &args.shifts {
@@ -205,7 +205,7 @@ fn run(args: &Args, model: &Model<'_>, job: &Job) -> Result<(Vec<f32>, Option<St
     let learned = learn(model, &examples, &options, |_, _| {})?;
     let adapted = model.with_delta(Delta::parse(&learned.delta)?, f32::INFINITY)?;
     Ok((
-        draw(&adapted, 2 + job.seed, args.samples, 1, |_| {}),
+        draw(&adapted, 2 + job.seed, args.samples, 1, |_| {})?,
         learned.stopped.map(|reason| reason.to_string()),
     ))
 }

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use pocketgan_runtime::{Generator, Model, Role, latent};
+use pocketgan_runtime::{Generator, Model};
 use rayon::prelude::*;
 use serde_json::json;
 
+use super::inputs::Inputs;
 use super::progress;
 use crate::dataset::{Dataset, Source, Split};
 use crate::grid;
@@ -65,11 +66,6 @@ pub fn run(args: Args) -> Result<()> {
     let judges = Judges::open(&args)?;
     let file = super::open(&args.model)?;
     let model = Model::load(&file).with_context(|| format!("loading {}", args.model.display()))?;
-    let reads = |role| model.inputs().any(|input| input.role == role);
-    ensure!(
-        reads(Role::Latent) && !reads(Role::Image) && !reads(Role::Values),
-        "the model reads something else than latent vectors and classes: there is nothing to compare its pictures with"
-    );
     let [height, width, channels] = model.output_shape();
     ensure!(height == width, "images of {height}x{width}: data sets have square ones");
 
@@ -82,7 +78,7 @@ pub fn run(args: Args) -> Result<()> {
     let samples = real.len();
     let bar = progress_bar("samples", samples);
     let classes = train.class_count().unwrap_or(1);
-    let generated = draw(&model, args.seed, samples, classes, |n| bar.inc(n as u64));
+    let generated = draw(&model, args.seed, samples, classes, |n| bar.inc(n as u64))?;
     bar.finish_and_clear();
     let evaluator = Evaluator {
         real: &real,
@@ -164,14 +160,17 @@ impl Judges {
 ///
 /// Image `i` has the latent of seed `seed * 0x9e3779b97f4a7c15 + i`, modulo 2^64: those of seed 0 are the seeds 0, 1,
 /// 2, ..., those of other seeds start far away from each other. A model that is told classes draws each of `classes` in turn.
+///
+/// # Errors
+/// When the model reads something else than latent vectors and classes.
 pub fn draw(
     model: &Model<'_>,
     seed: u64,
     count: usize,
     classes: usize,
     done: impl Fn(usize) + Sync,
-) -> Vec<f32> {
-    let roles: Vec<Role> = model.inputs().map(|input| input.role).collect();
+) -> Result<Vec<f32>> {
+    let inputs = Inputs::of_generator(model)?;
     let [height, width, channels] = model.output_shape();
     let pixels = height * width;
     let [black, white] = model.range();
@@ -181,15 +180,7 @@ pub fn draw(
         || vec![0.0; model.arena_len()],
         |arena, (i, image)| {
             let mut generator = Generator::new(model, arena).expect("the arena has the model's length");
-            for (input, role) in roles.iter().enumerate() {
-                let values = generator.input(input);
-                match role {
-                    Role::Latent => latent::fill_normal(first.wrapping_add(i as u64), values),
-                    Role::Label => values.fill((i % classes.max(1)) as f32),
-                    Role::Image | Role::Values => values.fill(0.0),
-                }
-            }
-            let drawn = generator.run();
+            let drawn = inputs.draw(&mut generator, first.wrapping_add(i as u64), i, i % classes.max(1));
             for (pixel, values) in drawn.values.chunks_exact(channels).enumerate() {
                 for (channel, value) in values.iter().enumerate() {
                     image[channel * pixels + pixel] = (value - black) / (white - black) * 2.0 - 1.0;
@@ -198,7 +189,7 @@ pub fn draw(
             done(1);
         },
     );
-    images
+    Ok(images)
 }
 
 /// Looks for the classifier below `POCKETGAN_DATA`, beside and below the data, and in `../shared/data`.

@@ -19,7 +19,7 @@ pub struct InputArgs {
 }
 
 /// The inputs of one model, ready to be set.
-pub(crate) struct Inputs {
+pub struct Inputs {
     roles: Vec<Role>,
     /// Values of each picture, channels last.
     pictures: Vec<Vec<f32>>,
@@ -60,6 +60,19 @@ impl InputArgs {
 }
 
 impl Inputs {
+    /// Of a model that reads latent vectors and classes only.
+    ///
+    /// # Errors
+    /// When it reads something else, or no latent vector.
+    pub fn of_generator(model: &Model<'_>) -> Result<Self> {
+        let roles: Vec<Role> = model.inputs().map(|input| input.role).collect();
+        ensure!(
+            roles.contains(&Role::Latent) && !roles.contains(&Role::Image) && !roles.contains(&Role::Values),
+            "the model reads something else than latent vectors and classes"
+        );
+        Ok(Self { roles, pictures: vec![], label: None })
+    }
+
     /// Number of pictures to draw from; 0 for a model that reads none.
     pub(crate) fn picture_count(&self) -> usize {
         self.pictures.len()
@@ -71,7 +84,7 @@ impl Inputs {
     }
 
     /// Draws image `index`, whose latent vector has this seed, and whose class is `class` unless one was named.
-    pub(crate) fn draw<'g>(
+    pub fn draw<'g>(
         &self,
         generator: &'g mut Generator<'_, '_>,
         seed: u64,

@@ -261,6 +261,16 @@ fn a_loss_that_is_no_number_ends_a_resident_run_too() {
     assert!(trainer.step_count() <= READ_EVERY, "{}", trainer.step_count());
 }
 
+/// Weights and gradients of order one, a few steps, sums of at most some thousand products in another order.
+fn assert_same(found: &Parameters, expected: &Parameters) {
+    for (found, expected) in found.0.iter().zip(&expected.0) {
+        assert_eq!((&found.name, &found.shape), (&expected.name, &expected.shape));
+        for (found, expected) in found.data.iter().zip(&expected.data) {
+            assert!((found - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{found} {expected}");
+        }
+    }
+}
+
 /// Without statistics of a batch, the mean of the gradients of its parts is the gradient of the whole.
 #[test]
 fn two_devices_compute_what_one_does() {
@@ -281,13 +291,7 @@ fn two_devices_compute_what_one_does() {
     };
     let (one, two) = (run(1), run(2));
     let [expected, found] = [&one, &two].map(Trainer::checkpoint);
-    for (found, expected) in found.generator.0.iter().zip(&expected.generator.0) {
-        assert_eq!(found.name, expected.name);
-        for (found, expected) in found.data.iter().zip(&expected.data) {
-            // Weights and gradients of order one, four steps, sums of at most some thousand products.
-            assert!((found - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{found} {expected}");
-        }
-    }
+    assert_same(&found.generator, &expected.generator);
     for (found, expected) in found.losses.iter().zip(&expected.losses) {
         assert!((found.discriminator - expected.discriminator).abs() < 1e-4, "{found:?} {expected:?}");
     }
@@ -327,17 +331,11 @@ fn another_device_computes_the_same() {
     config.training.steps = 3;
     // With Adam a rounding of a gradient that is nearly zero may turn a step around.
     config.training.optimizer = OptimizerName::Sgd;
-    let run = |trainer: Trainer| {
-        let mut trainer = trainer;
+    let run = |mut trainer: Trainer| {
         trainer.run(&dataset, |_| Ok(())).unwrap();
         trainer.checkpoint()
     };
     let expected = run(Trainer::new(&config).unwrap());
     let found = run(Trainer::new(&config).unwrap().on(&[device]).unwrap());
-    for (found, expected) in found.average.0.iter().zip(&expected.average.0) {
-        for (found, expected) in found.data.iter().zip(&expected.data) {
-            // Weights and gradients of order one, three steps, sums of at most some thousand products.
-            assert!((found - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{found} {expected}");
-        }
-    }
+    assert_same(&found.average, &expected.average);
 }
