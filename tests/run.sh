@@ -325,7 +325,12 @@ fuzz() {
     RUSTC_BOOTSTRAP=1 step cargo fuzz run --sanitizer "$sanitizer" "${options[@]}" "$@" "$target" \
         "$scratch/$target" "${seeds[@]}" -- -max_total_time="${FUZZ_SECONDS:-60}" -max_len=65536 -timeout=10 \
         -print_final_stats=1 2>"$scratch/fuzz.log" ||
-        { tail -n 60 "$scratch/fuzz.log" && die "the fuzzer found an input that breaks $target"; }
+        {
+            # What it was last, since a backtrace of cargo-fuzz itself hides it.
+            tail -n 60 "$scratch/fuzz.log"
+            grep -E 'panicked at|^==.*ERROR|^SUMMARY|^Base64|^error' -A 1 "$scratch/fuzz.log" || true
+            die "the fuzzer found an input that breaks $target"
+        }
     grep -E '^(Done|stat::)' "$scratch/fuzz.log"
 }
 

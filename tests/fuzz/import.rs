@@ -16,10 +16,12 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Elements of all that the graph computes and holds.
+/// Elements of all that the graph reads, computes and holds.
 fn elements(graph: &Graph) -> usize {
-    let computed = graph.nodes().map(|(value, _)| graph.shape(value).iter().product::<usize>());
-    computed.fold(graph.parameters(), usize::saturating_add)
+    let read = graph.inputs().iter().map(|input| &*input.shape);
+    let computed = graph.nodes().map(|(value, _)| graph.shape(value));
+    let extents = read.chain(computed).map(|shape| shape.iter().product::<usize>());
+    extents.fold(graph.parameters(), usize::saturating_add)
 }
 
 /// Work that keeps a run in milliseconds: every element is at most the sum of as many products.
