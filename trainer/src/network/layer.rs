@@ -14,6 +14,7 @@ mod maxout;
 mod minibatch_std;
 mod normalization;
 mod pixel_norm;
+mod processor;
 mod shape;
 
 use anyhow::{Context as _, Result};

@@ -1,11 +1,14 @@
 //! Batch normalization, with one scale and shift for all, or one for each class.
 
+mod processor;
+
 use anyhow::Result;
 use burn::module::{Module, Param};
 use burn::nn::BatchNormConfig;
 use burn::tensor::{Device, Tensor};
 
 use super::{Compute, Condition, Draft};
+use crate::device::is_processor;
 use crate::graph::{Binary, Op, Value};
 use crate::network::graph_tensor;
 
@@ -55,6 +58,20 @@ impl ConditionalBatchNorm {
 
 const UNMIXED: &str = "a network with batch normalization has no gradient of one image alone";
 
+/// `norm.forward(x)`
+fn normalize(norm: &burn::nn::BatchNorm, x: Tensor<4>) -> Tensor<4> {
+    let device = x.device();
+    if !(device.is_autodiff() && norm.training.is_enabled() && is_processor(&device)) {
+        return norm.forward(x);
+    }
+    let (y, mean, variance) = processor::normalize(x, norm.gamma.val(), norm.beta.val(), norm.epsilon);
+    for (standing, of_batch) in [(&norm.running_mean, mean), (&norm.running_var, variance)] {
+        let standing_now = standing.value_sync().to_device(&device).mul_scalar(1.0 - norm.momentum);
+        standing.update((standing_now + of_batch.mul_scalar(norm.momentum)).detach());
+    }
+    y
+}
+
 fn op(norm: &burn::nn::BatchNorm) -> Op {
     Op::BatchNorm {
         gamma: graph_tensor(norm.gamma.val()),
@@ -67,7 +84,7 @@ fn op(norm: &burn::nn::BatchNorm) -> Op {
 
 impl Compute for BatchNorm {
     fn forward(&self, x: Tensor<4>, _: &Condition) -> Tensor<4> {
-        self.norm.forward(x)
+        normalize(&self.norm, x)
     }
 
     fn tangent(&self, _: Tensor<4>, _: Tensor<4>, _: &Condition) -> [Tensor<4>; 2] {
@@ -81,7 +98,7 @@ impl Compute for BatchNorm {
 
 impl Compute for ConditionalBatchNorm {
     fn forward(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4> {
-        self.norm.forward(x) * condition.of_class(&self.gamma) + condition.of_class(&self.beta)
+        normalize(&self.norm, x) * condition.of_class(&self.gamma) + condition.of_class(&self.beta)
     }
 
     fn tangent(&self, _: Tensor<4>, _: Tensor<4>, _: &Condition) -> [Tensor<4>; 2] {

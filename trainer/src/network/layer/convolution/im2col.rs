@@ -17,13 +17,15 @@ use core::ops::Range;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, binary};
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
-use burn::tensor::{Tensor, TensorData};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::{FloatDType, Tensor};
 use rayon::prelude::*;
+
+use crate::network::layer::processor::{Planes, slice, sum, tensor};
 
 /// Which pixels of a picture a patch has.
 #[derive(Clone, Copy, Debug)]
@@ -40,21 +42,31 @@ pub(super) struct Geometry {
     padding: usize,
 }
 
-/// The three products. `x` is `[N, C, H, W]`, `weight` `[K, C, k, k]` and `y` `[N, K, rows, columns]`.
+/// The three products. `x` is `[N, C, H, W]`, `weight` `[K, C, k, k]` and `y` `[N, K, rows, columns]`; a bias has a value for each
+/// channel of the result.
 #[backend_extension(Flex, Autodiff)]
 pub(super) trait Convolve: Backend {
     /// `y` of `x`.
-    fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
+    fn convolve(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> FloatTensor<Self>;
 
     /// The gradient with respect to `x`, of that with respect to `y`.
     fn convolve_transposed(
         y: FloatTensor<Self>,
         weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
         geometry: Geometry,
     ) -> FloatTensor<Self>;
 
     /// The gradient with respect to `weight`, of `x` and the gradient with respect to `y`. Has none of its own.
     fn weight_gradient(x: FloatTensor<Self>, y: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
+
+    /// The gradient with respect to a bias, of that with respect to the result it was added to. Has none of its own.
+    fn bias_gradient(grad: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 /// What `conv2d` computes without dilation and groups.
@@ -73,8 +85,9 @@ pub(super) fn convolution(
     let size = [height, width];
     let patches = size.map(|extent| (extent + 2 * padding - kernel) / stride + 1);
     let geometry = Geometry { batch, channels: [inputs, outputs], size, patches, kernel, stride, padding };
-    let y = Dispatch::convolve(x.into_dispatch(), weight.into_dispatch(), geometry);
-    with_bias(Tensor::from_dispatch(y), bias)
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([outputs], &x.device()));
+    let [x, weight, bias] = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    Tensor::from_dispatch(Dispatch::convolve(x, weight, bias, geometry))
 }
 
 /// What `conv_transpose2d` computes without dilation and groups.
@@ -95,44 +108,47 @@ pub(super) fn transposed(
     let patches = [height, width];
     let size = patches.map(|extent| (extent - 1) * stride + kernel + output_padding - 2 * padding);
     let geometry = Geometry { batch, channels: [outputs, inputs], size, patches, kernel, stride, padding };
-    let y = Dispatch::convolve_transposed(x.into_dispatch(), weight.into_dispatch(), geometry);
-    with_bias(Tensor::from_dispatch(y), bias)
-}
-
-fn with_bias(y: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
-    let Some(bias) = bias else { return y };
-    let channels = bias.dims()[0];
-    y + bias.reshape([1, channels, 1, 1])
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([outputs], &x.device()));
+    let [x, weight, bias] = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    Tensor::from_dispatch(Dispatch::convolve_transposed(x, weight, bias, geometry))
 }
 
 /// Values of patches that are there at once: half of a megabyte.
 const CHUNK: usize = 1 << 17;
 
 impl Convolve for Flex {
-    fn convolve(x: FlexTensor, weight: FlexTensor, geometry: Geometry) -> FlexTensor {
-        let (x, weight) = (x.to_contiguous(), geometry.rows_of_weight(weight));
-        let (count, pictures) = (geometry.pictures_at_once(), slice(&x));
+    fn convolve(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, geometry: Geometry) -> FlexTensor {
+        let (x, weight, bias) = (x.to_contiguous(), geometry.rows_of_weight(weight), bias.to_contiguous());
+        let (count, pictures, bias) = (geometry.pictures_at_once(), slice(&x), slice(&bias));
         let mut y = vec![0.0; geometry.batch * geometry.result()];
         let pairs = y.par_chunks_mut(count * geometry.result());
         pairs.zip(pictures.par_chunks(count * geometry.picture())).for_each(|(y, pictures)| {
             let product = Self::float_matmul(weight.clone(), geometry.im2col(pictures).transpose(0, 1));
-            geometry.each_plane(y.len(), |here, there| y[here].copy_from_slice(&slice(&product)[there]));
+            geometry.each_plane(y.len(), |channel, here, there| {
+                let product = &slice(&product)[there];
+                y[here].iter_mut().zip(product).for_each(|(y, product)| *y = product + bias[channel]);
+            });
         });
         let [rows, columns] = geometry.patches;
-        matrix(y, [geometry.batch, geometry.channels[1], rows, columns])
+        tensor(y, [geometry.batch, geometry.channels[1], rows, columns])
     }
 
-    fn convolve_transposed(y: FlexTensor, weight: FlexTensor, geometry: Geometry) -> FlexTensor {
-        let (y, weight) = (y.to_contiguous(), geometry.rows_of_weight(weight));
-        let (count, results) = (geometry.pictures_at_once(), slice(&y));
+    fn convolve_transposed(
+        y: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        geometry: Geometry,
+    ) -> FlexTensor {
+        let (y, weight, bias) = (y.to_contiguous(), geometry.rows_of_weight(weight), bias.to_contiguous());
+        let (count, results, bias) = (geometry.pictures_at_once(), slice(&y), slice(&bias));
         let mut x = vec![0.0; geometry.batch * geometry.picture()];
         let pairs = x.par_chunks_mut(count * geometry.picture());
         pairs.zip(results.par_chunks(count * geometry.result())).for_each(|(pictures, y)| {
             let patches = Self::float_matmul(geometry.planes(y).transpose(0, 1), weight.clone());
-            geometry.col2im(slice(&patches), pictures);
+            geometry.col2im(slice(&patches), bias, pictures);
         });
         let [height, width] = geometry.size;
-        matrix(x, [geometry.batch, geometry.channels[0], height, width])
+        tensor(x, [geometry.batch, geometry.channels[0], height, width])
     }
 
     fn weight_gradient(x: FlexTensor, y: FlexTensor, geometry: Geometry) -> FlexTensor {
@@ -151,17 +167,17 @@ impl Convolve for Flex {
         let Geometry { channels: [inputs, outputs], kernel, .. } = geometry;
         let mut weight = vec![0.0; sum.len()];
         each(&sum, &mut weight, geometry.patch(), |pixels, planes| transpose(pixels, inputs, planes));
-        matrix(weight, [outputs, inputs, kernel, kernel])
+        tensor(weight, [outputs, inputs, kernel, kernel])
     }
-}
 
-/// The values of a tensor without gaps.
-fn slice(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice().expect("networks compute in f32, and this has no gaps")
-}
-
-fn matrix<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, shape))
+    fn bias_gradient(grad: FlexTensor) -> FlexTensor {
+        let (planes, grad) = (Planes::of(&grad.shape()), grad.to_contiguous());
+        let grad = slice(&grad);
+        let sums = (0..planes.channels)
+            .into_par_iter()
+            .map(|channel| sum(planes, channel, [grad, grad], |grad, _| grad) as f32);
+        tensor(sums.collect(), [planes.channels])
+    }
 }
 
 /// Both in parts of so many values.
@@ -229,23 +245,25 @@ impl Geometry {
         let mut rows = vec![0.0; self.channels[1] * self.patch()];
         let area = self.kernel * self.kernel;
         each(slice(&weight), &mut rows, self.patch(), |planes, pixels| transpose(planes, area, pixels));
-        matrix(rows, [self.channels[1], self.patch()])
+        tensor(rows, [self.channels[1], self.patch()])
     }
 
     /// `[n, K, rows, columns]` as `[K, n rows columns]`.
     fn planes(&self, y: &[f32]) -> FlexTensor {
         let mut planes = vec![0.0; y.len()];
-        self.each_plane(y.len(), |here, there| planes[there].copy_from_slice(&y[here]));
-        matrix(planes, [self.channels[1], y.len() / self.channels[1]])
+        self.each_plane(y.len(), |_, here, there| planes[there].copy_from_slice(&y[here]));
+        tensor(planes, [self.channels[1], y.len() / self.channels[1]])
     }
 
-    /// Where each plane of `[n, K, rows, columns]`, which has so many values, is there and in `[K, n rows columns]`.
-    fn each_plane(&self, len: usize, mut visit: impl FnMut(Range<usize>, Range<usize>)) {
+    /// The channel of each plane of `[n, K, rows, columns]`, which has so many values, where it is there, and where in
+    /// `[K, n rows columns]`.
+    fn each_plane(&self, len: usize, mut visit: impl FnMut(usize, Range<usize>, Range<usize>)) {
         let (area, channels) = (self.positions(), self.channels[1]);
         let count = len / (area * channels);
         for plane in 0..count * channels {
-            let there = (plane % channels * count + plane / channels) * area;
-            visit(plane * area..(plane + 1) * area, there..there + area);
+            let (picture, channel) = (plane / channels, plane % channels);
+            let there = (channel * count + picture) * area;
+            visit(channel, plane * area..(plane + 1) * area, there..there + area);
         }
     }
 
@@ -259,15 +277,15 @@ impl Geometry {
             transpose(planes, self.size[0] * self.size[1], &mut picture);
             self.each_row(|row, pixels| patches[row].copy_from_slice(&picture[pixels]));
         }
-        matrix(patches, [count * self.positions(), self.patch()])
+        tensor(patches, [count * self.positions(), self.patch()])
     }
 
-    /// The adjoint of [`Geometry::im2col`].
-    fn col2im(&self, patches: &[f32], pictures: &mut [f32]) {
+    /// The adjoint of [`Geometry::im2col`], and a bias.
+    fn col2im(&self, patches: &[f32], bias: &[f32], pictures: &mut [f32]) {
         let all = self.positions() * self.patch();
         let mut picture = vec![0.0; self.picture()];
         for (patches, planes) in patches.chunks_exact(all).zip(pictures.chunks_exact_mut(self.picture())) {
-            picture.fill(0.0);
+            picture.chunks_exact_mut(bias.len()).for_each(|pixel| pixel.copy_from_slice(bias));
             self.each_row(|row, pixels| {
                 picture[pixels].iter_mut().zip(&patches[row]).for_each(|(sum, value)| *sum += value);
             });
@@ -308,23 +326,28 @@ struct Factors<B: Backend> {
 #[derive(Debug)]
 struct Product;
 
-impl<B: Convolve> Backward<B, 2> for Product {
+impl<B: Convolve> Backward<B, 3> for Product {
     type State = Factors<B>;
 
-    fn backward(self, ops: Ops<Factors<B>, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        const KEPT: &str = "a factor is kept where the other has a gradient";
+    fn backward(self, ops: Ops<Factors<B>, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
         let Factors { first, weight, geometry, is_transposed } = ops.state;
-        binary::<B, _, _>(
-            ops.parents,
-            ops.node,
-            grads,
-            |grad| multiplied::<B>(grad, weight.expect(KEPT), geometry, !is_transposed),
-            |grad| {
-                let first = first.expect(KEPT);
-                let (x, y) = if is_transposed { (grad, first) } else { (first, grad) };
-                B::weight_gradient(x, y, geometry)
-            },
-        );
+        let [of_first, of_weight, of_bias] = ops.parents;
+        if let (Some(node), Some(weight)) = (of_first, weight) {
+            let channels = geometry.channels[usize::from(is_transposed)];
+            let none = B::float_zeros([channels].into(), &grad.device(), FloatDType::F32);
+            grads.register::<B>(
+                node.id,
+                multiplied::<B>(grad.clone(), weight, none, geometry, !is_transposed),
+            );
+        }
+        if let Some(node) = of_bias {
+            grads.register::<B>(node.id, B::bias_gradient(grad.clone()));
+        }
+        if let (Some(node), Some(first)) = (of_weight, first) {
+            let (x, y) = if is_transposed { (grad, first) } else { (first, grad) };
+            grads.register::<B>(node.id, B::weight_gradient(x, y, geometry));
+        }
     }
 }
 
@@ -332,13 +355,14 @@ impl<B: Convolve> Backward<B, 2> for Product {
 fn multiplied<B: Convolve>(
     first: FloatTensor<B>,
     weight: FloatTensor<B>,
+    bias: FloatTensor<B>,
     geometry: Geometry,
     is_transposed: bool,
 ) -> FloatTensor<B> {
     if is_transposed {
-        B::convolve_transposed(first, weight, geometry)
+        B::convolve_transposed(first, weight, bias, geometry)
     } else {
-        B::convolve(first, weight, geometry)
+        B::convolve(first, weight, bias, geometry)
     }
 }
 
@@ -346,6 +370,7 @@ fn multiplied<B: Convolve>(
 fn tracked<B: Convolve, C: CheckpointStrategy>(
     first: FloatTensor<Autodiff<B, C>>,
     weight: FloatTensor<Autodiff<B, C>>,
+    bias: FloatTensor<Autodiff<B, C>>,
     geometry: Geometry,
     is_transposed: bool,
 ) -> FloatTensor<Autodiff<B, C>> {
@@ -355,8 +380,10 @@ fn tracked<B: Convolve, C: CheckpointStrategy>(
         geometry,
         is_transposed,
     };
-    let prepared = Product.prepare::<C>([first.node(), weight.node()]).compute_bound().stateful();
-    let result = multiplied::<B>(first.into_primitive(), weight.into_primitive(), geometry, is_transposed);
+    let prepared =
+        Product.prepare::<C>([first.node(), weight.node(), bias.node()]).compute_bound().stateful();
+    let (first, weight, bias) = (first.into_primitive(), weight.into_primitive(), bias.into_primitive());
+    let result = multiplied::<B>(first, weight, bias, geometry, is_transposed);
     match prepared {
         OpsKind::Tracked(prep) => prep.finish(kept, result),
         OpsKind::UnTracked(prep) => prep.finish(result),
@@ -364,19 +391,29 @@ fn tracked<B: Convolve, C: CheckpointStrategy>(
 }
 
 impl<B: Convolve, C: CheckpointStrategy> Convolve for Autodiff<B, C> {
-    fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self> {
-        tracked::<B, C>(x, weight, geometry, false)
+    fn convolve(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> FloatTensor<Self> {
+        tracked::<B, C>(x, weight, bias, geometry, false)
     }
 
     fn convolve_transposed(
         y: FloatTensor<Self>,
         weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
         geometry: Geometry,
     ) -> FloatTensor<Self> {
-        tracked::<B, C>(y, weight, geometry, true)
+        tracked::<B, C>(y, weight, bias, geometry, true)
     }
 
     fn weight_gradient(_: FloatTensor<Self>, _: FloatTensor<Self>, _: Geometry) -> FloatTensor<Self> {
+        unreachable!("gradients are taken once")
+    }
+
+    fn bias_gradient(_: FloatTensor<Self>) -> FloatTensor<Self> {
         unreachable!("gradients are taken once")
     }
 }

@@ -1,6 +1,6 @@
-use burn::tensor::Device;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use burn::tensor::{Device, TensorData};
 
 use super::*;
 use crate::network::values;
