@@ -57,35 +57,28 @@ pub(super) trait Convolve: Backend {
     fn weight_gradient(x: FloatTensor<Self>, y: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
 }
 
-/// What `conv2d` computes without dilation and groups.
+/// What `conv2d` computes without bias, dilation and groups.
 ///
 /// # Shapes
-/// `x`: `[N, in, H, W]`; `weight`: `[out, in, k, k]`; `bias`: `[out]`; result: `[N, out, (H + 2 padding - k) / stride + 1, ..]`.
-pub(super) fn convolution(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
-    stride: usize,
-    padding: usize,
-) -> Tensor<4> {
+/// `x`: `[N, in, H, W]`; `weight`: `[out, in, k, k]`; result: `[N, out, (H + 2 padding - k) / stride + 1, ..]`.
+pub(super) fn convolution(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
     let [batch, inputs, height, width] = x.dims();
     let [outputs, _, kernel, _] = weight.dims();
     let size = [height, width];
     let patches = size.map(|extent| (extent + 2 * padding - kernel) / stride + 1);
     let geometry = Geometry { batch, channels: [inputs, outputs], size, patches, kernel, stride, padding };
     let y = Dispatch::convolve(x.into_dispatch(), weight.into_dispatch(), geometry);
-    with_bias(Tensor::from_dispatch(y), bias)
+    Tensor::from_dispatch(y)
 }
 
-/// What `conv_transpose2d` computes without dilation and groups.
+/// What `conv_transpose2d` computes without bias, dilation and groups.
 ///
 /// # Shapes
-/// `x`: `[N, in, H, W]`; `weight`: `[in, out, k, k]`; `bias`: `[out]`; result:
+/// `x`: `[N, in, H, W]`; `weight`: `[in, out, k, k]`; result:
 /// `[N, out, (H - 1) stride - 2 padding + k + output_padding, ..]`.
 pub(super) fn transposed(
     x: Tensor<4>,
     weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
     stride: usize,
     padding: usize,
     output_padding: usize,
@@ -96,13 +89,7 @@ pub(super) fn transposed(
     let size = patches.map(|extent| (extent - 1) * stride + kernel + output_padding - 2 * padding);
     let geometry = Geometry { batch, channels: [outputs, inputs], size, patches, kernel, stride, padding };
     let y = Dispatch::convolve_transposed(x.into_dispatch(), weight.into_dispatch(), geometry);
-    with_bias(Tensor::from_dispatch(y), bias)
-}
-
-fn with_bias(y: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
-    let Some(bias) = bias else { return y };
-    let channels = bias.dims()[0];
-    y + bias.reshape([1, channels, 1, 1])
+    Tensor::from_dispatch(y)
 }
 
 /// Values of patches that are there at once: half of a megabyte.
