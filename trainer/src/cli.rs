@@ -17,6 +17,7 @@ pub mod init;
 pub mod inputs;
 pub mod inspect;
 pub mod interrupt;
+mod lock;
 pub mod man;
 pub mod note;
 pub mod plan;

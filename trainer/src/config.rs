@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Source;
-use crate::network::{Architecture, DiscriminatorNorm, DiscriminatorOutput, Growth, NetworkConfig};
+use crate::network::{
+    Architecture, DiscriminatorNorm, DiscriminatorOutput, Growth, NetworkConfig, Precision,
+};
 use crate::objective::Objective;
 use crate::regularizer::RegularizerConfig;
 use crate::training::OptimizerName;
@@ -75,6 +77,9 @@ pub struct TrainingConfig {
     pub momentum: f64,
     /// Share of the old value in the moving average of the generator; reached after a warm-up.
     pub ema_decay: f64,
+    /// What layers multiply in while they are trained: with `bf16` inputs, weights and results of products are rounded, which GPUs
+    /// compute faster. Weights themselves, optimizers and all else stay in `f32`.
+    pub precision: Precision,
     /// Steps between checkpoints; there is always one at the end.
     pub checkpoint_every: usize,
     /// Steps between sample grids.
@@ -126,6 +131,7 @@ impl Default for TrainingConfig {
             beta_2: 0.999,
             momentum: 0.0,
             ema_decay: 0.999,
+            precision: Precision::F32,
             checkpoint_every: 500,
             sample_every: 500,
         }
@@ -250,6 +256,10 @@ impl Config {
                 || !has_penalty && self.regularizer.weight_clip == 0.0 && !training.simultaneous,
             "unroll goes with neither gradient_penalty nor weight_clip nor simultaneous"
         );
+        ensure!(
+            training.unroll == 0 || training.precision == Precision::F32,
+            "unroll takes differences of gradients, which rounding to bf16 hides: precision is to be \"f32\""
+        );
         Ok(())
     }
 }
@@ -305,6 +315,8 @@ mod tests {
             "[training]\nema_decay = 1.0",
             "[training]\nmomentum = 1.0",
             "[training]\noptimizer = \"rms\"",
+            "[training]\nprecision = \"f16\"",
+            "[training]\nprecision = \"bf16\"\nunroll = 1",
             "[training]\ndecay_start = 5\ndecay_end = 5",
             "[objective]\na = inf",
             "[watch]\npatience = 1",

@@ -25,7 +25,7 @@ pub struct DeviceArgs {
     /// Where to compute; without it on a GPU, where there is one that this program was compiled for
     #[arg(long, value_enum)]
     device: Option<DeviceName>,
-    /// Numbers of several devices, each of which computes a part of every batch; on the processor, of threads
+    /// Numbers of several devices of this machine, each of which computes a part of every batch; on the processor, of threads
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
     devices: Vec<usize>,
 }

@@ -73,7 +73,8 @@ pub fn learn(
         let seed = seed(Stream::Encoder, step as u64);
         let latents = normal(options.batch_size, config.network.latent_dim, seed, &Device::flex());
         let images = Tensor::from_inner(generator.forward(latents.clone()));
-        let posterior = encoder.posterior(encoder.features(images, &Condition::default()));
+        let condition = Condition::default();
+        let posterior = encoder.posterior(encoder.features(images, &condition), &condition);
         let posterior = posterior.expect("its configuration says that it is an encoder");
         let loss = posterior.surprise(Tensor::from_inner(latents)).mean();
         let value = loss.clone().into_scalar::<f32>();
@@ -164,7 +165,8 @@ impl Encoder {
     /// `images`: `[N, C, H, W]` in [-1, 1]; result: `[N, latent_dim]`.
     pub fn encode(&self, images: &[f32]) -> Vec<f32> {
         let encode = |images| {
-            let posterior = self.encoder.posterior(self.encoder.features(images, &Condition::default()));
+            let condition = Condition::default();
+            let posterior = self.encoder.posterior(self.encoder.features(images, &condition), &condition);
             values(posterior.expect("`new` saw that it is an encoder").mean)
         };
         images

@@ -12,6 +12,7 @@ pub mod layer;
 mod mlp;
 mod parameters;
 mod posterior;
+mod precision;
 mod progressive;
 mod resnet;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use layer::{Condition, Growth};
 pub(crate) use parameters::values;
 pub use parameters::{NamedTensor, Parameters};
 pub use posterior::Posterior;
+pub use precision::Precision;
 pub use unet::UNet;
 
 use burn::tensor::{Tensor, TensorData};

@@ -22,7 +22,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
 pub use optimizer::{Moments, OptimizerName};
 pub(crate) use statistics::averaged;
@@ -33,7 +33,7 @@ use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::device::is_processor;
 use crate::grid;
-use crate::network::{Condition, Discriminator, Generator, Parameters};
+use crate::network::{Condition, Discriminator, Generator, Parameters, Precision};
 use mirror::Mirror;
 use noise::Stream;
 use optimizer::Optimizer;
@@ -145,10 +145,15 @@ impl Trainer {
     /// It goes on from the same numbers; sums that are added in another order make its future another.
     ///
     /// # Errors
-    /// When there is no device, a batch cannot be cut into so many parts, or there are no threads.
+    /// When there is no device, one lacks the precision asked for, a batch cannot be cut into so many parts, or there are no threads.
     pub fn on(self, devices: &[Device]) -> Result<Self> {
         let Some((first, rest)) = devices.split_first() else { bail!("a run needs a device") };
         let (count, batch_size) = (devices.len(), self.config.training.batch_size);
+        ensure!(
+            self.config.training.precision == Precision::F32
+                || devices.iter().all(|device| device.supports_dtype(FloatDType::BF16)),
+            "the device does not compute in bf16: training.precision is to be \"f32\""
+        );
         let packs = batch_size / self.config.network.pack;
         ensure!(
             packs.is_multiple_of(count) && batch_size / count >= 2,

@@ -99,6 +99,24 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_bytes() {
     assert_eq!(names(&killed), names(&whole), "nothing is left of what was begun");
 }
 
+/// The lock of a folder ends with the process that has it, even by SIGKILL.
+#[test]
+fn a_second_run_waits_for_the_first_to_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let more = ["--steps=1000000", "--checkpoint-every=1"];
+    let mut first = train(&run, &more).spawn().unwrap();
+    wait_for_checkpoint(&mut first, &run, None);
+    let second = output(train(&run, &more));
+    let owner = format!("in use by another run (process {})", first.id());
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let text = String::from_utf8_lossy(&second.stderr);
+    assert!(second.status.code() == Some(1) && text.contains(&owner), "{text}");
+    let third = output(train(&run, &["--steps=1"]));
+    assert!(third.status.success(), "{}", String::from_utf8_lossy(&third.stderr));
+}
+
 #[test]
 fn a_signal_saves_and_says_how_to_go_on() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {

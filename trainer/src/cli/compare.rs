@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use clap::builder::PossibleValuesParser;
 
 use super::eval::default_features;
+use super::lock::Lock;
 use super::note::note;
 use crate::benchmark::{BENCHMARKS, Benchmark, Measure, Meter, MeterOptions, Results, Summary, table};
 use crate::checkpoint::write_atomically;
@@ -80,7 +81,7 @@ const PICTURES: &str = "samples";
 /// Runs the command.
 ///
 /// # Errors
-/// When options or files fail; a training that diverges is a row of the table.
+/// When options or files fail, or another comparison has the folder; a training that diverges is a row of the table.
 pub fn run(args: Args) -> Result<()> {
     if args.list {
         list();
@@ -104,6 +105,7 @@ struct Outcomes {
 
 /// Does what is not done yet, and writes the files.
 fn work(args: &Args) -> Result<Outcomes> {
+    let _lock = Lock::take(&args.out)?;
     let benchmark = Benchmark::named(args.benchmark.as_deref().unwrap_or_default())?;
     let features = match (benchmark.measure, &args.features) {
         (Measure::Points, _) => String::new(),

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::bench::measure;
 use super::export::metadata;
+use super::lock::Lock;
 use super::progress::Progress;
 use crate::checkpoint::write_atomically;
 use crate::config::Config;
@@ -66,10 +67,10 @@ struct Figures {
 /// Runs `trainer demo`.
 ///
 /// # Errors
-/// When training, exporting or writing fails, or when the pictures differ beyond the bounds.
+/// When training, exporting or writing fails, another run has the folder, or when the pictures differ beyond the bounds.
 pub fn run(args: Args) -> Result<()> {
     let started = Instant::now();
-    std::fs::create_dir_all(&args.out).with_context(|| format!("creating {}", args.out.display()))?;
+    let _lock = Lock::take(&args.out)?;
     let trainer = train(&args)?;
 
     let generator = trainer.ema_generator()?;

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
+use super::lock::Lock;
 use crate::checkpoint::{self, FILE_NAME, write_atomically};
 use crate::method::Method;
 use crate::training::Trainer;
@@ -27,13 +28,13 @@ pub struct Args {
 /// Writes a run of no steps, which `trainer train --resume` goes on with.
 ///
 /// # Errors
-/// When the run cannot be read or refined, or the new one exists or cannot be written.
+/// When the run cannot be read or refined, or the new one exists, is in use or cannot be written.
 pub fn run(args: Args) -> Result<()> {
+    let _lock = Lock::take(&args.out)?;
     let path = args.out.join(FILE_NAME);
     ensure!(!path.exists(), "{} exists; choose another --out", path.display());
     let method = args.method.as_deref().map(Method::named).transpose()?;
     let trainer = Trainer::refining(&checkpoint::load(&args.run)?, args.width, method)?;
-    std::fs::create_dir_all(&args.out).with_context(|| format!("creating {}", args.out.display()))?;
     write_atomically(&args.out.join("train.toml"), trainer.config().to_toml().as_bytes())?;
     trainer.checkpoint().save(&path)?;
     println!("wrote {}; train it with: trainer train --resume --out {}", path.display(), args.out.display());

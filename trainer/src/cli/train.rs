@@ -13,6 +13,7 @@ pub use args::Args;
 use events::Events;
 
 use super::interrupt::{Interrupted, Listener};
+use super::lock::Lock;
 use super::note::note;
 use super::progress::{Progress, ensure_screen};
 use crate::checkpoint::{self, newest, write_atomically};
@@ -47,7 +48,7 @@ const CONFIG_NAME: &str = "train.toml";
 /// Trains.
 ///
 /// # Errors
-/// When options, files or the training fail, or the images collapsed and that was to be an end; [`Interrupted`] after a
+/// When options, files or the training fail, another run has the folder, or the images collapsed and that was to be an end; [`Interrupted`] after a
 /// signal.
 pub fn run(args: Args) -> Result<()> {
     if args.method.list_methods {
@@ -58,6 +59,7 @@ pub fn run(args: Args) -> Result<()> {
         ensure_screen()?;
     }
     let started = std::time::Instant::now();
+    let _lock = Lock::take(&args.out)?;
     let (trainer, history) = start(&args)?;
     let chosen = args.device.open()?;
     note!("{chosen}");

@@ -146,7 +146,7 @@ impl Discriminator {
                 head.energies(drawn, &images)
             }
             Head::ClassLoss(head) => head.losses(features.clone(), condition),
-            Head::Posterior(head) => head.posterior(features.clone()).divergence(),
+            Head::Posterior(head) => head.posterior(features.clone(), condition).divergence(),
         };
         Judged { images, scores, features }
     }
@@ -165,7 +165,7 @@ impl Discriminator {
             }
             (Head::Energy(head), _) => head.energies(head.decoder.forward(at, condition), &images),
             (Head::ClassLoss(head), _) => head.losses(features.clone(), condition),
-            (Head::Posterior(head), _) => head.posterior(features.clone()).divergence(),
+            (Head::Posterior(head), _) => head.posterior(features.clone(), condition).divergence(),
         };
         Judged { images, scores, features }
     }
@@ -174,9 +174,9 @@ impl Discriminator {
     ///
     /// # Shapes
     /// `features`: `[N, F]`.
-    pub fn posterior(&self, features: Tensor<2>) -> Option<Posterior> {
+    pub fn posterior(&self, features: Tensor<2>, condition: &Condition) -> Option<Posterior> {
         match &self.head {
-            Head::Posterior(head) => Some(head.posterior(features)),
+            Head::Posterior(head) => Some(head.posterior(features, condition)),
             _ => None,
         }
     }
@@ -197,13 +197,13 @@ impl Discriminator {
                 dense::flat((drawn - images) * (drawn_v - v)).mean_dim(1).mul_scalar(2.0)
             }
             Head::ClassLoss(head) => {
-                let [logits, logits_v] =
-                    [head.dense.matrix(features), features_v.matmul(head.dense.effective_weight())];
+                let logits = head.dense.matrix(features, condition);
+                let logits_v = head.dense.linear(features_v, condition);
                 let classes = condition.classes.clone().expect("a loss of classes is told them");
                 let probabilities = log_softmax(logits, 1).exp();
                 ((probabilities - classes) * logits_v).sum_dim(1)
             }
-            Head::Posterior(head) => head.divergence_along(features, features_v),
+            Head::Posterior(head) => head.divergence_along(features, features_v, condition),
         }
     }
 
@@ -271,7 +271,7 @@ fn first_channels(layers: &[Layer]) -> Option<usize> {
 
 impl Score {
     fn scores(&self, features: Tensor<2>, condition: &Condition) -> Tensor<2> {
-        let scores = self.dense.matrix(features.clone());
+        let scores = self.dense.matrix(features.clone(), condition);
         match &self.embedding {
             Some(embedding) => scores + embedding.projection(features, condition),
             None => scores,
@@ -279,7 +279,7 @@ impl Score {
     }
 
     fn scores_along(&self, features_v: Tensor<2>, condition: &Condition) -> Tensor<2> {
-        let scores = features_v.clone().matmul(self.dense.effective_weight());
+        let scores = self.dense.linear(features_v.clone(), condition);
         match &self.embedding {
             Some(embedding) => scores + embedding.projection(features_v, condition),
             None => scores,
@@ -310,6 +310,6 @@ impl Energy {
 impl ClassLoss {
     fn losses(&self, features: Tensor<2>, condition: &Condition) -> Tensor<2> {
         let classes = condition.classes.clone().expect("a loss of classes is told them");
-        (log_softmax(self.dense.matrix(features), 1) * classes).sum_dim(1).neg()
+        (log_softmax(self.dense.matrix(features, condition), 1) * classes).sum_dim(1).neg()
     }
 }

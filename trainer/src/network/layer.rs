@@ -34,7 +34,7 @@ pub use normalization::{BatchNorm, ConditionalBatchNorm};
 pub use pixel_norm::PixelNorm;
 pub use shape::{AveragePool, Reshape, SumPixels, Upsample};
 
-use super::graph_tensor;
+use super::{Precision, graph_tensor};
 use crate::graph::{Graph, Op, Value};
 
 /// One layer.
@@ -81,11 +81,13 @@ pub enum Layer {
     MinibatchStd(MinibatchStd),
 }
 
-/// What layers read besides their input.
+/// What layers read besides their input, and how they compute.
 #[derive(Clone, Debug, Default)]
 pub struct Condition {
     /// Class of each image as `[N, classes]`, 1 for its own and 0 for others, where there are classes.
     pub classes: Option<Tensor<2>>,
+    /// What they multiply in.
+    pub precision: Precision,
 }
 
 /// What layers become, and where the number of the class is.
@@ -104,7 +106,8 @@ impl Condition {
         for (row, &label) in classes.chunks_exact_mut(count).zip(labels) {
             row[label] = 1.0;
         }
-        Self { classes: Some(Tensor::from_data(TensorData::new(classes, [labels.len(), count]), device)) }
+        let classes = Tensor::from_data(TensorData::new(classes, [labels.len(), count]), device);
+        Self { classes: Some(classes), ..Self::default() }
     }
 
     /// Images of all classes in turn, the first one of number `first`; nothing for a network without classes.
@@ -114,6 +117,11 @@ impl Condition {
         }
         let labels: Vec<usize> = (first..first + len).map(|i| i % count).collect();
         Self::new(&labels, count, device)
+    }
+
+    /// The same, for layers that multiply in this precision.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// The row of `table` for the class of each image.

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::layer::Dense;
+use super::layer::{Condition, Dense};
 
 /// A normal distribution of each latent number, independent of the others.
 ///
@@ -57,14 +57,19 @@ impl PosteriorHead {
         Self { dense: Dense::new([features, 2 * latent_dim], device).spectral(spectral) }
     }
 
-    pub(super) fn posterior(&self, features: Tensor<2>) -> Posterior {
-        halves(self.dense.matrix(features))
+    pub(super) fn posterior(&self, features: Tensor<2>, condition: &Condition) -> Posterior {
+        halves(self.dense.matrix(features, condition))
     }
 
     /// How the divergence changes with the features.
-    pub(super) fn divergence_along(&self, features: Tensor<2>, features_v: Tensor<2>) -> Tensor<2> {
-        let Posterior { mean, log_variance } = self.posterior(features);
-        let along = halves(features_v.matmul(self.dense.effective_weight()));
+    pub(super) fn divergence_along(
+        &self,
+        features: Tensor<2>,
+        features_v: Tensor<2>,
+        condition: &Condition,
+    ) -> Tensor<2> {
+        let Posterior { mean, log_variance } = self.posterior(features, condition);
+        let along = halves(self.dense.linear(features_v, condition));
         let by_variance = log_variance.exp().sub_scalar(1.0).mul_scalar(0.5);
         (mean * along.mean + by_variance * along.log_variance).sum_dim(1)
     }

@@ -357,6 +357,37 @@ fn tangents_are_gradients() {
     }
 }
 
+/// In bf16 too, as far as it goes: along the gradient the tangent is its square.
+#[test]
+fn tangents_are_gradients_in_bf16() {
+    let device = Device::flex().autodiff();
+    for config in every_kind() {
+        let config = NetworkConfig { initialization: Initialization::Orthogonal, ..config };
+        let discriminator = Discriminator::new(&config, 3, &device);
+        if config.discriminator_norm == DiscriminatorNorm::Batch && discriminator.mixes_images() {
+            continue;
+        }
+        let mut parameters = Parameters::read(&discriminator);
+        parameters.0.iter_mut().filter(|t| t.name.ends_with("sigma")).for_each(|t| t.data.fill(0.5));
+        let discriminator = parameters.write(discriminator).unwrap();
+        let shape = [6, config.channels * config.pack, config.size, config.size];
+        let exact = Condition::in_turn(0, 6, config.classes, &device);
+        let mixed = exact.clone().with_precision(Precision::Bf16);
+        let gradient = |condition: &Condition| {
+            let x = images(shape, 1, &device).require_grad();
+            let grads = discriminator.judge(x.clone(), condition).scores.sum().backward();
+            x.grad(&grads).unwrap()
+        };
+        let g = gradient(&mixed);
+        assert_ne!(values(g.clone()), values(gradient(&exact)), "{config:?}");
+        let square: f64 = values(g.clone()).iter().map(|&g| f64::from(g).powi(2)).sum();
+        let tangent = discriminator.tangent(images(shape, 1, &device), Tensor::from_inner(g), &mixed);
+        let found: f64 = values(tangent).iter().map(|&t| f64::from(t)).sum();
+        // Roundings of at most 2^-8 have no common sign: in sums of hundreds of products what is left is less than one of them.
+        assert!((found - square).abs() < square / 256.0, "{config:?}: {found} {square}");
+    }
+}
+
 /// The derivative of the tangent by the weights, a second derivative, against differences of the tangent.
 #[test]
 fn tangents_know_of_the_weights() {

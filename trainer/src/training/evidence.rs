@@ -12,7 +12,7 @@ impl Trainer {
         let draw = step as u64;
         let (images, condition) = self.real(dataset, draw);
         let real = self.discriminator.judge(images, &condition);
-        let posterior = self.discriminator.posterior(real.features.clone());
+        let posterior = self.discriminator.posterior(real.features.clone(), &condition);
         let posterior = posterior.expect("the configuration was checked: evidence goes with an encoder");
         let drawn = self.generator.forward_in(posterior.sample(self.latents(draw)), &condition);
         // Nobody looks at its scores.
@@ -31,6 +31,7 @@ mod tests {
     use crate::config::Config;
     use crate::dataset::Dataset;
     use crate::method::Method;
+    use crate::network::Precision;
     use crate::training::train;
 
     /// Pictures with one bright half each: one bit of news, which the latents have to carry.
@@ -43,7 +44,17 @@ mod tests {
 
     #[test]
     fn an_autoencoder_tells_images_apart() {
+        check_telling_apart(Precision::F32);
+    }
+
+    #[test]
+    fn an_autoencoder_in_bf16_tells_images_apart() {
+        check_telling_apart(Precision::Bf16);
+    }
+
+    fn check_telling_apart(precision: Precision) {
         let mut config = Config::default();
+        config.training.precision = precision;
         Method::named("vae").unwrap().apply(&mut config);
         config.network.width = 2;
         config.network.latent_dim = 2;

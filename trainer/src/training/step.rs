@@ -135,7 +135,7 @@ impl Trainer {
         } else {
             Condition::default()
         };
-        (real, condition)
+        (real, condition.with_precision(self.config.training.precision))
     }
 
     /// As many standard normal latents, `[N, latent_dim]`.

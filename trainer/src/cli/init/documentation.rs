@@ -244,6 +244,7 @@ mod tests {
             "network.discriminator_output",
             "network.conditioning",
             "training.optimizer",
+            "training.precision",
             "watch.metric",
             "regularizer.gradient_penalty.at",
             "regularizer.gradient_penalty.form",

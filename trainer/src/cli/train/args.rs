@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::dataset::Source;
 use crate::device::DeviceArgs;
 use crate::method::Method;
-use crate::network::DiscriminatorNorm;
+use crate::network::{DiscriminatorNorm, Precision};
 use crate::objective::{LeastSquares, Objective};
 use crate::training::watch::{Metric, OnCollapse};
 
@@ -134,6 +134,9 @@ struct TrainingArgs {
     /// Share of the old value in the moving average of the generator
     #[arg(long, value_name = "X")]
     ema_decay: Option<f64>,
+    /// What layers multiply in; all else is f32
+    #[arg(long, value_enum)]
+    precision: Option<Precision>,
     /// Steps between checkpoints
     #[arg(long, value_name = "N")]
     checkpoint_every: Option<usize>,
@@ -231,6 +234,7 @@ impl TrainingArgs {
         set(&mut training.decay_start, &self.decay_start);
         set(&mut training.decay_end, &self.decay_end);
         set(&mut training.ema_decay, &self.ema_decay);
+        set(&mut training.precision, &self.precision);
         set(&mut training.checkpoint_every, &self.checkpoint_every);
         set(&mut training.sample_every, &self.sample_every);
     }

@@ -174,6 +174,34 @@ fn a_damaged_checkpoint_loses_nothing() -> Result<()> {
     Ok(())
 }
 
+/// While one run has the folder, another changes nothing in it.
+#[test]
+fn a_folder_in_use_is_left_alone() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let run_dir = dir.path().join("run");
+    train(dir.path(), "run", &["--steps", "2"])?;
+    let files = || -> Result<Vec<_>> {
+        let mut files = vec![];
+        for entry in std::fs::read_dir(&run_dir)? {
+            let entry = entry?;
+            files.push((entry.path(), entry.metadata()?.modified()?, std::fs::read(entry.path()).ok()));
+        }
+        files.sort();
+        Ok(files)
+    };
+    let lock = Lock::take(&run_dir)?;
+    let before = files()?;
+    for more in [&["--steps", "4", "--resume"][..], &["--steps", "4"]] {
+        let error = train(dir.path(), "run", more).unwrap_err().to_string();
+        assert!(error.contains("in use by another run"), "{error}");
+        assert_eq!(files()?, before);
+    }
+    drop(lock);
+    train(dir.path(), "run", &["--steps", "4", "--resume"])?;
+    assert_eq!(checkpoint::load(&run_dir)?.step_count(), 4);
+    Ok(())
+}
+
 /// Options of a run that was left before its first checkpoint are those in its folder.
 #[test]
 fn a_run_without_a_checkpoint_starts_as_it_was_meant() -> Result<()> {

@@ -69,24 +69,26 @@ impl Attention {
 
 impl Compute for Attention {
     fn forward(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4> {
+        let product = |a, b| condition.precision.product(a, b, Tensor::matmul);
         let [theta, phi, g] = self.maps(x.clone(), condition);
-        let weights = softmax(theta.swap_dims(1, 2).matmul(phi), 2);
-        let seen = g.matmul(weights.swap_dims(1, 2));
+        let weights = softmax(product(theta.swap_dims(1, 2), phi), 2);
+        let seen = product(g, weights.swap_dims(1, 2));
         let [n, _, height, width] = x.dims();
         let seen = seen.reshape([n as i32, -1, height as i32, width as i32]);
         x + self.o.forward(seen, condition) * self.sigma()
     }
 
     fn tangent(&self, x: Tensor<4>, v: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
+        let product = |a, b| condition.precision.product(a, b, Tensor::matmul);
         let [theta, phi, g] = self.maps(x.clone(), condition);
         // Without biases the maps are linear.
         let [theta_v, phi_v, g_v] = self.maps(v.clone(), condition);
-        let weights = softmax(theta.clone().swap_dims(1, 2).matmul(phi.clone()), 2);
-        let scores_v = theta_v.swap_dims(1, 2).matmul(phi) + theta.swap_dims(1, 2).matmul(phi_v);
+        let weights = softmax(product(theta.clone().swap_dims(1, 2), phi.clone()), 2);
+        let scores_v = product(theta_v.swap_dims(1, 2), phi) + product(theta.swap_dims(1, 2), phi_v);
         let weighted = weights.clone() * scores_v;
         let weights_v = weighted.clone() - weights.clone() * weighted.sum_dim(2);
-        let seen = g.clone().matmul(weights.clone().swap_dims(1, 2));
-        let seen_v = g_v.matmul(weights.swap_dims(1, 2)) + g.matmul(weights_v.swap_dims(1, 2));
+        let seen = product(g.clone(), weights.clone().swap_dims(1, 2));
+        let seen_v = product(g_v, weights.swap_dims(1, 2)) + product(g, weights_v.swap_dims(1, 2));
         let [n, _, height, width] = x.dims();
         let picture = |seen: Tensor<3>| seen.reshape([n as i32, -1, height as i32, width as i32]);
         let o = |seen| self.o.forward(picture(seen), condition) * self.sigma();

@@ -1,5 +1,6 @@
 //! Convolutions and transposed convolutions with square kernels.
 
+mod bias;
 mod im2col;
 
 use anyhow::Result;
@@ -73,12 +74,16 @@ macro_rules! weighted {
         }
 
         impl Compute for $layer {
-            fn forward(&self, x: Tensor<4>, _: &Condition) -> Tensor<4> {
-                self.apply(x, self.bias.as_ref().map(|bias| bias.val()))
+            fn forward(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4> {
+                let y = self.linear(x, condition);
+                match &self.bias {
+                    Some(bias) => bias::add(y, bias.val()),
+                    None => y,
+                }
             }
 
             fn tangent(&self, x: Tensor<4>, v: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
-                [self.forward(x, condition), self.apply(v, None)]
+                [self.forward(x, condition), self.linear(v, condition)]
             }
 
             fn draft(&self, draft: &mut Draft<'_>, name: &str, x: Value) -> Result<Value> {
@@ -112,12 +117,15 @@ impl Convolution {
         }
     }
 
-    fn apply(&self, x: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
-        if is_processor(&x.device()) {
-            return im2col::convolution(x, self.effective_weight(), bias, self.stride, self.padding);
-        }
-        let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1; 2], 1);
-        conv2d(x, self.effective_weight(), bias, options)
+    /// Without the bias.
+    fn linear(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4> {
+        condition.precision.product(x, self.effective_weight(), |x, weight| {
+            if is_processor(&x.device()) {
+                return im2col::convolution(x, weight, self.stride, self.padding);
+            }
+            let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1; 2], 1);
+            conv2d(x, weight, None, options)
+        })
     }
 
     fn op(&self, weight: crate::graph::Tensor, bias: Option<crate::graph::Tensor>) -> Op {
@@ -147,15 +155,17 @@ impl TransposedConvolution {
         }
     }
 
-    fn apply(&self, x: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
-        if is_processor(&x.device()) {
-            let weight = self.effective_weight();
-            return im2col::transposed(x, weight, bias, self.stride, self.padding, self.output_padding);
-        }
-        let output_padding = [self.output_padding; 2];
-        let options =
-            ConvTransposeOptions::new([self.stride; 2], [self.padding; 2], output_padding, [1; 2], 1);
-        conv_transpose2d(x, self.effective_weight(), bias, options)
+    /// Without the bias.
+    fn linear(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4> {
+        condition.precision.product(x, self.effective_weight(), |x, weight| {
+            if is_processor(&x.device()) {
+                return im2col::transposed(x, weight, self.stride, self.padding, self.output_padding);
+            }
+            let output_padding = [self.output_padding; 2];
+            let options =
+                ConvTransposeOptions::new([self.stride; 2], [self.padding; 2], output_padding, [1; 2], 1);
+            conv_transpose2d(x, weight, None, options)
+        })
     }
 
     fn op(&self, weight: crate::graph::Tensor, bias: Option<crate::graph::Tensor>) -> Op {

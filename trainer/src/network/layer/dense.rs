@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use burn::module::{Module, Param};
-use burn::tensor::module::linear;
 use burn::tensor::{Device, Tensor};
 
 use super::{Compute, Condition, Draft};
@@ -43,7 +42,7 @@ impl Dense {
     }
 
     /// What it multiplies by.
-    pub(crate) fn effective_weight(&self) -> Tensor<2> {
+    fn effective_weight(&self) -> Tensor<2> {
         let weight = self.weight.val();
         match &self.spectrum {
             Some(norm) => norm.normalized(weight),
@@ -55,8 +54,17 @@ impl Dense {
     ///
     /// # Shapes
     /// `x`: `[N, in]`; result: `[N, out]`.
-    pub(crate) fn matrix(&self, x: Tensor<2>) -> Tensor<2> {
-        linear(x, self.effective_weight(), self.bias.as_ref().map(|bias| bias.val()))
+    pub(crate) fn matrix(&self, x: Tensor<2>, condition: &Condition) -> Tensor<2> {
+        let y = self.linear(x, condition);
+        match &self.bias {
+            Some(bias) => y + bias.val().reshape([1, -1]),
+            None => y,
+        }
+    }
+
+    /// The same without the bias: how the result changes when `x` moves along what is given for it.
+    pub(crate) fn linear(&self, x: Tensor<2>, condition: &Condition) -> Tensor<2> {
+        condition.precision.product(x, self.effective_weight(), Tensor::matmul)
     }
 
     pub(crate) fn iterated(mut self) -> Self {
@@ -78,12 +86,12 @@ pub(crate) fn vector(x: Tensor<2>) -> Tensor<4> {
 }
 
 impl Compute for Dense {
-    fn forward(&self, x: Tensor<4>, _: &Condition) -> Tensor<4> {
-        vector(self.matrix(flat(x)))
+    fn forward(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4> {
+        vector(self.matrix(flat(x), condition))
     }
 
     fn tangent(&self, x: Tensor<4>, v: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
-        [self.forward(x, condition), vector(flat(v).matmul(self.effective_weight()))]
+        [self.forward(x, condition), vector(self.linear(flat(v), condition))]
     }
 
     fn draft(&self, draft: &mut Draft<'_>, name: &str, x: Value) -> Result<Value> {

@@ -40,20 +40,20 @@ impl Maxout {
 }
 
 impl Compute for Maxout {
-    fn forward(&self, x: Tensor<4>, _: &Condition) -> Tensor<4> {
-        vector(self.pieces(self.dense.matrix(flat(x))).max_dim(2).squeeze_dim(2))
+    fn forward(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4> {
+        vector(self.pieces(self.dense.matrix(flat(x), condition)).max_dim(2).squeeze_dim(2))
     }
 
-    fn tangent(&self, x: Tensor<4>, v: Tensor<4>, _: &Condition) -> [Tensor<4>; 2] {
-        let pieces = self.pieces(self.dense.matrix(flat(x)));
+    fn tangent(&self, x: Tensor<4>, v: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
+        let pieces = self.pieces(self.dense.matrix(flat(x), condition));
         let (y, which) = pieces.max_dim_with_indices(2);
-        let slopes = self.pieces(flat(v).matmul(self.dense.effective_weight())).gather(2, which);
+        let slopes = self.pieces(self.dense.linear(flat(v), condition)).gather(2, which);
         [vector(y.squeeze_dim(2)), vector(slopes.squeeze_dim(2))]
     }
 
-    fn beside(&self, kinks: &Self, x: Tensor<4>, at: Tensor<4>, _: &Condition) -> [Tensor<4>; 2] {
-        let (at, which) = kinks.pieces(kinks.dense.matrix(flat(at))).max_dim_with_indices(2);
-        let y = self.pieces(self.dense.matrix(flat(x))).gather(2, which);
+    fn beside(&self, kinks: &Self, x: Tensor<4>, at: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
+        let (at, which) = kinks.pieces(kinks.dense.matrix(flat(at), condition)).max_dim_with_indices(2);
+        let y = self.pieces(self.dense.matrix(flat(x), condition)).gather(2, which);
         [vector(y.squeeze_dim(2)), vector(at.squeeze_dim(2))]
     }
 

@@ -43,13 +43,18 @@ impl Planes {
     /// As many planes, each made from its number, on all cores.
     pub(super) fn make(&self, make: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
         let mut values = vec![0.0; self.batch * self.channels * self.area];
+        self.each(&mut values, make);
+        values
+    }
+
+    /// Visits each plane with its number, on all cores.
+    pub(super) fn each(&self, values: &mut [f32], visit: impl Fn(usize, &mut [f32]) + Sync) {
         let at_once = (CHUNK / self.area).max(1);
         values.par_chunks_mut(at_once * self.area).enumerate().for_each(|(chunk, values)| {
             for (i, plane) in values.chunks_exact_mut(self.area).enumerate() {
-                make(chunk * at_once + i, plane);
+                visit(chunk * at_once + i, plane);
             }
         });
-        values
     }
 }
 

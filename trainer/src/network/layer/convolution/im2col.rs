@@ -17,15 +17,15 @@ use core::ops::Range;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, binary};
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
-use burn::tensor::{FloatDType, Tensor};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use crate::network::layer::processor::{Planes, slice, sum, tensor};
+use crate::network::layer::processor::{slice, tensor};
 
 /// Which pixels of a picture a patch has.
 #[derive(Clone, Copy, Debug)]
@@ -42,63 +42,45 @@ pub(super) struct Geometry {
     padding: usize,
 }
 
-/// The three products. `x` is `[N, C, H, W]`, `weight` `[K, C, k, k]` and `y` `[N, K, rows, columns]`; a bias has a value for each
-/// channel of the result.
+/// The three products. `x` is `[N, C, H, W]`, `weight` `[K, C, k, k]` and `y` `[N, K, rows, columns]`.
 #[backend_extension(Flex, Autodiff)]
 pub(super) trait Convolve: Backend {
     /// `y` of `x`.
-    fn convolve(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        geometry: Geometry,
-    ) -> FloatTensor<Self>;
+    fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
 
     /// The gradient with respect to `x`, of that with respect to `y`.
     fn convolve_transposed(
         y: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
         geometry: Geometry,
     ) -> FloatTensor<Self>;
 
     /// The gradient with respect to `weight`, of `x` and the gradient with respect to `y`. Has none of its own.
     fn weight_gradient(x: FloatTensor<Self>, y: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self>;
-
-    /// The gradient with respect to a bias, of that with respect to the result it was added to. Has none of its own.
-    fn bias_gradient(grad: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// What `conv2d` computes without dilation and groups.
+/// What `conv2d` computes without bias, dilation and groups.
 ///
 /// # Shapes
-/// `x`: `[N, in, H, W]`; `weight`: `[out, in, k, k]`; `bias`: `[out]`; result: `[N, out, (H + 2 padding - k) / stride + 1, ..]`.
-pub(super) fn convolution(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
-    stride: usize,
-    padding: usize,
-) -> Tensor<4> {
+/// `x`: `[N, in, H, W]`; `weight`: `[out, in, k, k]`; result: `[N, out, (H + 2 padding - k) / stride + 1, ..]`.
+pub(super) fn convolution(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
     let [batch, inputs, height, width] = x.dims();
     let [outputs, _, kernel, _] = weight.dims();
     let size = [height, width];
     let patches = size.map(|extent| (extent + 2 * padding - kernel) / stride + 1);
     let geometry = Geometry { batch, channels: [inputs, outputs], size, patches, kernel, stride, padding };
-    let bias = bias.unwrap_or_else(|| Tensor::zeros([outputs], &x.device()));
-    let [x, weight, bias] = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
-    Tensor::from_dispatch(Dispatch::convolve(x, weight, bias, geometry))
+    let y = Dispatch::convolve(x.into_dispatch(), weight.into_dispatch(), geometry);
+    Tensor::from_dispatch(y)
 }
 
-/// What `conv_transpose2d` computes without dilation and groups.
+/// What `conv_transpose2d` computes without bias, dilation and groups.
 ///
 /// # Shapes
-/// `x`: `[N, in, H, W]`; `weight`: `[in, out, k, k]`; `bias`: `[out]`; result:
+/// `x`: `[N, in, H, W]`; `weight`: `[in, out, k, k]`; result:
 /// `[N, out, (H - 1) stride - 2 padding + k + output_padding, ..]`.
 pub(super) fn transposed(
     x: Tensor<4>,
     weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
     stride: usize,
     padding: usize,
     output_padding: usize,
@@ -108,44 +90,35 @@ pub(super) fn transposed(
     let patches = [height, width];
     let size = patches.map(|extent| (extent - 1) * stride + kernel + output_padding - 2 * padding);
     let geometry = Geometry { batch, channels: [outputs, inputs], size, patches, kernel, stride, padding };
-    let bias = bias.unwrap_or_else(|| Tensor::zeros([outputs], &x.device()));
-    let [x, weight, bias] = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
-    Tensor::from_dispatch(Dispatch::convolve_transposed(x, weight, bias, geometry))
+    let y = Dispatch::convolve_transposed(x.into_dispatch(), weight.into_dispatch(), geometry);
+    Tensor::from_dispatch(y)
 }
 
 /// Values of patches that are there at once: half of a megabyte.
 const CHUNK: usize = 1 << 17;
 
 impl Convolve for Flex {
-    fn convolve(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, geometry: Geometry) -> FlexTensor {
-        let (x, weight, bias) = (x.to_contiguous(), geometry.rows_of_weight(weight), bias.to_contiguous());
-        let (count, pictures, bias) = (geometry.pictures_at_once(), slice(&x), slice(&bias));
+    fn convolve(x: FlexTensor, weight: FlexTensor, geometry: Geometry) -> FlexTensor {
+        let (x, weight) = (x.to_contiguous(), geometry.rows_of_weight(weight));
+        let (count, pictures) = (geometry.pictures_at_once(), slice(&x));
         let mut y = vec![0.0; geometry.batch * geometry.result()];
         let pairs = y.par_chunks_mut(count * geometry.result());
         pairs.zip(pictures.par_chunks(count * geometry.picture())).for_each(|(y, pictures)| {
             let product = Self::float_matmul(weight.clone(), geometry.im2col(pictures).transpose(0, 1));
-            geometry.each_plane(y.len(), |channel, here, there| {
-                let product = &slice(&product)[there];
-                y[here].iter_mut().zip(product).for_each(|(y, product)| *y = product + bias[channel]);
-            });
+            geometry.each_plane(y.len(), |here, there| y[here].copy_from_slice(&slice(&product)[there]));
         });
         let [rows, columns] = geometry.patches;
         tensor(y, [geometry.batch, geometry.channels[1], rows, columns])
     }
 
-    fn convolve_transposed(
-        y: FlexTensor,
-        weight: FlexTensor,
-        bias: FlexTensor,
-        geometry: Geometry,
-    ) -> FlexTensor {
-        let (y, weight, bias) = (y.to_contiguous(), geometry.rows_of_weight(weight), bias.to_contiguous());
-        let (count, results, bias) = (geometry.pictures_at_once(), slice(&y), slice(&bias));
+    fn convolve_transposed(y: FlexTensor, weight: FlexTensor, geometry: Geometry) -> FlexTensor {
+        let (y, weight) = (y.to_contiguous(), geometry.rows_of_weight(weight));
+        let (count, results) = (geometry.pictures_at_once(), slice(&y));
         let mut x = vec![0.0; geometry.batch * geometry.picture()];
         let pairs = x.par_chunks_mut(count * geometry.picture());
         pairs.zip(results.par_chunks(count * geometry.result())).for_each(|(pictures, y)| {
             let patches = Self::float_matmul(geometry.planes(y).transpose(0, 1), weight.clone());
-            geometry.col2im(slice(&patches), bias, pictures);
+            geometry.col2im(slice(&patches), pictures);
         });
         let [height, width] = geometry.size;
         tensor(x, [geometry.batch, geometry.channels[0], height, width])
@@ -168,15 +141,6 @@ impl Convolve for Flex {
         let mut weight = vec![0.0; sum.len()];
         each(&sum, &mut weight, geometry.patch(), |pixels, planes| transpose(pixels, inputs, planes));
         tensor(weight, [outputs, inputs, kernel, kernel])
-    }
-
-    fn bias_gradient(grad: FlexTensor) -> FlexTensor {
-        let (planes, grad) = (Planes::of(&grad.shape()), grad.to_contiguous());
-        let grad = slice(&grad);
-        let sums = (0..planes.channels)
-            .into_par_iter()
-            .map(|channel| sum(planes, channel, [grad, grad], |grad, _| grad) as f32);
-        tensor(sums.collect(), [planes.channels])
     }
 }
 
@@ -251,19 +215,17 @@ impl Geometry {
     /// `[n, K, rows, columns]` as `[K, n rows columns]`.
     fn planes(&self, y: &[f32]) -> FlexTensor {
         let mut planes = vec![0.0; y.len()];
-        self.each_plane(y.len(), |_, here, there| planes[there].copy_from_slice(&y[here]));
+        self.each_plane(y.len(), |here, there| planes[there].copy_from_slice(&y[here]));
         tensor(planes, [self.channels[1], y.len() / self.channels[1]])
     }
 
-    /// The channel of each plane of `[n, K, rows, columns]`, which has so many values, where it is there, and where in
-    /// `[K, n rows columns]`.
-    fn each_plane(&self, len: usize, mut visit: impl FnMut(usize, Range<usize>, Range<usize>)) {
+    /// Where each plane of `[n, K, rows, columns]`, which has so many values, is there and in `[K, n rows columns]`.
+    fn each_plane(&self, len: usize, mut visit: impl FnMut(Range<usize>, Range<usize>)) {
         let (area, channels) = (self.positions(), self.channels[1]);
         let count = len / (area * channels);
         for plane in 0..count * channels {
-            let (picture, channel) = (plane / channels, plane % channels);
-            let there = (channel * count + picture) * area;
-            visit(channel, plane * area..(plane + 1) * area, there..there + area);
+            let there = (plane % channels * count + plane / channels) * area;
+            visit(plane * area..(plane + 1) * area, there..there + area);
         }
     }
 
@@ -280,12 +242,12 @@ impl Geometry {
         tensor(patches, [count * self.positions(), self.patch()])
     }
 
-    /// The adjoint of [`Geometry::im2col`], and a bias.
-    fn col2im(&self, patches: &[f32], bias: &[f32], pictures: &mut [f32]) {
+    /// The adjoint of [`Geometry::im2col`].
+    fn col2im(&self, patches: &[f32], pictures: &mut [f32]) {
         let all = self.positions() * self.patch();
         let mut picture = vec![0.0; self.picture()];
         for (patches, planes) in patches.chunks_exact(all).zip(pictures.chunks_exact_mut(self.picture())) {
-            picture.chunks_exact_mut(bias.len()).for_each(|pixel| pixel.copy_from_slice(bias));
+            picture.fill(0.0);
             self.each_row(|row, pixels| {
                 picture[pixels].iter_mut().zip(&patches[row]).for_each(|(sum, value)| *sum += value);
             });
@@ -326,28 +288,23 @@ struct Factors<B: Backend> {
 #[derive(Debug)]
 struct Product;
 
-impl<B: Convolve> Backward<B, 3> for Product {
+impl<B: Convolve> Backward<B, 2> for Product {
     type State = Factors<B>;
 
-    fn backward(self, ops: Ops<Factors<B>, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let grad = grads.consume::<B>(&ops.node);
+    fn backward(self, ops: Ops<Factors<B>, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        const KEPT: &str = "a factor is kept where the other has a gradient";
         let Factors { first, weight, geometry, is_transposed } = ops.state;
-        let [of_first, of_weight, of_bias] = ops.parents;
-        if let (Some(node), Some(weight)) = (of_first, weight) {
-            let channels = geometry.channels[usize::from(is_transposed)];
-            let none = B::float_zeros([channels].into(), &grad.device(), FloatDType::F32);
-            grads.register::<B>(
-                node.id,
-                multiplied::<B>(grad.clone(), weight, none, geometry, !is_transposed),
-            );
-        }
-        if let Some(node) = of_bias {
-            grads.register::<B>(node.id, B::bias_gradient(grad.clone()));
-        }
-        if let (Some(node), Some(first)) = (of_weight, first) {
-            let (x, y) = if is_transposed { (grad, first) } else { (first, grad) };
-            grads.register::<B>(node.id, B::weight_gradient(x, y, geometry));
-        }
+        binary::<B, _, _>(
+            ops.parents,
+            ops.node,
+            grads,
+            |grad| multiplied::<B>(grad, weight.expect(KEPT), geometry, !is_transposed),
+            |grad| {
+                let first = first.expect(KEPT);
+                let (x, y) = if is_transposed { (grad, first) } else { (first, grad) };
+                B::weight_gradient(x, y, geometry)
+            },
+        );
     }
 }
 
@@ -355,14 +312,13 @@ impl<B: Convolve> Backward<B, 3> for Product {
 fn multiplied<B: Convolve>(
     first: FloatTensor<B>,
     weight: FloatTensor<B>,
-    bias: FloatTensor<B>,
     geometry: Geometry,
     is_transposed: bool,
 ) -> FloatTensor<B> {
     if is_transposed {
-        B::convolve_transposed(first, weight, bias, geometry)
+        B::convolve_transposed(first, weight, geometry)
     } else {
-        B::convolve(first, weight, bias, geometry)
+        B::convolve(first, weight, geometry)
     }
 }
 
@@ -370,7 +326,6 @@ fn multiplied<B: Convolve>(
 fn tracked<B: Convolve, C: CheckpointStrategy>(
     first: FloatTensor<Autodiff<B, C>>,
     weight: FloatTensor<Autodiff<B, C>>,
-    bias: FloatTensor<Autodiff<B, C>>,
     geometry: Geometry,
     is_transposed: bool,
 ) -> FloatTensor<Autodiff<B, C>> {
@@ -380,10 +335,8 @@ fn tracked<B: Convolve, C: CheckpointStrategy>(
         geometry,
         is_transposed,
     };
-    let prepared =
-        Product.prepare::<C>([first.node(), weight.node(), bias.node()]).compute_bound().stateful();
-    let (first, weight, bias) = (first.into_primitive(), weight.into_primitive(), bias.into_primitive());
-    let result = multiplied::<B>(first, weight, bias, geometry, is_transposed);
+    let prepared = Product.prepare::<C>([first.node(), weight.node()]).compute_bound().stateful();
+    let result = multiplied::<B>(first.into_primitive(), weight.into_primitive(), geometry, is_transposed);
     match prepared {
         OpsKind::Tracked(prep) => prep.finish(kept, result),
         OpsKind::UnTracked(prep) => prep.finish(result),
@@ -391,29 +344,19 @@ fn tracked<B: Convolve, C: CheckpointStrategy>(
 }
 
 impl<B: Convolve, C: CheckpointStrategy> Convolve for Autodiff<B, C> {
-    fn convolve(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        geometry: Geometry,
-    ) -> FloatTensor<Self> {
-        tracked::<B, C>(x, weight, bias, geometry, false)
+    fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: Geometry) -> FloatTensor<Self> {
+        tracked::<B, C>(x, weight, geometry, false)
     }
 
     fn convolve_transposed(
         y: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
         geometry: Geometry,
     ) -> FloatTensor<Self> {
-        tracked::<B, C>(y, weight, bias, geometry, true)
+        tracked::<B, C>(y, weight, geometry, true)
     }
 
     fn weight_gradient(_: FloatTensor<Self>, _: FloatTensor<Self>, _: Geometry) -> FloatTensor<Self> {
-        unreachable!("gradients are taken once")
-    }
-
-    fn bias_gradient(_: FloatTensor<Self>) -> FloatTensor<Self> {
         unreachable!("gradients are taken once")
     }
 }

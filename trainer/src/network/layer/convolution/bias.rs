@@ -1,0 +1,118 @@
+//! A bias for each channel. On the processor it is added in place and on all cores, as its gradient is added up.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, binary};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::Tensor;
+use rayon::prelude::*;
+
+use crate::device::is_processor;
+use crate::network::layer::processor::{Planes, slice, sum, tensor};
+
+/// `x` and `y` are `[N, C, H, W]`, a bias `[C]`.
+#[backend_extension(Flex, Autodiff)]
+pub(super) trait AddBias: Backend {
+    /// `y = x + bias`
+    fn add_bias(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// The gradient with respect to the bias, of that with respect to `y`. Has none of its own.
+    fn bias_gradient(grad: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// `x + bias`, of `[N, C, H, W]` and `[C]`.
+pub(super) fn add(x: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    if !is_processor(&x.device()) {
+        return x + bias.reshape([1, -1, 1, 1]);
+    }
+    Tensor::from_dispatch(Dispatch::add_bias(x.into_dispatch(), bias.into_dispatch()))
+}
+
+impl AddBias for Flex {
+    fn add_bias(x: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        let (planes, bias) = (Planes::of(&x.shape()), bias.to_contiguous());
+        // Where somebody else has it, this copies it first.
+        let mut x = if x.is_contiguous() { x } else { x.to_contiguous() };
+        planes.each(x.storage_mut(), |index, plane| {
+            let bias = slice(&bias)[index % planes.channels];
+            plane.iter_mut().for_each(|value| *value += bias);
+        });
+        x
+    }
+
+    fn bias_gradient(grad: FlexTensor) -> FlexTensor {
+        let (planes, grad) = (Planes::of(&grad.shape()), grad.to_contiguous());
+        let grad = slice(&grad);
+        let channels = (0..planes.channels).into_par_iter();
+        let sums = channels.map(|channel| sum(planes, channel, [grad, grad], |grad, _| grad) as f32);
+        tensor(sums.collect(), [planes.channels])
+    }
+}
+
+#[derive(Debug)]
+struct Added;
+
+impl<B: AddBias> Backward<B, 2> for Added {
+    type State = ();
+
+    fn backward(self, ops: Ops<(), 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        binary::<B, _, _>(ops.parents, ops.node, grads, |grad| grad, B::bias_gradient);
+    }
+}
+
+impl<B: AddBias, C: CheckpointStrategy> AddBias for Autodiff<B, C> {
+    fn add_bias(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        let prepared = Added.prepare::<C>([x.node(), bias.node()]).compute_bound().stateful();
+        let y = B::add_bias(x.into_primitive(), bias.into_primitive());
+        match prepared {
+            OpsKind::Tracked(prep) => prep.finish((), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+
+    fn bias_gradient(_: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("gradients are taken once")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+    use crate::network::values;
+    use crate::training::noise;
+
+    /// As a sum with the bias beside it, in value and gradients; what it was added to stays as it was for others.
+    #[test]
+    fn it_is_the_sum_with_each_channels_bias() {
+        let device = Device::flex().autodiff();
+        let random = |seed, shape: [usize; 4]| {
+            let mut data = vec![0.0; shape.iter().product()];
+            noise::fill_normal(seed, &mut data);
+            Tensor::<4>::from_data(TensorData::new(data, shape), &device)
+        };
+        for shape in [[3, 4, 5, 7], [5, 3, 1, 1], [2, 2, 40, 1]] {
+            let (x, direction) = (random(1, shape).require_grad(), random(2, shape));
+            let bias = random(3, [1, shape[1], 1, 1]).reshape([shape[1]]).detach().require_grad();
+            let before = values(x.clone());
+            let computed = |y: Tensor<4>| {
+                let grads = (y.clone() * direction.clone()).sum().backward();
+                [values(y), values(x.grad(&grads).unwrap()), values(bias.grad(&grads).unwrap())]
+            };
+            let [y, of_x, of_bias] = computed(add(x.clone(), bias.clone()));
+            let [expected, expected_of_x, expected_of_bias] =
+                computed(x.clone() + bias.clone().reshape([1, -1, 1, 1]));
+            assert_eq!((y, of_x), (expected, expected_of_x));
+            assert_eq!(values(x.clone()), before);
+            // Sums of so many values below 5.
+            let tolerance = 5.0 * f32::EPSILON * (shape[0] * shape[2] * shape[3]) as f32;
+            for (found, expected) in of_bias.iter().zip(&expected_of_bias) {
+                assert!((found - expected).abs() <= tolerance, "{shape:?}: {found} {expected}");
+            }
+        }
+    }
+}
