@@ -33,9 +33,11 @@ pub(super) fn add(x: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
 
 impl AddBias for Flex {
     fn add_bias(x: FlexTensor, bias: FlexTensor) -> FlexTensor {
-        let (planes, bias) = (Planes::of(&x.shape()), bias.to_contiguous());
-        // Where somebody else has it, this copies it first.
-        let mut x = if x.is_contiguous() { x } else { x.to_contiguous() };
+        let (shape, bias) = (x.shape(), bias.to_contiguous());
+        let planes = Planes::of(&shape);
+        // A part of a larger tensor is copied, and so are values that somebody else has.
+        let is_whole = x.is_contiguous() && x.storage::<f32>().len() == shape.num_elements();
+        let mut x = if is_whole { x } else { tensor(slice(&x.to_contiguous()).to_vec(), shape) };
         planes.each(x.storage_mut(), |index, plane| {
             let bias = slice(&bias)[index % planes.channels];
             plane.iter_mut().for_each(|value| *value += bias);
@@ -108,6 +110,9 @@ mod tests {
                 computed(x.clone() + bias.clone().reshape([1, -1, 1, 1]));
             assert_eq!((y, of_x), (expected, expected_of_x));
             assert_eq!(values(x.clone()), before);
+            let last = x.clone().slice([shape[0] - 1..shape[0]]);
+            let beside = last.clone() + bias.clone().reshape([1, -1, 1, 1]);
+            assert_eq!(values(add(last, bias.clone())), values(beside), "a part of a tensor");
             // Sums of so many values below 5.
             let tolerance = 5.0 * f32::EPSILON * (shape[0] * shape[2] * shape[3]) as f32;
             for (found, expected) in of_bias.iter().zip(&expected_of_bias) {
