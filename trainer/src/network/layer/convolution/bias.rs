@@ -110,7 +110,7 @@ mod tests {
                 computed(x.clone() + bias.clone().reshape([1, -1, 1, 1]));
             assert_eq!((y, of_x), (expected, expected_of_x));
             assert_eq!(values(x.clone()), before);
-            let last = x.clone().slice([shape[0] - 1..shape[0]]);
+            let last = x.clone().narrow(0, shape[0] - 1, 1);
             let beside = last.clone() + bias.clone().reshape([1, -1, 1, 1]);
             assert_eq!(values(add(last, bias.clone())), values(beside), "a part of a tensor");
             // Sums of so many values below 5.
