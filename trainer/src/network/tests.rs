@@ -323,20 +323,29 @@ fn a_spectral_discriminator_ignores_the_length_of_its_weights() {
     }
 }
 
-/// The tangent along `v` is the inner product of `v` with the gradient that autodiff finds.
-#[test]
-fn tangents_are_gradients() {
-    let device = Device::flex().autodiff();
-    for config in every_kind() {
+/// Every discriminator that has a tangent, with weights of order one and attention that counts, and the shape of six inputs.
+fn discriminators_with_tangents(
+    device: &Device,
+) -> impl Iterator<Item = (NetworkConfig, Discriminator, [usize; 4])> {
+    every_kind().into_iter().filter_map(|config| {
         let config = NetworkConfig { initialization: Initialization::Orthogonal, ..config };
-        let discriminator = Discriminator::new(&config, 3, &device);
+        let discriminator = Discriminator::new(&config, 3, device);
         if config.discriminator_norm == DiscriminatorNorm::Batch && discriminator.mixes_images() {
-            continue;
+            return None;
         }
         let mut parameters = Parameters::read(&discriminator);
         parameters.0.iter_mut().filter(|t| t.name.ends_with("sigma")).for_each(|t| t.data.fill(0.5));
         let discriminator = parameters.write(discriminator).unwrap();
         let shape = [6, config.channels * config.pack, config.size, config.size];
+        Some((config, discriminator, shape))
+    })
+}
+
+/// The tangent along `v` is the inner product of `v` with the gradient that autodiff finds.
+#[test]
+fn tangents_are_gradients() {
+    let device = Device::flex().autodiff();
+    for (config, discriminator, shape) in discriminators_with_tangents(&device) {
         let condition = Condition::in_turn(0, 6, config.classes, &device);
         let x = images(shape, 1, &device).require_grad();
         let v = images(shape, 2, &device);
@@ -361,16 +370,7 @@ fn tangents_are_gradients() {
 #[test]
 fn tangents_are_gradients_in_bf16() {
     let device = Device::flex().autodiff();
-    for config in every_kind() {
-        let config = NetworkConfig { initialization: Initialization::Orthogonal, ..config };
-        let discriminator = Discriminator::new(&config, 3, &device);
-        if config.discriminator_norm == DiscriminatorNorm::Batch && discriminator.mixes_images() {
-            continue;
-        }
-        let mut parameters = Parameters::read(&discriminator);
-        parameters.0.iter_mut().filter(|t| t.name.ends_with("sigma")).for_each(|t| t.data.fill(0.5));
-        let discriminator = parameters.write(discriminator).unwrap();
-        let shape = [6, config.channels * config.pack, config.size, config.size];
+    for (config, discriminator, shape) in discriminators_with_tangents(&device) {
         let exact = Condition::in_turn(0, 6, config.classes, &device);
         let mixed = exact.clone().with_precision(Precision::Bf16);
         let gradient = |condition: &Condition| {

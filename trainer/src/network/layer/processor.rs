@@ -16,6 +16,9 @@ pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape.into()), DType::F32)
 }
 
+/// Values that a core takes at once: enough to be worth a thread's while.
+pub(super) const CHUNK: usize = 1 << 14;
+
 /// The planes of a tensor `[N, C, ...]`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Planes {
@@ -36,7 +39,7 @@ impl Planes {
     }
 
     /// The numbers of the planes of a channel.
-    pub(super) fn of_channel(&self, channel: usize) -> impl Iterator<Item = usize> {
+    fn of_channel(&self, channel: usize) -> impl Iterator<Item = usize> {
         (channel..self.batch * self.channels).step_by(self.channels)
     }
 
@@ -56,32 +59,25 @@ impl Planes {
             }
         });
     }
-}
 
-/// Values that a core takes at once: enough to be worth a thread's while.
-pub(super) const CHUNK: usize = 1 << 14;
-
-/// The sum of a function of two tensors over a channel: of each plane in as many parts as fit into registers.
-pub(super) fn sum(
-    planes: Planes,
-    channel: usize,
-    [a, b]: [&[f32]; 2],
-    term: impl Fn(f32, f32) -> f32,
-) -> f64 {
-    const PARTS: usize = 16;
-    let mut sums = [0.0f64; PARTS];
-    for index in planes.of_channel(channel) {
-        let (a, rest_a) = planes.plane(a, index).as_chunks::<PARTS>();
-        let (b, rest_b) = planes.plane(b, index).as_chunks::<PARTS>();
-        let mut parts = [0.0f32; PARTS];
-        for (a, b) in a.iter().zip(b) {
-            let terms: [f32; PARTS] = array::from_fn(|i| term(a[i], b[i]));
-            parts.iter_mut().zip(terms).for_each(|(part, term)| *part += term);
+    /// The sum of a function of two tensors, of which one may be the other, over a channel: of each plane in as many parts as fit into
+    /// registers, and always in the same order.
+    pub(super) fn sum(&self, channel: usize, [a, b]: [&[f32]; 2], term: impl Fn(f32, f32) -> f32) -> f64 {
+        const PARTS: usize = 16;
+        let mut sums = [0.0f64; PARTS];
+        for index in self.of_channel(channel) {
+            let (a, rest_a) = self.plane(a, index).as_chunks::<PARTS>();
+            let (b, rest_b) = self.plane(b, index).as_chunks::<PARTS>();
+            let mut parts = [0.0f32; PARTS];
+            for (a, b) in a.iter().zip(b) {
+                let terms: [f32; PARTS] = array::from_fn(|i| term(a[i], b[i]));
+                parts.iter_mut().zip(terms).for_each(|(part, term)| *part += term);
+            }
+            for ((part, a), b) in parts.iter_mut().zip(rest_a).zip(rest_b) {
+                *part += term(*a, *b);
+            }
+            sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += f64::from(part));
         }
-        for ((part, a), b) in parts.iter_mut().zip(rest_a).zip(rest_b) {
-            *part += term(*a, *b);
-        }
-        sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += f64::from(part));
+        sums.iter().sum()
     }
-    sums.iter().sum()
 }

@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use crate::device::is_processor;
-use crate::network::layer::processor::{Planes, slice, sum, tensor};
+use crate::network::layer::processor::{Planes, slice, tensor};
 
 /// `x` and `y` are `[N, C, H, W]`, a bias `[C]`.
 #[backend_extension(Flex, Autodiff)]
@@ -49,7 +49,7 @@ impl AddBias for Flex {
         let (planes, grad) = (Planes::of(&grad.shape()), grad.to_contiguous());
         let grad = slice(&grad);
         let channels = (0..planes.channels).into_par_iter();
-        let sums = channels.map(|channel| sum(planes, channel, [grad, grad], |grad, _| grad) as f32);
+        let sums = channels.map(|channel| planes.sum(channel, [grad, grad], |grad, _| grad) as f32);
         tensor(sums.collect(), [planes.channels])
     }
 }

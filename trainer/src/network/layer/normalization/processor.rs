@@ -15,7 +15,7 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, TensorMe
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use crate::network::layer::processor::{Planes, slice, sum, tensor};
+use crate::network::layer::processor::{Planes, slice, tensor};
 
 /// `x` and `y` are `[N, C, H, W]`, all others `[C]`.
 #[backend_extension(Flex, Autodiff)]
@@ -64,16 +64,16 @@ impl Normalize for Flex {
         let (x, gamma, beta) = (slice(&x), slice(&gamma), slice(&beta));
         let count = (planes.batch * planes.area) as f64;
         let statistics = |channel| {
-            let mean = (sum(planes, channel, [x, x], |x, _| x) / count) as f32;
-            let variance = sum(planes, channel, [x, x], |x, _| (x - mean) * (x - mean)) / count;
+            let mean = (planes.sum(channel, [x, x], |x, _| x) / count) as f32;
+            let variance = planes.sum(channel, [x, x], |x, _| (x - mean) * (x - mean)) / count;
             (mean, variance as f32)
         };
         let (mean, variance): (Vec<f32>, Vec<f32>) =
             (0..planes.channels).into_par_iter().map(statistics).unzip();
-        let scales = scales(gamma, &variance, epsilon);
+        let inverses = inverses(&variance, epsilon);
         let y = planes.make(|index, y| {
             let channel = index % planes.channels;
-            let (mean, scale, shift) = (mean[channel], scales[channel], beta[channel]);
+            let (mean, scale, shift) = (mean[channel], gamma[channel] * inverses[channel], beta[channel]);
             y.iter_mut().zip(planes.plane(x, index)).for_each(|(y, x)| *y = (x - mean) * scale + shift);
         });
         (tensor(y, shape), tensor(mean, [planes.channels]), tensor(variance, [planes.channels]))
@@ -91,11 +91,11 @@ impl Normalize for Flex {
         let (shape, planes) = (x.shape(), Planes::of(&x.shape()));
         let (x, grad, mean, variance) = (slice(&x), slice(&grad), slice(&mean), slice(&variance));
         let count = (planes.batch * planes.area) as f32;
-        let inverses = scales(&vec![1.0; planes.channels], variance, epsilon);
+        let inverses = inverses(variance, epsilon);
         let sums = |channel| {
             let (mean, inverse) = (mean[channel], inverses[channel]);
-            let of_gamma = sum(planes, channel, [x, grad], |x, grad| (x - mean) * grad) * f64::from(inverse);
-            (of_gamma as f32, sum(planes, channel, [grad, grad], |grad, _| grad) as f32)
+            let of_gamma = planes.sum(channel, [x, grad], |x, grad| (x - mean) * grad) * f64::from(inverse);
+            (of_gamma as f32, planes.sum(channel, [grad, grad], |grad, _| grad) as f32)
         };
         let (of_gamma, of_beta): (Vec<f32>, Vec<f32>) =
             (0..planes.channels).into_par_iter().map(sums).unzip();
@@ -114,9 +114,9 @@ impl Normalize for Flex {
     }
 }
 
-/// What each channel is multiplied by.
-fn scales(gamma: &[f32], variance: &[f32], epsilon: f64) -> Vec<f32> {
-    gamma.iter().zip(variance).map(|(gamma, variance)| gamma / (variance + epsilon as f32).sqrt()).collect()
+/// `1 / sqrt(variance + epsilon)`
+fn inverses(variance: &[f32], epsilon: f64) -> Vec<f32> {
+    variance.iter().map(|variance| 1.0 / (variance + epsilon as f32).sqrt()).collect()
 }
 
 #[derive(Debug)]

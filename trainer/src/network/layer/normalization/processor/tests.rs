@@ -49,3 +49,18 @@ fn it_is_what_burn_computes() {
         }
     }
 }
+
+#[test]
+fn threads_change_no_bit() {
+    let device = Device::flex();
+    let mut data = vec![0.0; 8 * 5 * 64 * 64];
+    noise::fill_normal(1, &mut data);
+    let x = Tensor::<4>::from_data(TensorData::new(data, [8, 5, 64, 64]), &device);
+    let computed = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let (gamma, beta) = (Tensor::ones([5], &device), Tensor::zeros([5], &device));
+        let (y, mean, variance) = pool.install(|| normalize(x.clone(), gamma, beta, 1e-5));
+        [values(y), values(mean), values(variance)]
+    };
+    assert_eq!(computed(1), computed(3));
+}
