@@ -105,7 +105,6 @@ struct Outcomes {
 
 /// Does what is not done yet, and writes the files.
 fn work(args: &Args) -> Result<Outcomes> {
-    let _lock = Lock::take(&args.out)?;
     let benchmark = Benchmark::named(args.benchmark.as_deref().unwrap_or_default())?;
     let features = match (benchmark.measure, &args.features) {
         (Measure::Points, _) => String::new(),
@@ -122,6 +121,7 @@ fn work(args: &Args) -> Result<Outcomes> {
             samples: experiment.samples,
         },
     )?;
+    let _lock = Lock::take(&args.out)?;
     let pictures = args.out.join(PICTURES);
     std::fs::create_dir_all(&pictures).with_context(|| format!("creating {}", pictures.display()))?;
     let results = Results::open(&args.out.join(RESULTS))?;
@@ -180,6 +180,18 @@ mod tests {
         ] {
             assert!(Experiment::new(&parse(line).unwrap(), benchmark, "").is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_folder_in_use_is_left_alone() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let _lock = Lock::take(dir.path())?;
+        let mut args = parse("--benchmark ring --methods gan --iterations 1")?;
+        args.out = dir.path().to_owned();
+        let error = run(args).err().context("compared all the same")?.to_string();
+        assert!(error.contains("in use by another run"), "{error}");
+        assert_eq!(std::fs::read_dir(dir.path())?.count(), 1, "nothing but the lock");
+        Ok(())
     }
 
     #[test]

@@ -48,8 +48,8 @@ const CONFIG_NAME: &str = "train.toml";
 /// Trains.
 ///
 /// # Errors
-/// When options, files or the training fail, another run has the folder, or the images collapsed and that was to be an end; [`Interrupted`] after a
-/// signal.
+/// When options, files or the training fail, another run has the folder, or the images collapsed and that was to be an end;
+/// [`Interrupted`] after a signal.
 pub fn run(args: Args) -> Result<()> {
     if args.method.list_methods {
         print!("{}", method_table());
