@@ -326,7 +326,7 @@ fuzz() {
         "$scratch/$target" "${seeds[@]}" -- -max_total_time="${FUZZ_SECONDS:-60}" -max_len=65536 -timeout=10 \
         -print_final_stats=1 2>"$scratch/fuzz.log" ||
         {
-            # What it was last, since a backtrace of cargo-fuzz itself hides it.
+            # The finding itself once more: cargo-fuzz adds a long backtrace of its own.
             tail -n 60 "$scratch/fuzz.log"
             grep -E 'panicked at|^==.*ERROR|^SUMMARY|^Base64|^error' -A 1 "$scratch/fuzz.log" || true
             die "the fuzzer found an input that breaks $target"
