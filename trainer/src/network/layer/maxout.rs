@@ -1,11 +1,14 @@
 //! Maxout: the largest of a few linear functions.
 
+mod processor;
+
 use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::dense::{flat, vector};
 use super::{Compute, Condition, Dense, Draft};
+use crate::device::is_processor;
 use crate::graph::{Op, Reduction, Value};
 
 /// `[N, C, H, W]` to `[N, out, 1, 1]`: each value is the largest of `pieces` linear functions of all inputs.
@@ -41,7 +44,12 @@ impl Maxout {
 
 impl Compute for Maxout {
     fn forward(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4> {
-        vector(self.pieces(self.dense.matrix(flat(x), condition)).max_dim(2).squeeze_dim(2))
+        let x = self.dense.matrix(flat(x), condition);
+        vector(if is_processor(&x.device()) {
+            processor::largest(x, self.pieces)
+        } else {
+            self.pieces(x).max_dim(2).squeeze_dim(2)
+        })
     }
 
     fn tangent(&self, x: Tensor<4>, v: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {

@@ -33,48 +33,95 @@ impl Planes {
         Self { batch: shape[0], channels: shape[1], area: shape.iter().skip(2).product() }
     }
 
-    /// The plane with a number, which is in channel `index % channels`.
-    pub(super) fn plane<'a>(&self, values: &'a [f32], index: usize) -> &'a [f32] {
-        &values[index * self.area..][..self.area]
-    }
-
-    /// The numbers of the planes of a channel.
-    fn of_channel(&self, channel: usize) -> impl Iterator<Item = usize> {
-        (channel..self.batch * self.channels).step_by(self.channels)
-    }
-
-    /// As many planes, each made from its number, on all cores.
-    pub(super) fn make(&self, make: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+    /// Values made of those of `inputs` in the same place and of what their channel has, on all cores.
+    pub(super) fn map<K: Copy + Sync, const N: usize>(
+        &self,
+        of_channel: &[K],
+        inputs: [&[f32]; N],
+        function: impl Fn(K, [f32; N]) -> f32 + Sync,
+    ) -> Vec<f32> {
         let mut values = vec![0.0; self.batch * self.channels * self.area];
-        self.each(&mut values, make);
+        self.each(&mut values, of_channel, inputs, |value, k, inputs| *value = function(k, inputs));
         values
     }
 
-    /// Visits each plane with its number, on all cores.
-    pub(super) fn each(&self, values: &mut [f32], visit: impl Fn(usize, &mut [f32]) + Sync) {
-        let at_once = (CHUNK / self.area).max(1);
-        values.par_chunks_mut(at_once * self.area).enumerate().for_each(|(chunk, values)| {
-            for (i, plane) in values.chunks_exact_mut(self.area).enumerate() {
-                visit(chunk * at_once + i, plane);
+    /// Visits each value with what its channel has and the values of `inputs` in the same place, on all cores.
+    pub(super) fn each<K: Copy + Sync, const N: usize>(
+        &self,
+        values: &mut [f32],
+        of_channel: &[K],
+        inputs: [&[f32]; N],
+        visit: impl Fn(&mut f32, K, [f32; N]) + Sync,
+    ) {
+        // A plane at a time, and of a matrix, whose planes are single values, a row.
+        let len = if self.area == 1 { self.channels } else { self.area };
+        let at_once = (CHUNK / len).max(1);
+        values.par_chunks_mut(at_once * len).enumerate().for_each(|(chunk, values)| {
+            for (i, values) in values.chunks_exact_mut(len).enumerate() {
+                let index = chunk * at_once + i;
+                let inputs = inputs.map(|input| &input[index * len..][..len]);
+                if self.area == 1 {
+                    for (j, (value, k)) in values.iter_mut().zip(of_channel).enumerate() {
+                        visit(value, *k, inputs.map(|input| input[j]));
+                    }
+                } else {
+                    let k = of_channel[index % self.channels];
+                    for (j, value) in values.iter_mut().enumerate() {
+                        visit(value, k, inputs.map(|input| input[j]));
+                    }
+                }
             }
         });
     }
 
-    /// The sum of a function of two tensors, of which one may be the other, over a channel: of each plane in as many parts as fit into
-    /// registers, and always in the same order.
-    pub(super) fn sum(&self, channel: usize, [a, b]: [&[f32]; 2], term: impl Fn(f32, f32) -> f32) -> f64 {
+    /// For each channel the sum of a function of what it has and of values of `inputs` in the same place: on all cores,
+    /// and always in the same order.
+    pub(super) fn sums<K: Copy + Sync, const N: usize>(
+        &self,
+        of_channel: &[K],
+        inputs: [&[f32]; N],
+        term: impl Fn(K, [f32; N]) -> f32 + Sync,
+    ) -> Vec<f64> {
+        const COLUMNS: usize = 32;
+        let mut sums = vec![0.0; self.channels];
+        if self.area > 1 {
+            sums.par_iter_mut().zip(of_channel).enumerate().for_each(|(channel, (sum, k))| {
+                *sum = self.sum(channel, inputs, |values| term(*k, values));
+            });
+            return sums;
+        }
+        let columns = sums.par_chunks_mut(COLUMNS).zip(of_channel.par_chunks(COLUMNS)).enumerate();
+        columns.for_each(|(i, (sums, of_channel))| {
+            for row in 0..self.batch {
+                let start = row * self.channels + i * COLUMNS;
+                let inputs = inputs.map(|input| &input[start..][..sums.len()]);
+                for (j, (sum, k)) in sums.iter_mut().zip(of_channel).enumerate() {
+                    *sum += f64::from(term(*k, inputs.map(|input| input[j])));
+                }
+            }
+        });
+        sums
+    }
+
+    /// The sum over one channel: of each plane in as many parts as fit into registers.
+    fn sum<const N: usize>(
+        &self,
+        channel: usize,
+        inputs: [&[f32]; N],
+        term: impl Fn([f32; N]) -> f32,
+    ) -> f64 {
         const PARTS: usize = 16;
         let mut sums = [0.0f64; PARTS];
-        for index in self.of_channel(channel) {
-            let (a, rest_a) = self.plane(a, index).as_chunks::<PARTS>();
-            let (b, rest_b) = self.plane(b, index).as_chunks::<PARTS>();
+        for index in (channel..self.batch * self.channels).step_by(self.channels) {
+            let planes = inputs.map(|input| input[index * self.area..][..self.area].as_chunks::<PARTS>());
             let mut parts = [0.0f32; PARTS];
-            for (a, b) in a.iter().zip(b) {
-                let terms: [f32; PARTS] = array::from_fn(|i| term(a[i], b[i]));
+            for i in 0..self.area / PARTS {
+                let values = planes.map(|(chunks, _)| chunks[i]);
+                let terms: [f32; PARTS] = array::from_fn(|j| term(values.map(|values| values[j])));
                 parts.iter_mut().zip(terms).for_each(|(part, term)| *part += term);
             }
-            for ((part, a), b) in parts.iter_mut().zip(rest_a).zip(rest_b) {
-                *part += term(*a, *b);
+            for (i, part) in parts.iter_mut().enumerate().take(self.area % PARTS) {
+                *part += term(planes.map(|(_, rest)| rest[i]));
             }
             sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += f64::from(part));
         }

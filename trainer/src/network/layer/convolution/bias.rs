@@ -8,7 +8,6 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
-use rayon::prelude::*;
 
 use crate::device::is_processor;
 use crate::network::layer::processor::{Planes, slice, tensor};
@@ -38,19 +37,14 @@ impl AddBias for Flex {
         // A part of a larger tensor is copied, and so are values that somebody else has.
         let is_whole = x.is_contiguous() && x.storage::<f32>().len() == shape.num_elements();
         let mut x = if is_whole { x } else { tensor(slice(&x.to_contiguous()).to_vec(), shape) };
-        planes.each(x.storage_mut(), |index, plane| {
-            let bias = slice(&bias)[index % planes.channels];
-            plane.iter_mut().for_each(|value| *value += bias);
-        });
+        planes.each(x.storage_mut(), slice(&bias), [], |value, bias, []| *value += bias);
         x
     }
 
     fn bias_gradient(grad: FlexTensor) -> FlexTensor {
         let (planes, grad) = (Planes::of(&grad.shape()), grad.to_contiguous());
-        let grad = slice(&grad);
-        let channels = (0..planes.channels).into_par_iter();
-        let sums = channels.map(|channel| planes.sum(channel, [grad, grad], |grad, _| grad) as f32);
-        tensor(sums.collect(), [planes.channels])
+        let sums = planes.sums(&vec![(); planes.channels], [slice(&grad)], |(), [grad]| grad);
+        tensor(sums.into_iter().map(|sum| sum as f32).collect(), [planes.channels])
     }
 }
 

@@ -13,7 +13,6 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
-use rayon::prelude::*;
 
 use crate::network::layer::processor::{Planes, slice, tensor};
 
@@ -63,19 +62,13 @@ impl Normalize for Flex {
         let (shape, planes) = (x.shape(), Planes::of(&x.shape()));
         let (x, gamma, beta) = (slice(&x), slice(&gamma), slice(&beta));
         let count = (planes.batch * planes.area) as f64;
-        let statistics = |channel| {
-            let mean = (planes.sum(channel, [x, x], |x, _| x) / count) as f32;
-            let variance = planes.sum(channel, [x, x], |x, _| (x - mean) * (x - mean)) / count;
-            (mean, variance as f32)
-        };
-        let (mean, variance): (Vec<f32>, Vec<f32>) =
-            (0..planes.channels).into_par_iter().map(statistics).unzip();
+        let means = |sums: Vec<f64>| sums.into_iter().map(|sum| (sum / count) as f32).collect::<Vec<f32>>();
+        let mean = means(planes.sums(&vec![(); planes.channels], [x], |(), [x]| x));
+        let variance = means(planes.sums(&mean, [x], |mean, [x]| (x - mean) * (x - mean)));
         let inverses = inverses(&variance, epsilon);
-        let y = planes.make(|index, y| {
-            let channel = index % planes.channels;
-            let (mean, scale, shift) = (mean[channel], gamma[channel] * inverses[channel], beta[channel]);
-            y.iter_mut().zip(planes.plane(x, index)).for_each(|(y, x)| *y = (x - mean) * scale + shift);
-        });
+        let of_channel = |channel| (mean[channel], gamma[channel] * inverses[channel], beta[channel]);
+        let of_channel: Vec<(f32, f32, f32)> = (0..planes.channels).map(of_channel).collect();
+        let y = planes.map(&of_channel, [x], |(mean, scale, shift), [x]| (x - mean) * scale + shift);
         (tensor(y, shape), tensor(mean, [planes.channels]), tensor(variance, [planes.channels]))
     }
 
@@ -92,23 +85,21 @@ impl Normalize for Flex {
         let (x, grad, mean, variance) = (slice(&x), slice(&grad), slice(&mean), slice(&variance));
         let count = (planes.batch * planes.area) as f32;
         let inverses = inverses(variance, epsilon);
-        let sums = |channel| {
-            let (mean, inverse) = (mean[channel], inverses[channel]);
-            let of_gamma = planes.sum(channel, [x, grad], |x, grad| (x - mean) * grad) * f64::from(inverse);
-            (of_gamma as f32, planes.sum(channel, [grad, grad], |grad, _| grad) as f32)
-        };
-        let (of_gamma, of_beta): (Vec<f32>, Vec<f32>) =
-            (0..planes.channels).into_par_iter().map(sums).unzip();
+        let of_beta = planes.sums(&vec![(); planes.channels], [grad], |(), [grad]| grad);
+        let of_beta: Vec<f32> = of_beta.into_iter().map(|sum| sum as f32).collect();
+        let of_gamma = planes.sums(mean, [x, grad], |mean, [x, grad]| (x - mean) * grad);
+        let of_gamma =
+            of_gamma.into_iter().zip(&inverses).map(|(sum, inverse)| (sum * f64::from(*inverse)) as f32);
+        let of_gamma: Vec<f32> = of_gamma.collect();
         let gamma = slice(&gamma);
-        let of_x = planes.make(|index, of_x| {
-            let channel = index % planes.channels;
-            let (mean, inverse) = (mean[channel], inverses[channel]);
+        let of_channel = |channel: usize| {
+            let inverse = inverses[channel];
             let (along, constant) = (inverse * of_gamma[channel] / count, of_beta[channel] / count);
-            let scale = gamma[channel] * inverse;
-            let values = planes.plane(x, index).iter().zip(planes.plane(grad, index));
-            of_x.iter_mut().zip(values).for_each(|(of_x, (x, grad))| {
-                *of_x = scale * (grad - constant - (x - mean) * along);
-            });
+            (mean[channel], gamma[channel] * inverse, along, constant)
+        };
+        let of_channel: Vec<(f32, f32, f32, f32)> = (0..planes.channels).map(of_channel).collect();
+        let of_x = planes.map(&of_channel, [x, grad], |(mean, scale, along, constant), [x, grad]| {
+            scale * (grad - constant - (x - mean) * along)
         });
         (tensor(of_x, shape), tensor(of_gamma, [planes.channels]), tensor(of_beta, [planes.channels]))
     }
