@@ -27,7 +27,7 @@ pub use density_coverage::{DensityCoverage, coverage_ceiling, density_coverage};
 pub use evaluation::{Evaluation, Evaluator, Figure, Metric, Row};
 pub use features::{DEFAULT_FEATURES, FeatureExtractor, Normalization};
 pub use frechet::{Gaussian, frechet_distance};
-pub use inception_score::{InceptionScore, class_probabilities, inception_score, predicted_classes};
+pub use inception_score::{InceptionScore, class_probabilities, inception_score};
 pub use kid::{Kid, kernel_distance};
 pub use ms_ssim::{MsSsim, ms_ssim};
 pub use parzen::{Parzen, parzen_log_likelihood};

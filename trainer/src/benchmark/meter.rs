@@ -67,7 +67,8 @@ impl Meter {
         let classifier = FeatureExtractor::open(&file.to_string_lossy(), options.normalization)?;
         let test = Dataset::load(Source::Mnist, options.data_dir, Split::Test, 28, 1)?;
         let all: Vec<usize> = (0..test.len()).collect();
-        let read = digits(&classifier, &test.images(&all))?;
+        let (read, digits) = classifier.classify(&test.images(&all), [1, 28, 28])?;
+        ensure!(digits == 10, "a classifier of digits has 10 scores, this one {digits}");
         let right = all.iter().filter(|&&i| test.label(i) == Some(read[i])).count();
         // Digits are read one by one, so that stacks of real ones need not be read again.
         let mut rng = noise::rng(noise::seed_of(0, Stream::Data, 0));
@@ -119,26 +120,13 @@ impl Meter {
         Ok(match &self.kind {
             Kind::Points(modes) => of_modes(&modes.measure(samples)?),
             Kind::StackedDigits(classifier, classes) => {
-                let digits = digits(classifier, samples)?;
-                let stacks: Vec<u32> =
-                    digits.chunks_exact(3).map(|d| 100 * d[0] + 10 * d[1] + d[2]).collect();
-                of_classes(&classes.measure(&stacks)?)
+                of_classes(&classes.measure(&classifier.classify(samples, [3, 28, 28])?.0)?)
             }
             Kind::Distances { extractor, reference, shape } => {
                 of_comparison(&compare(reference, &extractor.extract(samples, *shape, |_| ())?)?)
             }
         })
     }
-}
-
-/// What a classifier reads in grey images of 28x28, one after the other.
-fn digits(classifier: &FeatureExtractor, images: &[f32]) -> Result<Vec<u32>> {
-    let scores = classifier.extract(images, [1, 28, 28], |_| ())?;
-    ensure!(scores.dim() == 10, "a classifier of digits has 10 scores, this one {}", scores.dim());
-    let best = |row: &[f32]| {
-        (0..10).max_by(|&a, &b| row[a as usize].total_cmp(&row[b as usize])).unwrap_or_default()
-    };
-    Ok(scores.rows().map(best).collect())
 }
 
 fn of_modes(report: &ModeReport) -> Figures {

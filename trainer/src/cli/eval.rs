@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// What to measure, separated by commas. By default what takes seconds: the six metrics of features, and the
-    /// inception-style score where the classifier gives probabilities
+    /// inception-style score where the classifier gives probabilities; of stacked-mnist the classes
     #[arg(long, value_name = "METRIC,...", value_delimiter = ',')]
     pub metrics: Vec<Metric>,
     /// Picture of the generated images that are nearest to a training image, each above that image
@@ -106,6 +106,7 @@ pub fn run(args: Args) -> Result<()> {
         object.extend([
             ("samples".to_owned(), json!(samples)),
             ("features".to_owned(), json!(features)),
+            ("classifier".to_owned(), json!(judges.classifier.as_ref().map(FeatureExtractor::name))),
             ("dataset".to_owned(), json!(train.name())),
             ("floor".to_owned(), json!(real.floor_name)),
             ("seed".to_owned(), json!(args.seed)),
@@ -127,7 +128,9 @@ impl Judges {
         let mut metrics = args.metrics.clone();
         let by_default = metrics.is_empty();
         if by_default {
-            metrics.extend(Metric::FAST);
+            // Classifiers read one digit of a stack at a time: its features are not those of a picture.
+            let stacks = args.dataset == Source::StackedMnist;
+            metrics.extend_from_slice(if stacks { &[Metric::Classes] } else { &Metric::FAST });
         }
         if args.neighbours.is_some() {
             metrics.push(Metric::Neighbours);
@@ -147,7 +150,7 @@ impl Judges {
         let features = needs_features.then(|| open(&spec)).transpose()?;
         let (file, _) = split_spec(&spec);
         let mut classifier = needs_classes.then(|| open(&file.display().to_string())).transpose()?;
-        if by_default {
+        if by_default && needs_features {
             // Logits look like any other numbers: who has such a classifier asks for its score.
             classifier = classifier.filter(FeatureExtractor::gives_probabilities);
             metrics.extend(classifier.is_some().then_some(Metric::InceptionStyleScore));

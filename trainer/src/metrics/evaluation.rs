@@ -7,7 +7,7 @@ use super::neighbours::{self, Neighbour};
 use super::{
     FeatureExtractor, Features, Gaussian, InceptionScore, MsSsim, Parzen, RealImages, class_probabilities,
     density_coverage, frechet_distance, inception_score, kernel_distance, ms_ssim, parzen_log_likelihood,
-    precision_recall, predicted_classes, sliced_wasserstein,
+    precision_recall, sliced_wasserstein,
 };
 use crate::dataset::Dataset;
 
@@ -145,8 +145,11 @@ impl Evaluator<'_> {
         if metrics.iter().any(|metric| metric.needs_features()) {
             rows.extend(self.on_features(metrics, generated, &stage)?);
         }
-        if metrics.iter().any(|metric| metric.needs_classes()) {
-            rows.extend(self.on_classes(metrics, generated, &stage)?);
+        if metrics.contains(&Metric::InceptionStyleScore) {
+            rows.push(self.score(generated, &stage)?);
+        }
+        if metrics.contains(&Metric::Classes) {
+            rows.extend(self.classes(generated, &stage)?);
         }
         if metrics.contains(&Metric::MsSsim) {
             rows.push(self.similarity(generated, &stage)?);
@@ -211,45 +214,56 @@ impl Evaluator<'_> {
         Ok(rows)
     }
 
-    fn on_classes<D: Fn(usize) + Sync>(
+    fn score<D: Fn(usize) + Sync>(
         &self,
-        metrics: &[Metric],
         generated: &[f32],
         stage: &impl Fn(&'static str, usize) -> D,
-    ) -> Result<Vec<Row>> {
-        let classifier = self.classifier.context("no classifier was named whose classes are counted")?;
-        let needs_target = metrics.contains(&Metric::Classes);
-        let done = stage("classes", (2 + usize::from(needs_target)) * self.real.len());
-        let classify = |images: &[f32]| {
-            class_probabilities(&classifier.extract(images, self.real.shape, &done)?)
-                .with_context(|| format!("classes of {}", classifier.name()))
-        };
-        let sets = [classify(generated)?, classify(&self.real.floor)?];
+    ) -> Result<Row> {
+        let classifier = self.classifier()?;
+        let done = stage("class probabilities", 2 * self.real.len());
+        let splits = if self.real.len() >= 100 * SPLITS { SPLITS } else { 1 };
+        let mut classes = 0;
+        let scores = both(&[generated, &self.real.floor], |images| {
+            let outputs = classifier.extract(images, self.real.shape, &done)?;
+            let probabilities =
+                class_probabilities(&outputs).with_context(|| format!("classes of {}", classifier.name()))?;
+            classes = probabilities.dim();
+            let InceptionScore { mean, standard_deviation, .. } = inception_score(&probabilities, splits)?;
+            Ok(Figure { value: mean, error: (splits > 1).then_some(standard_deviation) })
+        })?;
+        let name = format!("inception-style score of {}", file_of(classifier.name()));
+        let note = format!("{classes} classes, {splits} splits");
+        Ok(Row::new("inception_style_score", name, scores).with_note(note))
+    }
 
-        let mut rows = vec![];
-        if metrics.contains(&Metric::InceptionStyleScore) {
-            let splits = if self.real.len() >= 100 * SPLITS { SPLITS } else { 1 };
-            let score = |set: &Features| {
-                let InceptionScore { mean, standard_deviation, .. } = inception_score(set, splits)?;
-                Ok(Figure { value: mean, error: (splits > 1).then_some(standard_deviation) })
-            };
-            let name = format!("inception-style score of {}", file_of(classifier.name()));
-            let note = format!("{} classes, {splits} splits", sets[0].dim());
-            rows.push(Row::new("inception_style_score", name, both(&sets, score)?).with_note(note));
-        }
-        if needs_target {
-            let reference = classify(&self.real.reference)?;
-            // Half an image more of each class, so that none is impossible.
-            let mut counts = vec![0.5; reference.dim()];
-            predicted_classes(&reference).iter().for_each(|&class| counts[class as usize] += 1.0);
-            let classes = Classes::weighted(&counts)?;
-            let [a, b] = both(&sets, |set| classes.measure(&predicted_classes(set)))?;
-            let note = format!("of {}, by {}", a.mode_count, file_of(classifier.name()));
-            let hit = [(a.modes as f64).into(), (b.modes as f64).into()];
-            rows.push(Row::new("classes", "classes", hit).with_note(note));
-            rows.push(Row::new("class_kl", "KL of classes to real ones", [a.kl.into(), b.kl.into()]));
-        }
-        Ok(rows)
+    fn classes<D: Fn(usize) + Sync>(
+        &self,
+        generated: &[f32],
+        stage: &impl Fn(&'static str, usize) -> D,
+    ) -> Result<[Row; 2]> {
+        let classifier = self.classifier()?;
+        let done = stage("classes", 3 * self.real.len());
+        let classify = |images: &[f32]| {
+            let found = classifier.classify(images, self.real.shape);
+            done(self.real.len());
+            found
+        };
+        let (reference, count) = classify(&self.real.reference)?;
+        // Half an image more of each class, so that none is impossible.
+        let mut counts = vec![0.5; count];
+        reference.iter().for_each(|&class| counts[class as usize] += 1.0);
+        let target = Classes::weighted(&counts)?;
+        let [a, b] = both(&[generated, &self.real.floor], |images| target.measure(&classify(images)?.0))?;
+        let note = format!("of {}, by {}", a.mode_count, file_of(classifier.name()));
+        let hit = [(a.modes as f64).into(), (b.modes as f64).into()];
+        Ok([
+            Row::new("classes", "classes", hit).with_note(note),
+            Row::new("class_kl", "KL of classes to real ones", [a.kl.into(), b.kl.into()]),
+        ])
+    }
+
+    fn classifier(&self) -> Result<&FeatureExtractor> {
+        self.classifier.context("no classifier was named whose classes are counted")
     }
 
     fn similarity<D: Fn(usize) + Sync>(

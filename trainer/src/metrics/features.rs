@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use rayon::prelude::*;
 
 use super::Features;
-use super::inception_score::tell_probabilities;
+use super::inception_score::{class_probabilities, predicted_classes, tell_probabilities};
 use crate::onnx::{Reference, split_spec};
 
 /// The classifier of digits that measures MNIST, below the data folder.
@@ -115,13 +115,8 @@ impl FeatureExtractor {
     ) -> Result<Features> {
         let [c, h, w] = image_shape;
         let pixels = c * h * w;
-        let fits = match self.extents[..] {
-            [extent] => extent == pixels,
-            [height, width] => [1, height, width] == image_shape,
-            _ => self.extents == image_shape,
-        };
         ensure!(
-            fits,
+            self.fits(image_shape),
             "images of {c}x{h}x{w} for a classifier of {}: name another one with --features",
             self.extents.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
         );
@@ -143,7 +138,44 @@ impl FeatureExtractor {
             .concat();
         Features::new(features.len() / (images.len() / pixels), features)
     }
+
+    /// The class of each of `images`, and how many classes there are.
+    ///
+    /// A classifier of grey images reads each channel of others: their class is the number that the channels write, as
+    /// `100 a + 10 b + c` of stacked MNIST, with as many digits as the classifier has classes.
+    ///
+    /// # Shapes
+    /// `images`: `[N, C, H, W]` in [-1, 1], where `image_shape` is `[C, H, W]`.
+    ///
+    /// # Errors
+    /// As [`FeatureExtractor::extract`]; when the tensor holds a single value, or so many channels have too many classes.
+    pub fn classify(&self, images: &[f32], image_shape: [usize; 3]) -> Result<(Vec<u32>, usize)> {
+        let [channels, h, w] = image_shape;
+        let grey = [1, h, w];
+        let (read, parts) = if self.fits(grey) { (grey, channels) } else { (image_shape, 1) };
+        let outputs = self.extract(images, read, |_| ())?;
+        let digits = class_probabilities(&outputs)
+            .map(|probabilities| predicted_classes(&probabilities))
+            .with_context(|| format!("classes of {}", self.name))?;
+        let base = outputs.dim() as u32;
+        let classes = base.checked_pow(parts as u32).filter(|&classes| classes <= MOST_CLASSES);
+        let classes = classes.with_context(|| format!("{base} classes in each of {parts} channels"))?;
+        let written =
+            digits.chunks_exact(parts).map(|digits| digits.iter().fold(0, |n, digit| n * base + digit));
+        Ok((written.collect(), classes as usize))
+    }
+
+    fn fits(&self, image_shape: [usize; 3]) -> bool {
+        match self.extents[..] {
+            [extent] => extent == image_shape.iter().product::<usize>(),
+            [height, width] => [1, height, width] == image_shape,
+            _ => self.extents[..] == image_shape,
+        }
+    }
 }
+
+/// More would not be met with by any number of samples that anybody draws.
+const MOST_CLASSES: u32 = 1_000_000;
 
 /// Enough for the matrix products to be efficient, little enough for every core to have some.
 const BATCH: usize = 64;
@@ -161,6 +193,21 @@ mod tests {
         let weight = Tensor::new([2, 4], vec![1.0, 1.0, 1.0, 1.0, 2.0, 0.0, 0.0, 0.0]);
         let dense = Op::Dense { weight, bias: None };
         Reference::load(&onnx::write(&Graph::chain(4, [("dense".into(), dense)])?)?, None)
+    }
+
+    /// The second class where the first pixel is above zero, as all others are zero.
+    #[test]
+    fn channels_write_the_number_of_a_class() -> Result<()> {
+        let extractor = FeatureExtractor::new(classifier()?, Normalization { mean: 0.5, std: 0.25 })?;
+        let plane = |digit: u32| [if digit == 1 { 0.5 } else { -0.5 }, 0.0, 0.0, 0.0];
+        let images: Vec<f32> =
+            [[1, 0, 0], [0, 1, 1], [1, 1, 1]].into_iter().flatten().flat_map(plane).collect();
+        assert_eq!(extractor.classify(&images, [3, 2, 2])?, (vec![4, 3, 7], 8));
+        assert_eq!(extractor.classify(&images, [1, 2, 2])?, (vec![1, 0, 0, 0, 1, 1, 1, 1, 1], 2));
+        assert!(extractor.classify(&images[..12], [3, 2, 1]).is_err());
+        let error = extractor.classify(&plane(0).repeat(20), [20, 2, 2]).unwrap_err();
+        assert_eq!(error.to_string(), "2 classes in each of 20 channels");
+        Ok(())
     }
 
     #[test]

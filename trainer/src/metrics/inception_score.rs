@@ -61,7 +61,7 @@ pub fn class_probabilities(outputs: &Features) -> Result<Features> {
 }
 
 /// The most probable class of each image, the first of equals.
-pub fn predicted_classes(probabilities: &Features) -> Vec<u32> {
+pub(super) fn predicted_classes(probabilities: &Features) -> Vec<u32> {
     let best = |row: &[f32]| {
         let mut best = 0;
         for (class, value) in row.iter().enumerate() {

@@ -97,7 +97,7 @@ fn every_metric_has_its_rows_and_its_stages_end() -> Result<()> {
     for (what, len, count) in stages.borrow().iter() {
         assert_eq!(count.load(Ordering::Relaxed), *len, "{what}");
     }
-    assert_eq!(stages.borrow().len(), 6);
+    assert_eq!(stages.borrow().len(), 7);
     assert_eq!((row(&result, "classes").generated.value, row(&result, "classes").floor.value), (3.0, 3.0));
     assert_eq!(row(&result, "neighbour_ratio").floor.value, 1.0);
 
