@@ -91,7 +91,7 @@ mod tests {
             noise::fill_normal(seed, &mut data);
             Tensor::<4>::from_data(TensorData::new(data, shape), &device)
         };
-        for shape in [[3, 4, 5, 7], [5, 3, 1, 1], [2, 2, 40, 1]] {
+        for shape in [[3, 4, 5, 7], [5, 3, 1, 1], [300, 70, 1, 1], [2, 2, 40, 1]] {
             let (x, direction) = (random(1, shape).require_grad(), random(2, shape));
             let bias = random(3, [1, shape[1], 1, 1]).reshape([shape[1]]).detach().require_grad();
             let before = values(x.clone());

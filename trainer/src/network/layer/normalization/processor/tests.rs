@@ -5,7 +5,8 @@ use super::*;
 use crate::network::values;
 use crate::training::noise;
 
-/// Values, statistics and gradients are burn's, which burn tests against PyTorch's. Planes of 35 values end within a register.
+/// Values, statistics and gradients are burn's, which burn tests against PyTorch's. Planes of 35 values end within a register, and the
+/// larger matrix ends within a block of columns and is more rows than a core takes at once.
 #[test]
 fn it_is_what_burn_computes() {
     const EPSILON: f64 = 1e-5;
@@ -16,7 +17,7 @@ fn it_is_what_burn_computes() {
         data.iter_mut().for_each(|value| *value += at);
         Tensor::<4>::from_data(TensorData::new(data, shape), &device).require_grad()
     };
-    for shape in [[6, 3, 5, 7], [40, 2, 1, 1], [2, 5, 32, 32]] {
+    for shape in [[6, 3, 5, 7], [40, 2, 1, 1], [300, 70, 1, 1], [2, 5, 32, 32]] {
         let x = random(1, shape, 2.0);
         let leaf = |seed| random(seed, [1, shape[1], 1, 1], 1.0).reshape([shape[1]]).detach().require_grad();
         let (gamma, beta) = (leaf(2), leaf(3));
@@ -53,14 +54,16 @@ fn it_is_what_burn_computes() {
 #[test]
 fn threads_change_no_bit() {
     let device = Device::flex();
-    let mut data = vec![0.0; 8 * 5 * 64 * 64];
-    noise::fill_normal(1, &mut data);
-    let x = Tensor::<4>::from_data(TensorData::new(data, [8, 5, 64, 64]), &device);
-    let computed = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let (gamma, beta) = (Tensor::ones([5], &device), Tensor::zeros([5], &device));
-        let (y, mean, variance) = pool.install(|| normalize(x.clone(), gamma, beta, 1e-5));
-        [values(y), values(mean), values(variance)]
-    };
-    assert_eq!(computed(1), computed(3));
+    for shape in [[8, 5, 64, 64], [600, 70, 1, 1]] {
+        let mut data = vec![0.0; shape.iter().product()];
+        noise::fill_normal(1, &mut data);
+        let x = Tensor::<4>::from_data(TensorData::new(data, shape), &device);
+        let computed = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let (gamma, beta) = (Tensor::ones([shape[1]], &device), Tensor::zeros([shape[1]], &device));
+            let (y, mean, variance) = pool.install(|| normalize(x.clone(), gamma, beta, 1e-5));
+            [values(y), values(mean), values(variance)]
+        };
+        assert_eq!(computed(1), computed(3), "{shape:?}");
+    }
 }
