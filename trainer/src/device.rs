@@ -2,8 +2,10 @@
 
 use core::fmt;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use burn::tensor::Device;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+use burn::tensor::DeviceType;
 use clap::ValueEnum as _;
 
 /// A kind of device by its name on the command line.
@@ -11,11 +13,9 @@ use clap::ValueEnum as _;
 pub enum DeviceName {
     /// The processor, by burn-flex
     Cpu,
-    /// NVIDIA GPUs. Need their driver, NVRTC and the CUDA headers (`CUDA_PATH`, or /usr/local/cuda)
-    #[cfg(feature = "cuda")]
+    /// NVIDIA GPUs, with their driver and nothing else; compiled with the feature cuda
     Cuda,
-    /// GPUs with Vulkan, Metal or Direct3D 12
-    #[cfg(feature = "wgpu")]
+    /// GPUs with Vulkan, Metal or Direct3D 12; compiled with the feature wgpu
     Wgpu,
 }
 
@@ -69,9 +69,7 @@ impl fmt::Display for Chosen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self.name {
             DeviceName::Cpu => "the processor",
-            #[cfg(feature = "cuda")]
             DeviceName::Cuda => "CUDA",
-            #[cfg(feature = "wgpu")]
             DeviceName::Wgpu => "wgpu",
         };
         let count = self.devices.len();
@@ -89,13 +87,14 @@ pub(crate) fn is_processor(device: &Device) -> bool {
 fn best() -> (DeviceName, String) {
     let mut missing: Vec<String> = vec![];
     #[cfg(feature = "cuda")]
-    match cuda::lacking() {
-        None => return (DeviceName::Cuda, "there is an NVIDIA GPU".to_owned()),
-        Some(lacking) => missing.push(lacking),
+    {
+        if !Device::enumerate(DeviceType::Cuda).into_vec().is_empty() {
+            return (DeviceName::Cuda, "there is an NVIDIA GPU".to_owned());
+        }
+        missing.push("CUDA finds no GPU".to_owned());
     }
     #[cfg(feature = "wgpu")]
     {
-        use burn::tensor::DeviceType;
         // A card on a bus: software that draws pretends to be a GPU and is slower than the processor.
         let is_card = |device: &Device| device.identity().is_some_and(|identity| identity.physical.is_some());
         if Device::enumerate(DeviceType::Wgpu).into_vec().iter().any(is_card) {
@@ -114,50 +113,30 @@ impl DeviceName {
         match self {
             Self::Cpu => Ok(Device::flex()),
             #[cfg(feature = "cuda")]
-            Self::Cuda => cuda::open(number),
+            Self::Cuda => numbered(DeviceType::Cuda, number),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu => {
-                let devices = Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec();
-                let count = devices.len();
-                let device = devices.into_iter().nth(number);
-                anyhow::Context::with_context(device, || {
-                    format!("wgpu finds {count} devices, and no number {number}")
-                })
+            Self::Wgpu => numbered(DeviceType::Wgpu, number),
+            #[allow(unreachable_patterns)]
+            Self::Cuda | Self::Wgpu => {
+                let name = self.to_possible_value().expect("no device is hidden");
+                let feature = name.get_name();
+                bail!(
+                    "this program is compiled without {feature}; add `-p pocketgan-trainer --features {feature}` to \
+                     `cargo run --release`"
+                )
             }
         }
     }
 }
 
-#[cfg(feature = "cuda")]
-mod cuda {
-    use std::path::{Path, PathBuf};
-
-    use anyhow::{Result, bail, ensure};
-    use burn::tensor::{Device, DeviceType};
-
-    pub(super) fn open(number: usize) -> Result<Device> {
-        if let Some(lacking) = lacking() {
-            bail!("CUDA cannot be used: {lacking}");
-        }
-        let count = Device::enumerate(DeviceType::Cuda).into_vec().len();
-        ensure!(number < count, "there are {count} NVIDIA GPUs, and no number {number}");
-        Ok(Device::cuda(number))
-    }
-
-    /// What has to be there before anything of CUDA is touched, which would end the program.
-    pub(super) fn lacking() -> Option<String> {
-        if cfg!(target_os = "linux") && !Path::new("/dev/nvidiactl").exists() {
-            return Some("no NVIDIA driver is loaded".to_owned());
-        }
-        let root = std::env::var_os("CUDA_PATH").map_or_else(|| "/usr/local/cuda".into(), PathBuf::from);
-        let header = root.join("include/cuda_fp16.h");
-        (!header.is_file()).then(|| {
-            format!(
-                "{} is missing: install the CUDA toolkit's headers, or set CUDA_PATH to where they are",
-                header.display()
-            )
-        })
-    }
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn numbered(kind: DeviceType, number: usize) -> Result<Device> {
+    let devices = Device::enumerate(kind.clone()).into_vec();
+    let count = devices.len();
+    let device = devices.into_iter().nth(number);
+    anyhow::Context::with_context(device, || {
+        format!("{kind:?} finds {count} GPUs, and none of number {number}")
+    })
 }
 
 #[cfg(test)]
@@ -192,6 +171,16 @@ mod tests {
         assert!(!chosen.reason.is_empty());
         if cfg!(not(any(feature = "cuda", feature = "wgpu"))) {
             assert_eq!(chosen.devices, [Device::flex()]);
+        }
+    }
+
+    #[test]
+    fn what_is_not_compiled_in_says_how_to_get_it() {
+        for (feature, is_compiled) in [("cuda", cfg!(feature = "cuda")), ("wgpu", cfg!(feature = "wgpu"))] {
+            if !is_compiled {
+                let error = parse(&format!("--device {feature}")).open().err().unwrap().to_string();
+                assert!(error.contains(&format!("--features {feature}")), "{error}");
+            }
         }
     }
 
