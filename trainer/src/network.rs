@@ -25,7 +25,7 @@ pub use config::{
 };
 pub use discriminator::Discriminator;
 pub use generator::Generator;
-pub(crate) use initialization::initialized;
+pub(crate) use initialization::{initialized, multiplied};
 pub use layer::{Condition, Growth};
 pub(crate) use parameters::values;
 pub use parameters::{NamedTensor, Parameters};

@@ -59,6 +59,9 @@ pub struct NetworkConfig {
     pub minibatch_std: usize,
     /// How weights start.
     pub initialization: Initialization,
+    /// Factor of the first weights and biases of an `mlp` discriminator as they start: the greater, the finer what it sees.
+    /// For points that scatter much less than they are apart (the omega_0 of Sitzmann et al. 2020).
+    pub discriminator_frequency: f64,
 }
 
 /// What networks are made of.
@@ -132,6 +135,9 @@ pub enum Initialization {
     Normal,
     /// Orthogonal rows or columns times 1.4 (Saxe et al. 2014).
     Orthogonal,
+    /// U(-1, 1) over the square root of the number of inputs, biases too, as in PyTorch: an `mlp` sees from its first step at
+    /// many places what is near, where without biases it sees only directions.
+    Uniform,
 }
 
 impl Default for NetworkConfig {
@@ -160,6 +166,7 @@ impl Default for NetworkConfig {
             pack: 1,
             minibatch_std: 0,
             initialization: Initialization::Normal,
+            discriminator_frequency: 1.0,
         }
     }
 }
@@ -203,6 +210,14 @@ impl NetworkConfig {
         bounded("pack", self.pack, 1, 16)?;
         bounded("minibatch_std", self.minibatch_std, 0, 1024)?;
         ensure!(self.minibatch_std != 1, "minibatch_std is 1: one image alone does not differ");
+        ensure!(
+            self.discriminator_frequency == 1.0
+                || is_mlp
+                    && self.discriminator_norm != DiscriminatorNorm::Spectral
+                    && (1e-3..=1e3).contains(&self.discriminator_frequency),
+            "discriminator_frequency is {}: it is for mlp without spectral normalization, and from 0.001 to 1000",
+            self.discriminator_frequency
+        );
         ensure!((0.0..1.0).contains(&self.leaky_slope), "leaky_slope is {}, outside 0..1", self.leaky_slope);
         ensure!([3, 4].contains(&self.kernel), "kernel is {}, not 3 or 4", self.kernel);
         ensure!(

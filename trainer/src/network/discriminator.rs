@@ -11,8 +11,8 @@ use super::layer::{
 };
 use super::posterior::{Posterior, PosteriorHead};
 use super::{
-    Architecture, Conditioning, DiscriminatorOutput, NetworkConfig, dcgan, initialized, mlp, progressive,
-    resnet,
+    Architecture, Conditioning, DiscriminatorOutput, NetworkConfig, dcgan, initialized, mlp, multiplied,
+    progressive, resnet,
 };
 use crate::graph::{Graph, Input, Role};
 use crate::objective::Judged;
@@ -120,7 +120,12 @@ impl Discriminator {
                 Head::Posterior(PosteriorHead::new(features, config.latent_dim, is_spectral, device))
             }
         };
-        let discriminator = initialized(Self { layers, head }, config.initialization, seed);
+        let mut discriminator = initialized(Self { layers, head }, config.initialization, seed);
+        if config.discriminator_frequency != 1.0
+            && let Some(first) = discriminator.layers.first_mut()
+        {
+            *first = multiplied(first.clone(), config.discriminator_frequency);
+        }
         (0..FIRST_ITERATIONS).fold(discriminator, |discriminator, _| discriminator.iterated())
     }
 

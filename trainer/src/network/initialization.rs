@@ -5,11 +5,11 @@ use burn::tensor::Tensor;
 use nalgebra::DMatrix;
 
 use super::parameters::ModulePath;
-use super::{Initialization, replaced};
+use super::{Initialization, replaced, values};
 use crate::training::noise;
 
-/// Draws weights; batch-norm scales N(1, 0.02), biases and shifts 0; and the directions from which power iterations
-/// start.
+/// Draws weights; batch-norm scales N(1, 0.02), shifts 0, biases 0 but for `uniform`; and the directions from which power
+/// iterations start.
 ///
 /// # Source
 /// Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
@@ -19,11 +19,13 @@ struct Initializer {
     kind: Initialization,
     path: ModulePath,
     drawn: u64,
+    /// Inputs of the last weight: its bias comes next.
+    inputs: usize,
 }
 
 /// The module with initial values.
 pub(crate) fn initialized<M: Module>(module: M, kind: Initialization, seed: u64) -> M {
-    module.map(&mut Initializer { seed, kind, path: ModulePath::default(), drawn: 0 })
+    module.map(&mut Initializer { seed, kind, path: ModulePath::default(), drawn: 0, inputs: 1 })
 }
 
 impl ModuleMapper for Initializer {
@@ -47,17 +49,54 @@ impl ModuleMapper for Initializer {
         };
         let seed = noise::seed_of(self.seed, noise::Stream::Weights, self.drawn);
         self.drawn += 1;
-        let is_orthogonal = self.kind == Initialization::Orthogonal && name == Some("weight");
+        if name == Some("weight") {
+            // `[in, out]` of dense layers; of convolutions `[out, in, k, k]`, and transposed ones are taken for such, as in PyTorch.
+            let dims = param.val().dims();
+            self.inputs = if D == 2 { dims[0] } else { dims[1..].iter().product() };
+        }
+        let inputs = self.inputs;
+        let kind = match name {
+            Some("weight") => self.kind,
+            Some("bias") if self.kind == Initialization::Uniform => self.kind,
+            _ => Initialization::Normal,
+        };
         param.map(|tensor| {
             let mut values = vec![0.0; tensor.shape().num_elements()];
+            if kind == Initialization::Uniform {
+                fill_uniform(seed, &mut values, 1.0 / (inputs as f32).sqrt());
+                return replaced(&tensor, values);
+            }
             if spread > 0.0 {
                 noise::fill_normal(seed, &mut values);
             }
-            if is_orthogonal {
+            if kind == Initialization::Orthogonal {
                 orthogonalize(&mut values, tensor.dims()[0]);
             } else {
                 values.iter_mut().for_each(|v| *v = mean + spread * *v);
             }
+            replaced(&tensor, values)
+        })
+    }
+}
+
+/// Numbers between `-bound` and `bound`.
+fn fill_uniform(seed: u64, values: &mut [f32], bound: f32) {
+    let mut rng = noise::rng(seed);
+    values.fill_with(|| bound * (2.0 * noise::uniform(&mut rng) - 1.0));
+}
+
+/// Multiplies all parameters of a module.
+struct Multiplier(f32);
+
+/// The module with `factor` times its parameters.
+pub(crate) fn multiplied<M: Module>(module: M, factor: f64) -> M {
+    module.map(&mut Multiplier(factor as f32))
+}
+
+impl ModuleMapper for Multiplier {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|tensor| {
+            let values = values(tensor.clone()).into_iter().map(|value| self.0 * value).collect();
             replaced(&tensor, values)
         })
     }

@@ -215,6 +215,41 @@ fn initial_weights_are_those_of_dcgan() {
 }
 
 #[test]
+fn uniform_weights_and_biases_are_bounded_by_the_number_of_inputs() {
+    let device = Device::flex();
+    let config = NetworkConfig {
+        architecture: Architecture::Mlp,
+        size: 1,
+        channels: 2,
+        width: 100,
+        activations: Activations::Maxout,
+        discriminator_norm: DiscriminatorNorm::None,
+        initialization: Initialization::Uniform,
+        ..NetworkConfig::default()
+    };
+    let read = |config: &NetworkConfig| Parameters::read(&Discriminator::new(config, 1, &device)).0;
+    let parameters = read(&config);
+    let mut bound = 1.0;
+    for tensor in &parameters {
+        if tensor.name.ends_with("weight") {
+            bound = 1.0 / (tensor.shape[0] as f64).sqrt();
+        }
+        let n = tensor.data.len() as f64;
+        let largest = tensor.data.iter().map(|v| f64::from(v.abs())).fold(0.0, f64::max);
+        assert!(largest <= bound * (1.0 + f64::from(f32::EPSILON)), "{}: {largest} > {bound}", tensor.name);
+        // Squares of uniform numbers have mean 1/3 and variance 4/45.
+        let mean = tensor.data.iter().map(|&v| (f64::from(v) / bound).powi(2)).sum::<f64>() / n;
+        assert!((mean - 1.0 / 3.0).abs() <= 5.0 * (4.0 / 45.0 / n).sqrt(), "{}: {mean}", tensor.name);
+    }
+    let frequent = read(&NetworkConfig { discriminator_frequency: 8.0, ..config });
+    for (i, (found, start)) in frequent.iter().zip(&parameters).enumerate() {
+        let factor = if i < 2 { 8.0 } else { 1.0 };
+        let expected: Vec<f32> = start.data.iter().map(|value| factor * value).collect();
+        assert_eq!(found.data, expected, "{}", found.name);
+    }
+}
+
+#[test]
 fn parameters_survive_a_round_trip_and_refuse_other_networks() {
     let device = Device::flex();
     for config in every_kind() {
