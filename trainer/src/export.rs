@@ -28,7 +28,9 @@ use crate::graph::{Graph, Op, Role};
 pub use fold::fold;
 pub use quantize::{Rounding, WeightType, round_weights};
 pub use stamp::stamp;
-pub use verify::{Parity, VERIFY_SEEDS, channels_last, compare, draw, latents, run, test_inputs};
+pub use verify::{
+    Parity, VERIFY_SEEDS, channels_last, compare, draw, latents, run, splitting_effect, test_inputs,
+};
 
 /// What to make of a graph.
 #[derive(Clone, Debug)]
