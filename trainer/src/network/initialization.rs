@@ -62,17 +62,17 @@ impl ModuleMapper for Initializer {
         };
         param.map(|tensor| {
             let mut values = vec![0.0; tensor.shape().num_elements()];
-            if kind == Initialization::Uniform {
-                fill_uniform(seed, &mut values, 1.0 / (inputs as f32).sqrt());
-                return replaced(&tensor, values);
-            }
-            if spread > 0.0 {
-                noise::fill_normal(seed, &mut values);
-            }
-            if kind == Initialization::Orthogonal {
-                orthogonalize(&mut values, tensor.dims()[0]);
-            } else {
-                values.iter_mut().for_each(|v| *v = mean + spread * *v);
+            match kind {
+                Initialization::Uniform => fill_uniform(seed, &mut values, 1.0 / (inputs as f32).sqrt()),
+                Initialization::Orthogonal => {
+                    noise::fill_normal(seed, &mut values);
+                    orthogonalize(&mut values, tensor.dims()[0]);
+                }
+                Initialization::Normal if spread > 0.0 => {
+                    noise::fill_normal(seed, &mut values);
+                    values.iter_mut().for_each(|v| *v = mean + spread * *v);
+                }
+                Initialization::Normal => values.fill(mean),
             }
             replaced(&tensor, values)
         })
