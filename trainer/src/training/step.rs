@@ -9,6 +9,7 @@ use burn::tensor::{Gradients, Tensor};
 use super::noise::{self, Stream};
 use super::{Trainer, average, normal, unrolled};
 use crate::dataset::Dataset;
+use crate::device::is_processor;
 use crate::network::{Condition, Discriminator};
 use crate::objective::{Judged, Objective, Pair};
 use crate::regularizer::{augmented, clipped, noisy, packed};
@@ -42,7 +43,13 @@ impl Trainer {
     /// on a GPU shows some steps later.
     pub fn step(&mut self, dataset: &Dataset) -> Result<()> {
         self.check_dataset(dataset)?;
-        let Some(mut others) = self.others.take() else { return self.step_part(dataset) };
+        let Some(mut others) = self.others.take() else {
+            if !is_processor(&self.device) {
+                return self.step_part(dataset);
+            }
+            // On a thread of the pool: from outside, each of some hundred operations would wait for one to wake up.
+            return rayon::scope(|_| self.step_part(dataset));
+        };
         let all: Vec<_> = core::iter::once(&mut *self).chain(&mut others.trainers).map(Mutex::new).collect();
         let ends = others.pool.broadcast(|thread| {
             let mut trainer = all[thread.index()].lock().unwrap_or_else(PoisonError::into_inner);

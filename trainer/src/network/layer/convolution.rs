@@ -1,7 +1,7 @@
 //! Convolutions and transposed convolutions with square kernels.
 
 mod bias;
-mod im2col;
+mod processor;
 
 use anyhow::Result;
 use burn::module::{Module, Param};
@@ -121,7 +121,7 @@ impl Convolution {
     fn linear(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4> {
         condition.precision.product(x, self.effective_weight(), |x, weight| {
             if is_processor(&x.device()) {
-                return im2col::convolution(x, weight, self.stride, self.padding);
+                return processor::convolution(x, weight, self.stride, self.padding);
             }
             let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1; 2], 1);
             conv2d(x, weight, None, options)
@@ -159,7 +159,7 @@ impl TransposedConvolution {
     fn linear(&self, x: Tensor<4>, condition: &Condition) -> Tensor<4> {
         condition.precision.product(x, self.effective_weight(), |x, weight| {
             if is_processor(&x.device()) {
-                return im2col::transposed(x, weight, self.stride, self.padding, self.output_padding);
+                return processor::transposed(x, weight, self.stride, self.padding, self.output_padding);
             }
             let output_padding = [self.output_padding; 2];
             let options =

@@ -66,8 +66,10 @@ fn normalize(norm: &burn::nn::BatchNorm, x: Tensor<4>) -> Tensor<4> {
     }
     let (y, mean, variance) = processor::normalize(x, norm.gamma.val(), norm.beta.val(), norm.epsilon);
     for (standing, of_batch) in [(&norm.running_mean, mean), (&norm.running_var, variance)] {
-        let standing_now = standing.value_sync().to_device(&device).mul_scalar(1.0 - norm.momentum);
+        let standing_now = standing.value().to_device(&device).mul_scalar(1.0 - norm.momentum);
         standing.update((standing_now + of_batch.mul_scalar(norm.momentum)).detach());
+        // An update counts from the next look of the same thread on, and steps may change threads.
+        standing.value_sync();
     }
     y
 }

@@ -19,6 +19,20 @@ pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
 /// Values that a core takes at once: enough to be worth a thread's while.
 pub(super) const CHUNK: usize = 1 << 14;
 
+/// Zeros, which each core writes where it will write results: the first to touch new memory waits for the system.
+pub(super) fn zeros(len: usize) -> Vec<f32> {
+    const PART: usize = 1024;
+    let mut parts = Vec::with_capacity(len.div_ceil(PART));
+    (0..len / PART)
+        .into_par_iter()
+        .with_min_len(CHUNK / PART)
+        .map(|_| [0.0; PART])
+        .collect_into_vec(&mut parts);
+    let mut values = parts.into_flattened();
+    values.resize(len, 0.0);
+    values
+}
+
 /// The planes of a tensor `[N, C, ...]`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Planes {
@@ -40,7 +54,7 @@ impl Planes {
         inputs: [&[f32]; N],
         function: impl Fn(K, [f32; N]) -> f32 + Sync,
     ) -> Vec<f32> {
-        let mut values = vec![0.0; self.batch * self.channels * self.area];
+        let mut values = zeros(self.batch * self.channels * self.area);
         self.each(&mut values, of_channel, inputs, |value, k, inputs| *value = function(k, inputs));
         values
     }

@@ -14,7 +14,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use super::Function;
-use crate::network::layer::processor::{CHUNK, slice, tensor};
+use crate::network::layer::processor::{CHUNK, slice, tensor, zeros};
 
 /// All tensors have the shape of the first.
 #[backend_extension(Flex, Autodiff)]
@@ -65,7 +65,7 @@ impl Activate for Flex {
 /// A function of two values, of which one may be the other.
 fn map([a, b]: [&FlexTensor; 2], function: impl Fn(f32, f32) -> f32 + Sync) -> FlexTensor {
     let (shape, a, b) = (a.shape(), slice(a), slice(b));
-    let mut y = vec![0.0; a.len()];
+    let mut y = zeros(a.len());
     let chunks = y.par_chunks_mut(CHUNK).zip(a.par_chunks(CHUNK)).zip(b.par_chunks(CHUNK));
     chunks.for_each(|((y, a), b)| {
         y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (a, b))| *y = function(*a, *b));
