@@ -172,7 +172,7 @@ fn print(figures: &Figures) {
         None => println!("no test part"),
     }
     if !figures.unreadable.is_empty() {
-        println!("{} files cannot be read", figures.unreadable.len());
+        println!("files that cannot be read: {}", figures.unreadable.len());
     }
     if figures.classes.is_empty() {
         return println!("no classes");

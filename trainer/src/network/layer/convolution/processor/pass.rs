@@ -167,7 +167,7 @@ impl Pass {
         }
     }
 
-    /// Pictures of pictures, both as planes.
+    /// What it makes of each picture, all as planes.
     pub(super) fn run(&self, x: &[f32]) -> Vec<f32> {
         let [from, to] = [self.input.len(), self.output.len()];
         let mut y = zeros(x.len() / from * to);
@@ -216,15 +216,15 @@ fn channels_last(pictures: &[f32], like: Pixels, pixels: &mut [f32]) {
 }
 
 /// Lends so many values each, whatever they are, which stay with the thread and in its cache.
-fn with_scratch<R>(lens: [usize; 2], run: impl FnOnce([&mut [f32]; 2]) -> R) -> R {
+fn with_scratch(lens: [usize; 2], run: impl FnOnce([&mut [f32]; 2])) {
     thread_local! {
         static SCRATCH: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
     }
     SCRATCH.with_borrow_mut(|[first, second]| {
-        let lent = |values: &'_ mut Vec<f32>, len: usize| values.resize(len.max(values.len()), 0.0);
-        lent(first, lens[0]);
-        lent(second, lens[1]);
-        run([&mut first[..lens[0]], &mut second[..lens[1]]])
+        for (values, len) in [&mut *first, &mut *second].into_iter().zip(lens) {
+            values.resize(len.max(values.len()), 0.0);
+        }
+        run([&mut first[..lens[0]], &mut second[..lens[1]]]);
     })
 }
 
