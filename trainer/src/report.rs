@@ -28,8 +28,8 @@ pub struct Report {
     pub pictures: Vec<Picture>,
     /// The table.
     pub rows: Vec<Row>,
-    /// An SVG of [`loss_curves`].
-    pub curves: Option<String>,
+    /// SVGs of [`loss_curves`] and [`line_chart`] with their headings.
+    pub charts: Vec<(String, String)>,
     /// How to get the same again, e.g. the command line.
     pub command: Option<String>,
 }
@@ -74,9 +74,9 @@ impl Report {
                 }
             }
             @if !self.rows.is_empty() { (table(&self.rows)) }
-            @if let Some(svg) = &self.curves {
+            @for (heading, svg) in &self.charts {
                 section {
-                    h2 { "Losses" }
+                    h2 { (heading) }
                     div.chart { (PreEscaped(svg)) }
                 }
             }

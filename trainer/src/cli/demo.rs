@@ -22,8 +22,8 @@ use crate::graph::evaluate::evaluate_latents;
 use crate::grid;
 use crate::network::Generator;
 use crate::onnx;
-use crate::report::{Curve, Picture, Report, Row, grouped, loss_curves};
-use crate::training::{Losses, Trainer};
+use crate::report::{Picture, Report, Row, grouped, loss_curves};
+use crate::training::Trainer;
 
 /// Options of `trainer demo`.
 #[derive(Debug, clap::Args)]
@@ -160,7 +160,7 @@ fn write(
     write_atomically(&path("glyphs.pgan"), &export.file)?;
     write_atomically(&path("glyphs.onnx"), onnx)?;
     write_atomically(&path("train.toml"), trainer.config().to_toml().as_bytes())?;
-    let svg = loss_curves(&curves(trainer.losses()))?;
+    let svg = loss_curves(trainer.losses().iter().map(|l| [l.discriminator, l.generator]))?;
     write_atomically(&path(LOSSES), svg.as_bytes())?;
     let page = Report {
         title: "pocketgan demo".into(),
@@ -175,7 +175,7 @@ fn write(
             picture(&path(REAL), "Real", "letters and digits of the data set glyphs")?,
         ],
         rows: rows(figures),
-        curves: Some(svg),
+        charts: vec![("Losses".into(), svg)],
         command: Some(format!(
             "cargo run --release -- demo --steps {} --seed {} --out {}",
             args.steps,
@@ -190,14 +190,6 @@ fn write(
 fn picture(path: &Path, caption: &str, alt: &str) -> Result<Picture> {
     let png = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     Ok(Picture { png, caption: caption.into(), alt: format!("A grid of {GRID} by {GRID} {alt}") })
-}
-
-fn curves(losses: &[Losses]) -> Vec<Curve> {
-    let curve = |name: &str, value: fn(&Losses) -> f32| Curve {
-        name: name.into(),
-        points: losses.iter().enumerate().map(|(i, l)| ((i + 1) as f64, f64::from(value(l)))).collect(),
-    };
-    vec![curve("discriminator", |l| l.discriminator), curve("generator", |l| l.generator)]
 }
 
 fn rows(figures: &Figures) -> Vec<Row> {

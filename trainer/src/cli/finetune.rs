@@ -17,7 +17,7 @@ use crate::dataset::{Dataset, Source, Split};
 use crate::export;
 use crate::finetune::{EngineName, LearnOptions, Learned, learn, to_pixels};
 use crate::grid;
-use crate::report::{Curve, Picture, Report, Row, grouped, loss_curves};
+use crate::report::{Picture, Report, Row, grouped, loss_curves};
 
 /// Options of `trainer finetune`.
 #[derive(Debug, clap::Args)]
@@ -175,6 +175,11 @@ fn write_report(args: &Args, model: &Model<'_>, learned: &Learned, dataset: &Dat
     pictures.push(picture(&path, "Examples", "images that were learned from")?);
     let delta = Delta::parse(&learned.delta)?;
     let steps = learned.losses.len();
+    let mut charts = vec![];
+    if steps > 0 {
+        let svg = loss_curves(learned.losses.iter().map(|l| [l.discriminator, l.generator]))?;
+        charts.push(("Losses".into(), svg));
+    }
     let page = Report {
         title: format!("{} learned", args.model.file_stem().unwrap_or_default().to_string_lossy()),
         summary: format!(
@@ -203,7 +208,7 @@ fn write_report(args: &Args, model: &Model<'_>, learned: &Learned, dataset: &Dat
                 "of the tensors that moved from the file's, relative to their norm",
             ),
         ],
-        curves: (steps > 0).then(|| loss_curves(&curves(&learned.losses))).transpose()?,
+        charts,
         command: Some(format!(
             "cargo run --release -- finetune {} --images {} --steps {} --seed {} -o {}",
             args.model.display(),
@@ -241,12 +246,4 @@ fn last_losses(losses: &[Losses]) -> Losses {
         real: mean(|l| l.real),
         fake: mean(|l| l.fake),
     }
-}
-
-fn curves(losses: &[Losses]) -> Vec<Curve> {
-    let curve = |name: &str, value: fn(&Losses) -> f32| Curve {
-        name: name.into(),
-        points: losses.iter().enumerate().map(|(i, l)| ((i + 1) as f64, f64::from(value(l)))).collect(),
-    };
-    vec![curve("discriminator", |l| l.discriminator), curve("generator", |l| l.generator)]
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod events;
+mod page;
 
 use core::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,9 @@ struct Summary {
 /// Columns and rows of a sample grid.
 const GRID: usize = 10;
 
+/// Name of the folder with sample grids in that of a run.
+const SAMPLES: &str = "samples";
+
 /// Name of the configuration in the folder of a run.
 const CONFIG_NAME: &str = "train.toml";
 
@@ -66,7 +70,7 @@ pub fn run(args: Args) -> Result<()> {
     let mut trainer = trainer.on(&chosen.devices)?;
     let config = trainer.config().clone();
     let out = &args.out;
-    let samples = out.join("samples");
+    let samples = out.join(SAMPLES);
     std::fs::create_dir_all(&samples).with_context(|| format!("creating {}", samples.display()))?;
     newest::remove_unfinished(out)?;
     write_atomically(&out.join(CONFIG_NAME), config.to_toml().as_bytes())?;
@@ -196,6 +200,7 @@ fn save(trainer: &Trainer, watch: &Watch, out: &Path) -> Result<()> {
         writeln!(csv, "{},{},{}", i + 1, losses.discriminator, losses.generator)?;
     }
     write_atomically(&out.join("losses.csv"), csv.as_bytes())?;
+    page::write(out, &out.join(SAMPLES), trainer, watch.history())?;
     save_history(watch.history(), out)
 }
 

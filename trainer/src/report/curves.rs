@@ -14,12 +14,18 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
-/// The losses of both networks; see [`line_chart`].
+/// The losses of discriminator and generator of each step; see [`line_chart`].
 ///
 /// # Errors
 /// As of [`line_chart`].
-pub fn loss_curves(curves: &[Curve]) -> Result<String> {
-    line_chart("Losses", "loss", curves)
+pub fn loss_curves(losses: impl IntoIterator<Item = [f32; 2]>) -> Result<String> {
+    let mut curves = ["discriminator", "generator"].map(|name| Curve { name: name.into(), points: vec![] });
+    for (i, losses) in losses.into_iter().enumerate() {
+        for (curve, loss) in curves.iter_mut().zip(losses) {
+            curve.points.push(((i + 1) as f64, f64::from(loss)));
+        }
+    }
+    line_chart("Losses", "loss", &curves)
 }
 
 /// Curves over their steps, with axes and a legend; `what` they are as a title, and `unit` on the axis.
@@ -211,7 +217,7 @@ mod tests {
     #[test]
     fn the_drawing_names_its_curves_and_axes() -> Result<()> {
         let curves = [curve("generator <a>", |x| 1.0 / (x + 1.0), 10), curve("discriminator", |_| 0.5, 10)];
-        let svg = loss_curves(&curves)?;
+        let svg = line_chart("Losses", "loss", &curves)?;
         for text in ["generator &lt;a&gt;", "discriminator", "step", "loss", "</svg>", "prefers-color-scheme"]
         {
             assert!(svg.contains(text), "{text} in {svg}");
@@ -231,12 +237,15 @@ mod tests {
 
     #[test]
     fn odd_curves_are_drawn_or_refused() {
-        assert!(loss_curves(&[]).is_err());
-        assert!(loss_curves(&[curve("nan", |_| f64::NAN, 5)]).is_err());
-        assert!(loss_curves(&vec![curve("many", |x| x, 2); MOST_CURVES + 1]).is_err());
-        assert!(loss_curves(&[curve("one point", |_| 0.0, 1)]).is_ok_and(|svg| svg.contains("<circle ")));
-        assert!(loss_curves(&[curve("constant", |_| -2.0, 9)]).is_ok());
-        assert!(loss_curves(&[curve("wide", |x| 10f64.powf(x), 9)]).is_ok(), "logarithmic");
+        assert!(line_chart("Losses", "loss", &[]).is_err());
+        assert!(line_chart("Losses", "loss", &[curve("nan", |_| f64::NAN, 5)]).is_err());
+        assert!(line_chart("Losses", "loss", &vec![curve("many", |x| x, 2); MOST_CURVES + 1]).is_err());
+        assert!(
+            line_chart("Losses", "loss", &[curve("one point", |_| 0.0, 1)])
+                .is_ok_and(|svg| svg.contains("<circle "))
+        );
+        assert!(line_chart("Losses", "loss", &[curve("constant", |_| -2.0, 9)]).is_ok());
+        assert!(line_chart("Losses", "loss", &[curve("wide", |x| 10f64.powf(x), 9)]).is_ok(), "logarithmic");
     }
 
     #[test]

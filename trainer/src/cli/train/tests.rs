@@ -255,3 +255,24 @@ fn event_files_go_on() -> Result<()> {
     }
     Ok(())
 }
+
+/// After every checkpoint, also of a run that goes on.
+#[test]
+fn the_page_of_a_run_says_where_it_stands() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let watched = ["--eval-every", "10", "--eval-samples", "12", "--sample-every", "10"];
+    let page = |more: &[&str]| -> Result<String> {
+        train(dir.path(), "run", &[&watched, more].concat())?;
+        Ok(std::fs::read_to_string(dir.path().join("run").join(page::FILE_NAME))?)
+    };
+    let first = page(&["--steps", "10"])?;
+    assert!(first.contains("run: step 10 of 10"), "{first}");
+    assert_eq!((first.matches("<img ").count(), first.matches("<svg ").count()), (1, 2));
+    let last = page(&["--steps", "30", "--resume"])?;
+    assert!(last.contains("run: step 30 of 30") && last.contains("Best evaluation"), "{last}");
+    let captions = ["Step 10", "Step 20", "Step 30"].map(|caption| last.contains(caption));
+    assert_eq!(captions, [true, false, true]);
+    // The one address is the name of the SVG language.
+    assert_eq!(last.matches("http").count(), last.matches("xmlns=\"http://www.w3.org/2000/svg\"").count());
+    Ok(())
+}
