@@ -20,7 +20,7 @@ const RECENT: usize = 100;
 /// Writes the page of a run that is as far as `trainer`, over what it was before.
 ///
 /// # Errors
-/// When a sample grid cannot be read, or the page not written.
+/// When the folder of samples cannot be read, or the page not written.
 pub(super) fn write(out: &Path, samples: &Path, trainer: &Trainer, history: &History) -> Result<()> {
     let (config, step) = (trainer.config(), trainer.step_count());
     let name =
@@ -48,7 +48,7 @@ fn name_of(value: impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-/// The first sample grid and the last one, if there are any.
+/// The first sample grid and the last one, as far as they can be read: a run does not end for a picture that somebody took.
 fn pictures(samples: &Path) -> Result<Vec<Picture>> {
     let entries = std::fs::read_dir(samples).with_context(|| format!("reading {}", samples.display()))?;
     let mut grids: Vec<(usize, PathBuf)> = entries
@@ -64,11 +64,11 @@ fn pictures(samples: &Path) -> Result<Vec<Picture>> {
     grids.truncate(1);
     grids.extend(last);
     let picture = |(step, path): (usize, PathBuf)| {
-        let png = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        let png = std::fs::read(path).ok()?;
         let caption = format!("Step {}", grouped(step as u64));
-        Ok(Picture { png, caption, alt: format!("A grid of images drawn after step {step}") })
+        Some(Picture { png, caption, alt: format!("A grid of images drawn after step {step}") })
     };
-    grids.into_iter().map(picture).collect()
+    Ok(grids.into_iter().filter_map(picture).collect())
 }
 
 fn rows(trainer: &Trainer, history: &History) -> Vec<Row> {
