@@ -69,6 +69,14 @@ export async function changed(page, before, id = "sheet") {
   }, `${id} to change`);
 }
 
+/** Waits until a canvas shows something else than `before`, also while the next is being drawn: what never rests is always busy. */
+export async function moved(page, before, id = "sheet") {
+  return until(async () => {
+    const now = await pixels(page, id);
+    return now.equals(before) ? undefined : now;
+  }, `${id} to move`);
+}
+
 /** Waits until a canvas shows `expected`. */
 export async function shows(page, expected, what, id = "sheet") {
   await until(async () => ((await pixels(page, id)).equals(expected) ? true : undefined), what);
