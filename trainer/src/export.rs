@@ -9,7 +9,7 @@ mod blocks;
 mod draft;
 mod fold;
 mod lower;
-mod panels;
+pub(crate) mod panels;
 pub mod phases;
 mod quantize;
 mod stamp;

@@ -9,19 +9,29 @@ const PANEL: usize = 8;
 
 /// Rows of 8 from `weight(n, tap, c)`.
 pub(crate) fn pack(
-    [outputs, taps, channels]: [usize; 3],
+    shape: [usize; 3],
     weights: WeightType,
     weight: impl Fn(usize, usize, usize) -> f32,
 ) -> TensorData {
-    let rows = (0..outputs.div_ceil(PANEL))
-        .flat_map(|panel| (0..taps).flat_map(move |tap| (0..channels).map(move |c| (panel * PANEL, tap, c))));
-    let row = |(first, tap, c)| {
-        core::array::from_fn(|lane| if first + lane < outputs { weight(first + lane, tap, c) } else { 0.0 })
-    };
+    let [outputs, taps, channels] = shape;
+    let rows = (0..outputs.div_ceil(PANEL) * taps * channels).map(|i| row(shape, i, &weight));
     match weights {
-        WeightType::F16 => TensorData::F16(rows.map(|r| row(r).map(f16::from_f32)).collect()),
-        WeightType::F32 => TensorData::F32(rows.map(row).collect()),
+        WeightType::F16 => TensorData::F16(rows.map(|row| row.map(f16::from_f32)).collect()),
+        WeightType::F32 => TensorData::F32(rows.collect()),
     }
+}
+
+/// Row number `i` of the panels of so many outputs, taps and channels.
+pub(crate) fn row(
+    [outputs, taps, channels]: [usize; 3],
+    i: usize,
+    weight: impl Fn(usize, usize, usize) -> f32,
+) -> [f32; PANEL] {
+    let (panel, tap, c) = (i / (taps * channels), i / channels % taps, i % channels);
+    core::array::from_fn(|lane| {
+        let n = panel * PANEL + lane;
+        if n < outputs { weight(n, tap, c) } else { 0.0 }
+    })
 }
 
 /// Rows of 8 values, the last padded with zeros.

@@ -44,11 +44,13 @@ impl Trainer {
     pub fn step(&mut self, dataset: &Dataset) -> Result<()> {
         self.check_dataset(dataset)?;
         let Some(mut others) = self.others.take() else {
-            if !is_processor(&self.device) {
-                return self.step_part(dataset);
-            }
-            // On a thread of the pool: from outside, each of some hundred operations would wait for one to wake up.
-            return rayon::scope(|_| self.step_part(dataset));
+            // On a thread of the pool: from outside, each of some hundred operations would wait for one to wake up. A GPU is told
+            // by one thread, for which burn's own normalization remembers.
+            return if is_processor(&self.device) {
+                rayon::scope(|_| self.step_part(dataset))
+            } else {
+                self.step_part(dataset)
+            };
         };
         let all: Vec<_> = core::iter::once(&mut *self).chain(&mut others.trainers).map(Mutex::new).collect();
         let ends = others.pool.broadcast(|thread| {

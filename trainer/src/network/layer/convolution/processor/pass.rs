@@ -11,6 +11,9 @@ use pocketgan_kernels::{
 use rayon::prelude::*;
 
 use super::Geometry;
+use crate::export::panels;
+use crate::export::phases::{self, Phase};
+use crate::graph::Conv2dGeometry;
 use crate::network::layer::processor::{CHUNK, zeros};
 
 /// Values of pictures that are transposed at once: a quarter of a megabyte.
@@ -32,16 +35,14 @@ static GRADIENTS: LazyLock<GradientKernels> = LazyLock::new(dispatch::gradients)
 pub(super) struct Pass {
     input: Pixels,
     output: Pixels,
-    in_step: usize,
-    out_step: usize,
-    phases: Vec<Phase>,
+    steps: Vec<Step>,
     /// Zeros.
     bias: Vec<f32>,
 }
 
-/// A tap GEMM of a pass: its first output pixel, and what it multiplies with.
-struct Phase {
-    offset: [usize; 2],
+/// A tap GEMM of a pass.
+struct Step {
+    phase: Phase,
     taps: Vec<Tap>,
     weights: Vec<[f32; PANEL]>,
 }
@@ -49,58 +50,36 @@ struct Phase {
 impl Geometry {
     /// From pictures to positions. `weight`: `[K, C, k, k]`.
     pub(super) fn pass(&self, weight: &[f32]) -> Pass {
-        let Self { channels: [inputs, outputs], kernel, .. } = *self;
-        let area = kernel * kernel;
-        let weights = panels([outputs, area, inputs], |n, t, c| weight[(n * inputs + c) * area + t]);
-        self.strided(weights)
+        let Self { channels: [inputs, _], kernel, .. } = *self;
+        self.strided(|n, c, [row, column]| weight[((n * inputs + c) * kernel + row) * kernel + column])
     }
 
     /// From positions to pictures. `weight`: `[K, C, k, k]`.
     pub(super) fn transposed_pass(&self, weight: &[f32]) -> Pass {
-        let Self { channels: [outputs, inputs], kernel, stride, padding, .. } = *self;
-        let pass = Pass::new([self.small(), self.large()], [1, stride]);
-        let phases = (0..stride * stride).map(|phase| {
-            let offset = [phase / stride, phase % stride];
-            // A kernel element belongs to every stride-th pixel.
-            let [rows, columns] = offset.map(|offset| {
-                let first = (offset + padding) % stride;
-                (first..kernel).step_by(stride).map(move |element| (element, self.reads(offset, element)))
-            });
-            let elements: Vec<_> =
-                rows.flat_map(|row| columns.clone().map(move |column| (row, column))).collect();
-            let taps = elements.iter().map(|((_, dy), (_, dx))| [*dy, *dx]).collect();
-            let weights = panels([outputs, elements.len(), inputs], |n, t, c| {
-                let ((row, _), (column, _)) = elements[t];
-                weight[((c * outputs + n) * kernel + row) * kernel + column]
-            });
-            Phase { offset, taps, weights }
-        });
-        Pass { phases: phases.collect(), ..pass }
+        let Self { channels: [outputs, _], size, kernel, .. } = *self;
+        let phases = phases::conv_transpose2d(&self.conv2d(), size);
+        Pass::new([self.small(), self.large()], phases, |n, c, [row, column]| {
+            weight[((c * outputs + n) * kernel + row) * kernel + column]
+        })
     }
 
-    /// How far from its own row, or column, a phase reads the position of which a kernel element is.
-    fn reads(&self, offset: usize, element: usize) -> i16 {
-        let distance = (offset + self.padding) as isize - element as isize;
-        (distance / self.stride as isize) as i16
+    fn strided(&self, weight: impl Fn(usize, usize, [usize; 2]) -> f32 + Sync) -> Pass {
+        let phase = phases::conv2d(&self.conv2d(), self.positions);
+        Pass::new([self.large(), self.small()], vec![phase], weight)
     }
 
-    /// A convolution with weights in panels.
-    fn strided(&self, weights: Vec<[f32; PANEL]>) -> Pass {
-        let Self { kernel, stride, padding, .. } = *self;
-        let tap = |element: usize| element as i16 - padding as i16;
-        let taps = (0..kernel * kernel).map(|t| [tap(t / kernel), tap(t % kernel)]).collect();
-        let phases = vec![Phase { offset: [0, 0], taps, weights }];
-        Pass { phases, ..Pass::new([self.large(), self.small()], [stride, 1]) }
+    fn conv2d(&self) -> Conv2dGeometry {
+        Conv2dGeometry::square(self.kernel, self.stride, self.padding)
     }
 
     /// The gradient with respect to the weights, `[K, C, k, k]`.
     pub(super) fn weight_gradient(&self, x: &[f32], y: &[f32]) -> Vec<f32> {
         let Self { channels: [inputs, outputs], kernel, .. } = *self;
         let area = kernel * kernel;
-        let rows = outputs.div_ceil(PANEL) * area * inputs;
-        // Not read.
-        let pass = self.strided(vec![[0.0; PANEL]; rows]);
-        let op = pass.op(&pass.phases[0]);
+        // Its weights are not read.
+        let pass = self.strided(|_, _, _| 0.0);
+        let step = &pass.steps[0];
+        let (op, rows) = (pass.op(step), step.weights.len());
         let at_once = SUMMED.div_ceil(op.rows * op.cols);
         let pairs = x.par_chunks(at_once * op.input.len()).zip(y.par_chunks(at_once * op.output.len()));
         let parts: Vec<_> = pairs
@@ -143,27 +122,39 @@ impl Geometry {
 }
 
 impl Pass {
-    /// Without phases.
-    fn new([input, output]: [Pixels; 2], [in_step, out_step]: [usize; 2]) -> Self {
+    /// Each weight by its output, input and place in the kernel.
+    fn new(
+        [input, output]: [Pixels; 2],
+        phases: Vec<Phase>,
+        weight: impl Fn(usize, usize, [usize; 2]) -> f32 + Sync,
+    ) -> Self {
+        let step = |phase: Phase| {
+            let shape = [output.channels, phase.taps.len(), input.channels];
+            let count = shape[0].div_ceil(PANEL) * shape[1] * shape[2];
+            let weights =
+                by_row(count, |i| panels::row(shape, i, |n, tap, c| weight(n, c, phase.taps[tap].kernel)));
+            // A kernel is far smaller than what this holds.
+            let taps = phase.taps.iter().map(|tap| tap.offset.map(|offset| offset as i16)).collect();
+            Step { phase, taps, weights }
+        };
         let bias = vec![0.0; output.channels.next_multiple_of(PANEL)];
-        Self { input, output, in_step, out_step, phases: Vec::new(), bias }
+        Self { input, output, steps: phases.into_iter().map(step).collect(), bias }
     }
 
-    fn op<'a>(&'a self, phase: &'a Phase) -> TapGemm<'a> {
-        let [row, column] = phase.offset;
+    fn op<'a>(&'a self, Step { phase, taps, weights }: &'a Step) -> TapGemm<'a> {
         TapGemm {
-            taps: &phase.taps,
-            weights: Panels::F32(&phase.weights),
+            taps,
+            weights: Panels::F32(weights),
             bias: &self.bias,
             accumulate: false,
             activation: Activation::Identity,
             input: self.input,
             output: self.output,
-            rows: self.output.height.saturating_sub(row).div_ceil(self.out_step),
-            cols: self.output.width.saturating_sub(column).div_ceil(self.out_step),
-            in_step: [self.in_step; 2],
-            out_step: [self.out_step; 2],
-            out_offset: phase.offset,
+            rows: phase.positions[0],
+            cols: phase.positions[1],
+            in_step: phase.in_step,
+            out_step: phase.out_step,
+            out_offset: phase.out_offset,
         }
     }
 
@@ -177,8 +168,8 @@ impl Pass {
                 channels_last(x, self.input, pixels_x);
                 let pairs = pixels_x.chunks_exact(from).zip(pixels_y.chunks_exact_mut(to));
                 let mut samples: Vec<_> = pairs.map(|(input, output)| Sample { input, output }).collect();
-                for phase in &self.phases {
-                    (KERNELS.tap_gemm)(&self.op(phase), &mut samples);
+                for step in &self.steps {
+                    (KERNELS.tap_gemm)(&self.op(step), &mut samples);
                 }
                 each(pixels_y, y, to, |pixels, planes| transpose(pixels, self.output.channels, planes));
             });
@@ -189,20 +180,6 @@ impl Pass {
 
 fn pixels([height, width]: [usize; 2], channels: usize) -> Pixels {
     Pixels { height, width, channels, pixel_stride: channels }
-}
-
-/// The weights of so many outputs, taps and inputs as kernels read them, each by its output, tap and input.
-fn panels(
-    [outputs, taps, inputs]: [usize; 3],
-    weight: impl Fn(usize, usize, usize) -> f32 + Sync,
-) -> Vec<[f32; PANEL]> {
-    by_row(outputs.div_ceil(PANEL) * taps * inputs, |row| {
-        let (panel, t, c) = (row / (taps * inputs), row / inputs % taps, row % inputs);
-        array::from_fn(|lane| {
-            let n = panel * PANEL + lane;
-            if n < outputs { weight(n, t, c) } else { 0.0 }
-        })
-    })
 }
 
 /// Rows of panels, on all cores.

@@ -35,34 +35,54 @@ fn check(name: &str, mine: Tensor<4>, burns: Tensor<4>, leaves: [Tensor<4>; 2], 
     }
 }
 
+/// Batch and both channels: less than a panel; more than one, and so many pictures that all are summed and transposed in parts.
+const SIZES: [[usize; 3]; 2] = [[3, 2, 4], [70, 11, 18]];
+
 #[test]
 fn they_convolve_as_burn_does() {
     let device = Device::flex().autodiff();
-    for (kernel, stride, padding, height, width) in
-        [(4, 2, 1, 8, 6), (3, 1, 1, 5, 7), (3, 2, 1, 7, 6), (1, 1, 0, 4, 4), (4, 2, 1, 2, 2), (5, 3, 2, 9, 4)]
-    {
-        let x = random(1, [3, 2, height, width], &device);
-        let weight = random(2, [4, 2, kernel, kernel], &device);
-        let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
-        let burns = conv2d(x.clone(), weight.clone(), None, options);
-        let mine = convolution(x.clone(), weight.clone(), stride, padding);
-        let name = format!("convolution k{kernel} s{stride} p{padding} of {height}x{width}");
-        check(&name, mine, burns, [x, weight], 2 * kernel * kernel);
+    for [batch, inputs, outputs] in SIZES {
+        for (kernel, stride, padding, height, width) in [
+            (4, 2, 1, 8, 6),
+            (3, 1, 1, 5, 7),
+            (3, 2, 1, 7, 6),
+            (1, 1, 0, 4, 4),
+            (4, 2, 1, 2, 2),
+            (5, 3, 2, 9, 4),
+        ] {
+            let x = random(1, [batch, inputs, height, width], &device);
+            let weight = random(2, [outputs, inputs, kernel, kernel], &device);
+            let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
+            let burns = conv2d(x.clone(), weight.clone(), None, options);
+            let mine = convolution(x.clone(), weight.clone(), stride, padding);
+            let name =
+                format!("{batch} {inputs}-{outputs} k{kernel} s{stride} p{padding} of {height}x{width}");
+            check(&name, mine, burns, [x, weight], inputs * kernel * kernel);
+        }
     }
 }
 
 #[test]
 fn they_convolve_transposed_as_burn_does() {
     let device = Device::flex().autodiff();
-    for (kernel, stride, padding, output_padding, height, width) in
-        [(4, 2, 1, 0, 4, 3), (3, 2, 1, 1, 3, 5), (3, 2, 1, 0, 4, 4), (3, 1, 1, 0, 5, 2), (2, 3, 0, 1, 3, 3)]
-    {
-        let x = random(1, [3, 4, height, width], &device);
-        let weight = random(2, [4, 2, kernel, kernel], &device);
-        let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [output_padding; 2], [1; 2], 1);
-        let burns = conv_transpose2d(x.clone(), weight.clone(), None, options);
-        let mine = transposed(x.clone(), weight.clone(), stride, padding, output_padding);
-        let name = format!("transposed k{kernel} s{stride} p{padding}+{output_padding} of {height}x{width}");
-        check(&name, mine, burns, [x, weight], 4 * kernel * kernel);
+    for [batch, outputs, inputs] in SIZES {
+        for (kernel, stride, padding, output_padding, height, width) in [
+            (4, 2, 1, 0, 4, 3),
+            (3, 2, 1, 1, 3, 5),
+            (3, 2, 1, 0, 4, 4),
+            (3, 1, 1, 0, 5, 2),
+            (2, 3, 0, 1, 3, 3),
+        ] {
+            let x = random(1, [batch, inputs, height, width], &device);
+            let weight = random(2, [inputs, outputs, kernel, kernel], &device);
+            let options =
+                ConvTransposeOptions::new([stride; 2], [padding; 2], [output_padding; 2], [1; 2], 1);
+            let burns = conv_transpose2d(x.clone(), weight.clone(), None, options);
+            let mine = transposed(x.clone(), weight.clone(), stride, padding, output_padding);
+            let name = format!(
+                "{batch} {inputs}-{outputs} k{kernel} s{stride} p{padding}+{output_padding} of {height}x{width}"
+            );
+            check(&name, mine, burns, [x, weight], inputs * kernel * kernel);
+        }
     }
 }
