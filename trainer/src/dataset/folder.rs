@@ -37,6 +37,26 @@ enum Resize {
     Stretch,
 }
 
+/// Bytes of the largest set that is read.
+const LARGEST: u64 = 1 << 34;
+
+/// Pictures that are there twice, read and put with the others, at any time.
+const AT_ONCE: usize = 256;
+
+/// What so many pictures take in memory.
+///
+/// # Errors
+/// When that is more than [`LARGEST`].
+fn bytes_of(count: usize, size: usize, channels: usize) -> Result<usize> {
+    let bytes = [size, size, channels].iter().fold(count as u64, |all, &n| all.saturating_mul(n as u64));
+    ensure!(
+        bytes <= LARGEST,
+        "{count} pictures of {size}x{size} pixels are more than {} GiB in memory: take fewer, or a smaller --size",
+        LARGEST >> 30
+    );
+    Ok(usize::try_from(bytes)?)
+}
+
 /// Reads every PNG, JPEG and WebP file in `dir`, in the order of their names.
 ///
 /// Where `dir` has none itself, each sub-folder that has some is a class, in the order of their names.
@@ -61,15 +81,19 @@ pub(super) fn load(dir: &Path, split: Split, size: usize, channels: usize) -> Re
         dir.display()
     );
     ensure!(classes.len() <= 256, "{} has {} classes, 256 are the most", dir.display(), classes.len());
-    let read: Vec<Result<Vec<u8>>> = paths.par_iter().map(|path| rules.read(path, size, channels)).collect();
-    let (mut pixels, mut kept, mut unreadable) = (vec![], vec![], vec![]);
-    for (i, image) in read.into_iter().enumerate() {
-        match image {
-            Ok(image) => {
-                pixels.extend(image);
-                kept.extend(labels.get(i).map(|&label| label as u8));
+    let bytes = bytes_of(paths.len(), size, channels).with_context(|| format!("in {}", dir.display()))?;
+    let (mut pixels, mut kept, mut unreadable) = (Vec::with_capacity(bytes), vec![], vec![]);
+    for (part, paths) in paths.chunks(AT_ONCE).enumerate() {
+        let read: Vec<Result<Vec<u8>>> =
+            paths.par_iter().map(|path| rules.read(path, size, channels)).collect();
+        for (i, image) in read.into_iter().enumerate() {
+            match image {
+                Ok(image) => {
+                    pixels.extend(image);
+                    kept.extend(labels.get(part * AT_ONCE + i).map(|&label| label as u8));
+                }
+                Err(error) => unreadable.push(format!("{error:#}")),
             }
-            Err(error) => unreadable.push(format!("{error:#}")),
         }
     }
     if let Some(first) = unreadable.first() {
@@ -333,6 +357,38 @@ mod tests {
             rules(wrong);
             assert!(format!("{:#}", load(dir.path(), 4, 3).unwrap_err()).contains("dataset.toml"), "{wrong}");
         }
+    }
+
+    /// Labels stay with their pictures where these are read in parts, and one is left out.
+    #[test]
+    fn many_pictures_are_read_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        for i in 0..AT_ONCE + 20 {
+            let class = dir.path().join(if i < AT_ONCE + 5 { "a" } else { "b" });
+            std::fs::create_dir_all(&class).unwrap();
+            let path = class.join(format!("{i:04}.png"));
+            if i == 7 {
+                std::fs::write(path, "no picture").unwrap();
+            } else {
+                image::GrayImage::from_pixel(2, 2, image::Luma([(i % 251) as u8])).save(path).unwrap();
+            }
+        }
+        let dataset = load(dir.path(), 2, 1).unwrap();
+        let expected = (0..AT_ONCE + 20).filter(|&i| i != 7);
+        for (index, i) in expected.enumerate() {
+            let value = (i % 251) as f32 / 127.5 - 1.0;
+            assert!((dataset.images(&[index])[0] - value).abs() < 1e-6, "{i}");
+            assert_eq!(dataset.label(index), Some(u8::from(i >= AT_ONCE + 5).into()), "{i}");
+        }
+        assert_eq!(dataset.len(), AT_ONCE + 19);
+    }
+
+    #[test]
+    fn a_set_that_no_memory_holds_is_an_error() {
+        assert_eq!(bytes_of(1000, 64, 3).unwrap(), 12_288_000);
+        let error = bytes_of(1 << 22, 64, 3).unwrap_err().to_string();
+        assert!(error.contains("16 GiB") && error.contains("64x64"), "{error}");
+        assert!(bytes_of(usize::MAX, usize::MAX, 3).is_err());
     }
 
     #[test]
