@@ -109,7 +109,11 @@ fn best() -> (DeviceName, String) {
 }
 
 impl DeviceName {
-    fn open(self, #[allow(unused_variables)] number: usize) -> Result<Device> {
+    /// The device of this kind and number.
+    ///
+    /// # Errors
+    /// When there is none, or this program was compiled without its kind.
+    pub fn open(self, #[allow(unused_variables)] number: usize) -> Result<Device> {
         match self {
             Self::Cpu => Ok(Device::flex()),
             #[cfg(feature = "cuda")]

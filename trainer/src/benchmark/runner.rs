@@ -4,6 +4,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use burn::tensor::Device;
 use sha2::{Digest as _, Sha256};
 
 use super::{Benchmark, Figures, Measure, Outcome, Record, Results};
@@ -156,13 +157,14 @@ fn run_one(
     results.append(record(step, last, Some(outcome)))
 }
 
-/// Trains as a job says, and draws its last samples into `pictures`. `measure` makes figures of samples `[N, C, H, W]`;
+/// Trains on `device` as a job says, and draws its last samples into `pictures`. `measure` makes figures of samples `[N, C, H, W]`;
 /// `stepped` is called after every step.
 ///
 /// # Errors
 /// When a measurement or a picture cannot be written.
 pub fn train(
     job: &Job,
+    device: &Device,
     dataset: &Dataset,
     measure: impl Fn(&[f32]) -> Result<Figures>,
     pictures: &Path,
@@ -170,7 +172,7 @@ pub fn train(
     measured: &mut dyn FnMut(usize, Figures) -> Result<()>,
 ) -> Result<Outcome> {
     let steps = job.config.training.steps;
-    let mut trainer = Trainer::new(&job.config)?;
+    let mut trainer = Trainer::new(&job.config)?.on(core::slice::from_ref(device))?;
     for step in 1..=steps {
         if let Err(reason) = trainer.step(dataset) {
             return Ok(Outcome::Failed(format!("{reason:#}")));
@@ -338,7 +340,7 @@ mod tests {
                 Ok(figures(mean.into()))
             };
             work_off(&jobs, &results, threads, |job, measured| {
-                train(job, &dataset, mean, dir.path(), || (), measured)
+                train(job, &Device::flex(), &dataset, mean, dir.path(), || (), measured)
             })
             .unwrap();
             jobs.iter().map(|job| results.of(&job.id)).collect::<Vec<_>>()

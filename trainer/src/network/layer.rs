@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod bias;
 mod block;
 mod class_shift;
 mod convolution;

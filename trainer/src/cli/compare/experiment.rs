@@ -72,6 +72,7 @@ impl Experiment {
         let (size, channels) = (base.network.size, base.network.channels);
         let dataset = Dataset::load(base.dataset, args.data_dir.as_deref(), Split::Train, size, channels)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let device = args.device.open(0)?;
         let progress = Progress::new(pending * self.steps);
         work_off(&self.jobs, results, args.threads.unwrap_or(cores).max(1), |job, measured| {
             let steps = Cell::new(0);
@@ -85,7 +86,8 @@ impl Experiment {
                 measured(step, figures)
             };
             let pictures = args.out.join(PICTURES);
-            let outcome = benchmark::train(job, &dataset, measure, &pictures, stepped, &mut measured)?;
+            let outcome =
+                benchmark::train(job, &device, &dataset, measure, &pictures, stepped, &mut measured)?;
             progress.bar.inc((self.steps - steps.get()) as u64);
             let end = match &outcome {
                 Outcome::Finished => "finished".to_owned(),

@@ -1,6 +1,5 @@
 //! Convolutions and transposed convolutions with square kernels.
 
-mod bias;
 mod processor;
 
 use anyhow::Result;
@@ -9,7 +8,7 @@ use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor};
 
-use super::{Compute, Condition, Draft};
+use super::{Compute, Condition, Draft, bias};
 use crate::device::is_processor;
 use crate::graph::{Conv2dGeometry, Op, Value};
 use crate::network::graph_tensor;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use super::{Compute, Condition, Draft};
+use super::{Compute, Condition, Draft, bias};
 use crate::graph::{Op, Value};
 use crate::network::graph_tensor;
 use crate::regularizer::SpectralNorm;
@@ -57,7 +57,7 @@ impl Dense {
     pub(crate) fn matrix(&self, x: Tensor<2>, condition: &Condition) -> Tensor<2> {
         let y = self.linear(x, condition);
         match &self.bias {
-            Some(bias) => y + bias.val().reshape([1, -1]),
+            Some(bias) => bias::add(y, bias.val()),
             None => y,
         }
     }

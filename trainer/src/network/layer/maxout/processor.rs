@@ -38,12 +38,9 @@ impl Largest for Flex {
         let (shape, x) = (x.shape(), x.to_contiguous());
         let mut y = vec![0.0; shape.num_elements() / pieces];
         let chunks = y.par_chunks_mut(CHUNK).zip(slice(&x).par_chunks(CHUNK * pieces));
-        chunks.for_each(|(y, x)| {
-            for (y, x) in y.iter_mut().zip(x.chunks_exact(pieces)) {
-                // What is no number stays none. Without branches, which nobody could predict.
-                let larger = |y: f32, x: &f32| if (*x > y) | x.is_nan() { *x } else { y };
-                *y = x[1..].iter().fold(x[0], larger);
-            }
+        chunks.for_each(|(y, x)| match pieces {
+            USUAL => largest_of(x, USUAL, y),
+            _ => largest_of(x, pieces, y),
         });
         tensor(y, [shape[0], shape[1] / pieces])
     }
@@ -54,18 +51,36 @@ impl Largest for Flex {
         let mut of_x = vec![0.0; shape.num_elements()];
         let chunks = of_x.par_chunks_mut(CHUNK * pieces).zip(slice(&x).par_chunks(CHUNK * pieces));
         let of_y = slice(&y).par_chunks(CHUNK).zip(slice(&grad).par_chunks(CHUNK));
-        chunks.zip(of_y).for_each(|((of_x, x), (y, grad))| {
-            let places = of_x.chunks_exact_mut(pieces).zip(x.chunks_exact(pieces));
-            for ((of_x, x), (y, grad)) in places.zip(y.iter().zip(grad)) {
-                let mut is_found = false;
-                for (of_x, x) in of_x.iter_mut().zip(x) {
-                    let is_place = (x == y) & !is_found;
-                    *of_x = if is_place { *grad } else { 0.0 };
-                    is_found |= is_place;
-                }
-            }
+        chunks.zip(of_y).for_each(|((of_x, x), of_y)| match pieces {
+            USUAL => gradient_of(x, of_y, USUAL, of_x),
+            _ => gradient_of(x, of_y, pieces, of_x),
         });
         tensor(of_x, shape)
+    }
+}
+
+/// For this number of pieces there are loops of their own, without counters.
+const USUAL: usize = 5;
+
+#[inline(always)]
+fn largest_of(x: &[f32], pieces: usize, y: &mut [f32]) {
+    for (y, x) in y.iter_mut().zip(x.chunks_exact(pieces)) {
+        // What is no number stays none. Without branches, which nobody could predict.
+        let larger = |y: f32, x: &f32| if (*x > y) | x.is_nan() { *x } else { y };
+        *y = x[1..].iter().fold(x[0], larger);
+    }
+}
+
+#[inline(always)]
+fn gradient_of(x: &[f32], (y, grad): (&[f32], &[f32]), pieces: usize, of_x: &mut [f32]) {
+    let places = of_x.chunks_exact_mut(pieces).zip(x.chunks_exact(pieces));
+    for ((of_x, x), (y, grad)) in places.zip(y.iter().zip(grad)) {
+        let mut is_found = false;
+        for (of_x, x) in of_x.iter_mut().zip(x) {
+            let is_place = (x == y) & !is_found;
+            *of_x = if is_place { *grad } else { 0.0 };
+            is_found |= is_place;
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use burn::tensor::Tensor;
 use crate::device::is_processor;
 use crate::network::layer::processor::{Planes, slice, tensor};
 
-/// `x` and `y` are `[N, C, H, W]`, a bias `[C]`.
+/// `x` and `y` are `[N, C, ..]`, a bias `[C]`.
 #[backend_extension(Flex, Autodiff)]
 pub(super) trait AddBias: Backend {
     /// `y = x + bias`
@@ -22,10 +22,11 @@ pub(super) trait AddBias: Backend {
     fn bias_gradient(grad: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// `x + bias`, of `[N, C, H, W]` and `[C]`.
-pub(super) fn add(x: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+/// `x + bias`, of `[N, C, ..]` and `[C]`.
+pub(super) fn add<const D: usize>(x: Tensor<D>, bias: Tensor<1>) -> Tensor<D> {
     if !is_processor(&x.device()) {
-        return x + bias.reshape([1, -1, 1, 1]);
+        let shape: [i32; D] = core::array::from_fn(|axis| if axis == 1 { -1 } else { 1 });
+        return x + bias.reshape(shape);
     }
     Tensor::from_dispatch(Dispatch::add_bias(x.into_dispatch(), bias.into_dispatch()))
 }
