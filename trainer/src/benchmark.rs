@@ -24,7 +24,7 @@ use anyhow::{Context as _, Result};
 
 pub use meter::{Meter, MeterOptions};
 pub use results::{Outcome, Record, Results};
-pub use runner::{Job, Plan, train, work_off};
+pub use runner::{Job, PICTURES, Plan, train, work_off};
 pub use summary::{Estimate, MethodSummary, Summary};
 
 use crate::config::Config;

@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use sha2::{Digest as _, Sha256};
 
 use super::{Benchmark, Figures, Measure, Outcome, Record, Results};
+use crate::checkpoint;
 use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::grid;
@@ -157,23 +158,56 @@ fn run_one(
     results.append(record(step, last, Some(outcome)))
 }
 
-/// Trains on `device` as a job says, and draws its last samples into `pictures`. `measure` makes figures of samples `[N, C, H, W]`;
-/// `stepped` is called after every step.
+/// Folder of the last samples of every run, in that of a comparison.
+pub const PICTURES: &str = "samples";
+
+/// Folder of the runs that are not done, each as it was when it was last measured.
+const CHECKPOINTS: &str = "checkpoints";
+
+/// Trains on `device` as a job says: from where it was measured last, if it was interrupted, and draws its last samples, all
+/// in the folder `out`. `measure` makes figures of samples `[N, C, H, W]`; `stepped` is called for every step.
 ///
 /// # Errors
-/// When a measurement or a picture cannot be written.
+/// When a measurement, a picture or a checkpoint cannot be written, or a checkpoint not be read.
 pub fn train(
     job: &Job,
     device: &Device,
     dataset: &Dataset,
     measure: impl Fn(&[f32]) -> Result<Figures>,
-    pictures: &Path,
+    out: &Path,
+    stepped: impl Fn(),
+    measured: &mut dyn FnMut(usize, Figures) -> Result<()>,
+) -> Result<Outcome> {
+    for folder in [PICTURES, CHECKPOINTS].map(|name| out.join(name)) {
+        std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    }
+    let kept = out.join(CHECKPOINTS).join(format!("{}.bin", job.id));
+    let outcome = train_kept(job, device, dataset, measure, [out, &kept], stepped, measured)?;
+    if kept.is_file() {
+        std::fs::remove_file(&kept).with_context(|| format!("removing {}", kept.display()))?;
+    }
+    Ok(outcome)
+}
+
+fn train_kept(
+    job: &Job,
+    device: &Device,
+    dataset: &Dataset,
+    measure: impl Fn(&[f32]) -> Result<Figures>,
+    [out, kept]: [&Path; 2],
     stepped: impl Fn(),
     measured: &mut dyn FnMut(usize, Figures) -> Result<()>,
 ) -> Result<Outcome> {
     let steps = job.config.training.steps;
-    let mut trainer = Trainer::new(&job.config)?.on(core::slice::from_ref(device))?;
-    for step in 1..=steps {
+    let trainer = if kept.is_file() {
+        Trainer::resume(&checkpoint::load(kept)?).with_context(|| format!("resuming {}", kept.display()))?
+    } else {
+        Trainer::new(&job.config)?
+    };
+    let mut trainer = trainer.on(core::slice::from_ref(device))?;
+    let done = trainer.step_count();
+    (0..done).for_each(|_| stepped());
+    for step in done + 1..=steps {
         if let Err(reason) = trainer.step(dataset) {
             return Ok(Outcome::Failed(format!("{reason:#}")));
         }
@@ -185,7 +219,9 @@ pub fn train(
                 Err(reason) => return Ok(Outcome::Failed(format!("after step {step}: {reason:#}"))),
             }
             if step == steps {
-                draw(&samples, dataset, &pictures.join(job.picture()))?;
+                draw(&samples, dataset, &out.join(PICTURES).join(job.picture()))?;
+            } else {
+                trainer.checkpoint().save(kept)?;
             }
         }
     }
@@ -213,6 +249,7 @@ fn draw(samples: &[f32], dataset: &Dataset, path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use core::cell::Cell;
     use std::sync::Mutex;
 
     use anyhow::{anyhow, bail, ensure};
@@ -351,6 +388,38 @@ mod tests {
         assert_ne!(one[0][1].figures, one[1][1].figures);
         let Some(Outcome::Failed(reason)) = &one[2].last().unwrap().outcome else { panic!("{:?}", one[2]) };
         assert!(reason.contains("diverged") || reason.contains("not finite"), "{reason}");
-        assert!(dir.path().join(jobs[0].picture()).is_file());
+        assert!(dir.path().join(PICTURES).join(jobs[0].picture()).is_file());
+        assert_eq!(std::fs::read_dir(dir.path().join(CHECKPOINTS)).unwrap().count(), 0, "all are done");
+    }
+
+    /// The figures of a run that broke off are those of one that did not, and it measures again only what it lost.
+    #[test]
+    fn an_interrupted_run_goes_on_where_it_was_measured_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let pixels = (0..7 * 28 * 28).map(|i| (i * i % 251) as u8).collect();
+        let dataset = Dataset::new("tiny", [1, 28, 28], pixels, None).unwrap();
+        let mut job = jobs().swap_remove(0);
+        (job.config.network.width, job.config.network.latent_dim) = (2, 4);
+        (job.config.training.batch_size, job.config.training.steps, job.eval_every) = (4, 7, 2);
+        let sum = |samples: &[f32]| Ok(figures(samples.iter().map(|x| f64::from(*x)).sum()));
+        // Until the measurement after step `end` cannot be written.
+        let run = |out: &str, end: usize| {
+            let mut seen = vec![];
+            let (steps, out) = (Cell::new(0), dir.path().join(out));
+            let stepped = || steps.set(steps.get() + 1);
+            let outcome = train(&job, &Device::flex(), &dataset, sum, &out, stepped, &mut |step, figures| {
+                ensure!(step < end, "no space");
+                seen.push((step, figures));
+                Ok(())
+            });
+            (seen, steps.get(), outcome.is_ok())
+        };
+        let (whole, steps, _) = run("whole", 8);
+        assert_eq!((whole.len(), steps), (4, 7));
+        assert_eq!(run("cut", 6), (whole[..2].to_vec(), 6, false));
+        assert_eq!(run("cut", 8), (whole[2..].to_vec(), 7, true));
+        let broken = dir.path().join("whole").join(CHECKPOINTS).join(format!("{}.bin", job.id));
+        std::fs::write(&broken, "nothing").unwrap();
+        assert!(!run("whole", 8).2 && broken.is_file(), "what cannot be read is left to people");
     }
 }

@@ -5,7 +5,7 @@ mod progress;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 
 use super::eval::default_features;
@@ -47,7 +47,8 @@ pub struct Args {
     /// Another value in every run, after what the method sets, e.g. `training.ema_decay=0.999`; may be given more than once
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Folder for results, tables and pictures; what it already holds of the same runs is not done again
+    /// Folder for results, tables and pictures; what it already holds of the same runs is not done again, and a run that was
+    /// interrupted goes on from where it was measured last
     #[arg(long, value_name = "DIR", default_value = "compare")]
     out: PathBuf,
     /// Runs at a time; without it one for each core
@@ -80,7 +81,6 @@ pub struct Args {
 const RESULTS: &str = "results.jsonl";
 const TABLE: &str = "table.md";
 const PAGE: &str = "index.html";
-const PICTURES: &str = "samples";
 
 /// Runs the command.
 ///
@@ -126,8 +126,6 @@ fn work(args: &Args) -> Result<Outcomes> {
         },
     )?;
     let _lock = Lock::take(&args.out)?;
-    let pictures = args.out.join(PICTURES);
-    std::fs::create_dir_all(&pictures).with_context(|| format!("creating {}", pictures.display()))?;
     let results = Results::open(&args.out.join(RESULTS))?;
     experiment.work(args, &meter, &results)?;
     let summary = Summary::of(&experiment.jobs, &results);
@@ -153,9 +151,11 @@ fn list() {
 mod tests {
     use std::path::Path;
 
+    use anyhow::Context as _;
     use clap::Parser as _;
 
     use super::*;
+    use crate::benchmark::PICTURES;
 
     #[derive(clap::Parser)]
     struct Command {

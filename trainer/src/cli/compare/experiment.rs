@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value, json};
 
+use super::Args;
 use super::progress::Progress;
-use super::{Args, PICTURES};
 use crate::benchmark::{
-    self, Benchmark, Figures, Job, Measure, Meter, Outcome, Plan, Results, Summary, table, work_off,
+    self, Benchmark, Figures, Job, Measure, Meter, Outcome, PICTURES, Plan, Results, Summary, table, work_off,
 };
 use crate::cli::note::note;
 use crate::dataset::{Dataset, Split};
@@ -85,9 +85,8 @@ impl Experiment {
                 progress.measured(job, step, &figures);
                 measured(step, figures)
             };
-            let pictures = args.out.join(PICTURES);
             let outcome =
-                benchmark::train(job, &device, &dataset, measure, &pictures, stepped, &mut measured)?;
+                benchmark::train(job, &device, &dataset, measure, &args.out, stepped, &mut measured)?;
             progress.bar.inc((self.steps - steps.get()) as u64);
             let end = match &outcome {
                 Outcome::Finished => "finished".to_owned(),
