@@ -74,7 +74,12 @@ impl fmt::Display for Chosen {
         };
         let count = self.devices.len();
         let parts = if count > 1 { format!(" in {count} parts") } else { String::new() };
-        write!(f, "computing on {name}{parts}: {}", self.reason)
+        write!(f, "computing on {name}{parts}: {}", self.reason)?;
+        if self.name != DeviceName::Cpu {
+            // burn compiles and times what it knows for a layer when it first meets its shape.
+            f.write_str("; the first step looks for the fastest kernels, minutes for new networks, and keeps what it found")?;
+        }
+        Ok(())
     }
 }
 
