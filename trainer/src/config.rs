@@ -67,6 +67,9 @@ pub struct TrainingConfig {
     pub decay_end: usize,
     /// How they fall between these two: `linear`, or `exponential`, to a hundredth, where they stay.
     pub decay: Decay,
+    /// Whose learning rates fall: those of `both` networks, or that of the `generator`, whose discriminator then goes on judging what
+    /// hardly moves any more.
+    pub decayed: Decayed,
     /// Which rule moves the weights of both networks: `adam`, `rmsprop` or `sgd`.
     pub optimizer: OptimizerName,
     /// Adam's memory of the gradient.
@@ -95,6 +98,17 @@ pub enum Decay {
     Linear,
     /// By the same factor in every step, to a hundredth: half of the steps have less than a tenth.
     Exponential,
+}
+
+/// Which learning rates fall.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Decayed {
+    /// Those of both networks.
+    #[default]
+    Both,
+    /// That of the generator.
+    Generator,
 }
 
 impl Default for Config {
@@ -126,6 +140,7 @@ impl Default for TrainingConfig {
             decay_start: 0,
             decay_end: 0,
             decay: Decay::Linear,
+            decayed: Decayed::Both,
             optimizer: OptimizerName::Adam,
             beta_1: 0.5,
             beta_2: 0.999,
@@ -265,8 +280,21 @@ impl Config {
 }
 
 impl TrainingConfig {
-    /// Factor of the learning rates at a step.
-    pub fn decay_at(&self, step: usize) -> f64 {
+    /// Learning rate of the generator at a step.
+    pub fn lr_g_at(&self, step: usize) -> f64 {
+        self.decay_at(step) * self.lr_g
+    }
+
+    /// Learning rate of the discriminator at a step.
+    pub fn lr_d_at(&self, step: usize) -> f64 {
+        match self.decayed {
+            Decayed::Both => self.decay_at(step) * self.lr_d,
+            Decayed::Generator => self.lr_d,
+        }
+    }
+
+    /// Factor of the learning rates that fall at a step.
+    fn decay_at(&self, step: usize) -> f64 {
         if self.decay_end == 0 || step < self.decay_start {
             return 1.0;
         }
@@ -343,5 +371,9 @@ mod tests {
         let training = TrainingConfig { decay: Decay::Exponential, ..training };
         assert_eq!(at(&training), [1.0, 1.0, 0.1, 0.01, 0.01]);
         assert_eq!(TrainingConfig::default().decay_at(1_000_000), 1.0);
+        for (decayed, lr_d) in [(Decayed::Both, 0.4), (Decayed::Generator, 4.0)] {
+            let halfway = TrainingConfig { lr_g: 1.0, lr_d: 4.0, decayed, ..training.clone() };
+            assert_eq!([halfway.lr_g_at(15), halfway.lr_d_at(15)], [0.1, lr_d], "{decayed:?}");
+        }
     }
 }

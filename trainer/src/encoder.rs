@@ -9,7 +9,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::checkpoint::Checkpoint;
-use crate::config::{Config, TrainingConfig};
+use crate::config::{Config, Decayed, TrainingConfig};
 use crate::network::{
     Activations, Condition, Discriminator, DiscriminatorNorm, DiscriminatorOutput, Generator, Parameters,
     values,
@@ -84,7 +84,7 @@ pub fn learn(
         );
         // The generator has no loss.
         losses.push(Losses { discriminator: value, generator: 0.0 });
-        let lr = config.training.lr_d * config.training.decay_at(step);
+        let lr = config.training.lr_d_at(step);
         optimizer.step(&mut encoder, &mut loss.backward(), lr);
         encoder = encoder.iterated();
         progress(step + 1, value);
@@ -120,6 +120,7 @@ fn config(run: &Config, options: Options) -> Result<Config> {
         batch_size: options.batch_size,
         lr_d: options.lr,
         decay_start: 0,
+        decayed: Decayed::Both,
         decay_end: options.steps,
         optimizer: OptimizerName::Adam,
         beta_1: 0.9,

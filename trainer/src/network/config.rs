@@ -62,6 +62,9 @@ pub struct NetworkConfig {
     /// Factor of the first weights and biases of an `mlp` discriminator as they start: the greater, the finer what it sees.
     /// For points that scatter much less than they are apart (the omega_0 of Sitzmann et al. 2020).
     pub discriminator_frequency: f64,
+    /// Octaves of Fourier features that an `mlp` discriminator sees beside its inputs: sines and cosines of 2^k pi times each; 0 for
+    /// none. With them it tells apart what lies 2^-octaves from each other (Tancik et al. 2020).
+    pub discriminator_octaves: usize,
 }
 
 /// What networks are made of.
@@ -167,6 +170,7 @@ impl Default for NetworkConfig {
             minibatch_std: 0,
             initialization: Initialization::Normal,
             discriminator_frequency: 1.0,
+            discriminator_octaves: 0,
         }
     }
 }
@@ -217,6 +221,13 @@ impl NetworkConfig {
                     && (1e-3..=1e3).contains(&self.discriminator_frequency),
             "discriminator_frequency is {}: it is for mlp without spectral normalization, and from 0.001 to 1000",
             self.discriminator_frequency
+        );
+        bounded("discriminator_octaves", self.discriminator_octaves, 0, 16)?;
+        ensure!(
+            self.discriminator_octaves == 0
+                || is_mlp && (self.classes == 0 || self.conditioning == Conditioning::Projection),
+            "discriminator_octaves is {}: it is for mlp, and not for classes told by concat",
+            self.discriminator_octaves
         );
         ensure!((0.0..1.0).contains(&self.leaky_slope), "leaky_slope is {}, outside 0..1", self.leaky_slope);
         ensure!([3, 4].contains(&self.kernel), "kernel is {}, not 3 or 4", self.kernel);

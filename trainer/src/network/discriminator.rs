@@ -122,7 +122,8 @@ impl Discriminator {
         };
         let mut discriminator = initialized(Self { layers, head }, config.initialization, seed);
         if config.discriminator_frequency != 1.0
-            && let Some(first) = discriminator.layers.first_mut()
+            && let Some(first) =
+                discriminator.layers.iter_mut().find(|layer| !matches!(layer, Layer::FourierFeatures(_)))
         {
             *first = multiplied(first.clone(), config.discriminator_frequency);
         }

@@ -10,6 +10,7 @@ mod block;
 mod class_shift;
 mod convolution;
 pub(super) mod dense;
+mod fourier_features;
 mod growth;
 mod maxout;
 mod minibatch_std;
@@ -28,6 +29,7 @@ pub use block::{Residual, Skip};
 pub use class_shift::ClassShift;
 pub use convolution::{Convolution, TransposedConvolution};
 pub use dense::Dense;
+pub use fourier_features::FourierFeatures;
 pub use growth::{Growing, Growth, Shrinking, Stage};
 pub use maxout::Maxout;
 pub use minibatch_std::MinibatchStd;
@@ -80,6 +82,8 @@ pub enum Layer {
     Shrinking(Shrinking),
     /// A channel that says how different the images of a batch are.
     MinibatchStd(MinibatchStd),
+    /// Sines and cosines of each value beside it.
+    FourierFeatures(FourierFeatures),
 }
 
 /// What layers read besides their input, and how they compute.
@@ -171,6 +175,7 @@ macro_rules! each {
             Layer::Growing($inner) => $call,
             Layer::Shrinking($inner) => $call,
             Layer::MinibatchStd($inner) => $call,
+            Layer::FourierFeatures($inner) => $call,
         }
     };
 }

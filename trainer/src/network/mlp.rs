@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 
 use super::generator::norm;
-use super::layer::{Activation, BatchNorm, Dense, Function, Layer, Maxout, Reshape};
+use super::layer::{Activation, BatchNorm, Dense, FourierFeatures, Function, Layer, Maxout, Reshape};
 use super::{Activations, DiscriminatorNorm, NetworkConfig};
 
 /// Pieces of a maxout layer.
@@ -43,6 +43,11 @@ pub(super) fn discriminator(config: &NetworkConfig, device: &Device) -> Vec<Laye
     let width = config.judge_width();
     let mut layers = vec![];
     let mut inputs = config.channels * config.pack * config.size * config.size;
+    if config.discriminator_octaves > 0 {
+        let features = FourierFeatures::new(config.discriminator_octaves);
+        inputs = features.outputs(inputs);
+        layers.push(Layer::FourierFeatures(features));
+    }
     for i in 0..config.discriminator_depth {
         if config.activations == Activations::Maxout {
             layers.push(Layer::Maxout(Maxout::new([inputs, width], PIECES, is_spectral, device)));

@@ -108,6 +108,15 @@ fn every_kind() -> Vec<NetworkConfig> {
         NetworkConfig {
             architecture: Architecture::Mlp,
             width: 6,
+            size: 2,
+            classes: 2,
+            discriminator_octaves: 3,
+            discriminator_norm: DiscriminatorNorm::None,
+            ..small()
+        },
+        NetworkConfig {
+            architecture: Architecture::Mlp,
+            width: 6,
             size: 4,
             classes: 2,
             conditioning: Conditioning::Concat,

@@ -228,7 +228,7 @@ impl Trainer {
             let judge = |images| discriminator.judge_beside(kinks, images, condition);
             objective.discriminator_loss(&Pair { real: judge(real.clone()), fake: judge(fake) })
         };
-        let lr = self.config.training.decay_at(step) * self.config.training.lr_d;
+        let lr = self.config.training.lr_d_at(step);
         let ahead = unrolled::unrolled(
             &self.discriminator,
             &self.optimizer_d,
@@ -243,7 +243,7 @@ impl Trainer {
     }
 
     pub(super) fn update_discriminator(&mut self, gradients: &mut Gradients, step: usize) {
-        let lr = self.config.training.decay_at(step) * self.config.training.lr_d;
+        let lr = self.config.training.lr_d_at(step);
         self.optimizer_d.step(&mut self.discriminator, gradients, lr);
         let mut discriminator = self.discriminator.clone().iterated();
         if self.config.regularizer.weight_clip > 0.0 {
@@ -253,7 +253,7 @@ impl Trainer {
     }
 
     pub(super) fn update_generator(&mut self, gradients: &mut Gradients, step: usize) {
-        let lr = self.config.training.decay_at(step) * self.config.training.lr_g;
+        let lr = self.config.training.lr_g_at(step);
         self.optimizer_g.step(&mut self.generator, gradients, lr);
         self.generator = self.generator.clone().iterated();
         average::update(&mut self.average, &self.generator, self.config.training.ema_decay, step);
