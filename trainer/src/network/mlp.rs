@@ -6,9 +6,6 @@ use super::generator::norm;
 use super::layer::{Activation, BatchNorm, Dense, FourierFeatures, Function, Layer, Maxout, Reshape};
 use super::{Activations, DiscriminatorNorm, NetworkConfig};
 
-/// Pieces of a maxout layer.
-const PIECES: usize = 5;
-
 /// `generator_depth` hidden layers; images end in tanh, points in nothing.
 pub(super) fn generator(config: &NetworkConfig, device: &Device) -> Vec<Layer> {
     let hidden = match config.activations {
@@ -50,7 +47,7 @@ pub(super) fn discriminator(config: &NetworkConfig, device: &Device) -> Vec<Laye
     }
     for i in 0..config.discriminator_depth {
         if config.activations == Activations::Maxout {
-            layers.push(Layer::Maxout(Maxout::new([inputs, width], PIECES, is_spectral, device)));
+            layers.push(Layer::Maxout(Maxout::new([inputs, width], is_spectral, device)));
         } else {
             let function = match config.activations {
                 Activations::Tanh => Function::Tanh,

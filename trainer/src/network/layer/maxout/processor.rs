@@ -12,13 +12,14 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_e
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
+use super::PIECES;
 use crate::network::layer::processor::{CHUNK, slice, tensor};
 
-/// `x` is `[N, F]`, `y` `[N, F / pieces]`.
+/// `x` is `[N, F]`, `y` `[N, F / PIECES]`.
 #[backend_extension(Flex, Autodiff)]
 pub(super) trait Largest: Backend {
-    /// The largest of each `pieces` values that lie side by side.
-    fn largest(x: FloatTensor<Self>, pieces: usize) -> FloatTensor<Self>;
+    /// The largest of each `PIECES` values that lie side by side.
+    fn largest(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// The gradient with respect to `x`, of that with respect to `y`: of equal pieces the first has it. Has none of its own.
     fn largest_gradient(
@@ -28,59 +29,42 @@ pub(super) trait Largest: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// The largest of each `pieces` values that lie side by side: `[N, F]` to `[N, F / pieces]`.
-pub(super) fn largest(x: Tensor<2>, pieces: usize) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::largest(x.into_dispatch(), pieces))
+/// The largest of each `PIECES` values that lie side by side: `[N, F]` to `[N, F / PIECES]`.
+pub(super) fn largest(x: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::largest(x.into_dispatch()))
 }
 
 impl Largest for Flex {
-    fn largest(x: FlexTensor, pieces: usize) -> FlexTensor {
+    fn largest(x: FlexTensor) -> FlexTensor {
         let (shape, x) = (x.shape(), x.to_contiguous());
-        let mut y = vec![0.0; shape.num_elements() / pieces];
-        let chunks = y.par_chunks_mut(CHUNK).zip(slice(&x).par_chunks(CHUNK * pieces));
-        chunks.for_each(|(y, x)| match pieces {
-            USUAL => largest_of(x, USUAL, y),
-            _ => largest_of(x, pieces, y),
+        let (places, _) = slice(&x).as_chunks::<PIECES>();
+        let mut y = vec![0.0; places.len()];
+        y.par_chunks_mut(CHUNK).zip(places.par_chunks(CHUNK)).for_each(|(y, places)| {
+            for (y, [first, rest @ ..]) in y.iter_mut().zip(places) {
+                // What is no number stays none. Without branches, which nobody could predict.
+                *y = rest.iter().fold(*first, |y, x| if (*x > y) | x.is_nan() { *x } else { y });
+            }
         });
-        tensor(y, [shape[0], shape[1] / pieces])
+        tensor(y, [shape[0], shape[1] / PIECES])
     }
 
     fn largest_gradient(x: FlexTensor, y: FlexTensor, grad: FlexTensor) -> FlexTensor {
         let (shape, x, grad) = (x.shape(), x.to_contiguous(), grad.to_contiguous());
-        let pieces = shape[1] / y.shape()[1];
-        let mut of_x = vec![0.0; shape.num_elements()];
-        let chunks = of_x.par_chunks_mut(CHUNK * pieces).zip(slice(&x).par_chunks(CHUNK * pieces));
+        let (places, _) = slice(&x).as_chunks::<PIECES>();
+        let mut of_x = vec![[0.0; PIECES]; places.len()];
+        let chunks = of_x.par_chunks_mut(CHUNK).zip(places.par_chunks(CHUNK));
         let of_y = slice(&y).par_chunks(CHUNK).zip(slice(&grad).par_chunks(CHUNK));
-        chunks.zip(of_y).for_each(|((of_x, x), of_y)| match pieces {
-            USUAL => gradient_of(x, of_y, USUAL, of_x),
-            _ => gradient_of(x, of_y, pieces, of_x),
+        chunks.zip(of_y).for_each(|((of_x, x), (y, grad))| {
+            for ((of_x, x), (y, grad)) in of_x.iter_mut().zip(x).zip(y.iter().zip(grad)) {
+                let mut is_found = false;
+                for (of_x, x) in of_x.iter_mut().zip(x) {
+                    let is_place = (x == y) & !is_found;
+                    *of_x = if is_place { *grad } else { 0.0 };
+                    is_found |= is_place;
+                }
+            }
         });
-        tensor(of_x, shape)
-    }
-}
-
-/// For this number of pieces there are loops of their own, without counters.
-const USUAL: usize = 5;
-
-#[inline(always)]
-fn largest_of(x: &[f32], pieces: usize, y: &mut [f32]) {
-    for (y, x) in y.iter_mut().zip(x.chunks_exact(pieces)) {
-        // What is no number stays none. Without branches, which nobody could predict.
-        let larger = |y: f32, x: &f32| if (*x > y) | x.is_nan() { *x } else { y };
-        *y = x[1..].iter().fold(x[0], larger);
-    }
-}
-
-#[inline(always)]
-fn gradient_of(x: &[f32], (y, grad): (&[f32], &[f32]), pieces: usize, of_x: &mut [f32]) {
-    let places = of_x.chunks_exact_mut(pieces).zip(x.chunks_exact(pieces));
-    for ((of_x, x), (y, grad)) in places.zip(y.iter().zip(grad)) {
-        let mut is_found = false;
-        for (of_x, x) in of_x.iter_mut().zip(x) {
-            let is_place = (x == y) & !is_found;
-            *of_x = if is_place { *grad } else { 0.0 };
-            is_found |= is_place;
-        }
+        tensor(of_x.into_flattened(), shape)
     }
 }
 
@@ -97,10 +81,10 @@ impl<B: Largest> Backward<B, 1> for Chosen {
 }
 
 impl<B: Largest, C: CheckpointStrategy> Largest for Autodiff<B, C> {
-    fn largest(x: FloatTensor<Self>, pieces: usize) -> FloatTensor<Self> {
+    fn largest(x: FloatTensor<Self>) -> FloatTensor<Self> {
         let prepared = Chosen.prepare::<C>([x.node()]).compute_bound().stateful();
         let x = x.into_primitive();
-        let y = B::largest(x.clone(), pieces);
+        let y = B::largest(x.clone());
         match prepared {
             OpsKind::Tracked(prep) => prep.finish((x, y.clone()), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
@@ -118,40 +102,36 @@ impl<B: Largest, C: CheckpointStrategy> Largest for Autodiff<B, C> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::Device;
 
     use super::*;
     use crate::network::values;
-    use crate::training::noise;
+    use crate::training::normal;
 
     /// As the maximum over an axis of the pieces, in value and gradient, to the bit.
     #[test]
     fn it_is_the_maximum_over_an_axis() {
         let device = Device::flex().autodiff();
-        let random = |seed, shape: [usize; 2]| {
-            let mut data = vec![0.0; shape.iter().product()];
-            noise::fill_normal(seed, &mut data);
-            Tensor::<2>::from_data(TensorData::new(data, shape), &device)
-        };
-        // The second is more than the cores take at once.
-        for (n, outputs, pieces) in [(3, 4, 5), (70, 300, 2), (2, 3, 1)] {
-            let x = random(1, [n, outputs * pieces]).require_grad();
-            let direction = random(2, [n, outputs]);
+        // The second is more than a core takes at once.
+        for (n, outputs) in [(3, 4), (70, 300), (1, 1)] {
+            let x = normal(n, outputs * PIECES, 1, &device).require_grad();
+            let direction = normal(n, outputs, 2, &device);
             let computed = |y: Tensor<2>| {
                 let grads = (y.clone() * direction.clone()).sum().backward();
                 [values(y), values(x.grad(&grads).unwrap())]
             };
-            let expected = x.clone().reshape([n, outputs, pieces]).max_dim(2).squeeze_dim(2);
-            assert_eq!(computed(largest(x.clone(), pieces)), computed(expected), "{n}x{outputs}x{pieces}");
+            let expected = x.clone().reshape([n, outputs, PIECES]).max_dim(2).squeeze_dim(2);
+            assert_eq!(computed(largest(x.clone())), computed(expected), "{n}x{outputs}");
         }
     }
 
     /// A run that diverges must be seen to.
     #[test]
     fn what_is_no_number_stays_none() {
-        for row in [[f32::NAN, 1.0], [1.0, f32::NAN]] {
-            let y = largest(Tensor::from_floats([row], &Device::flex()), 2);
-            assert!(values(y)[0].is_nan(), "{row:?}");
+        for place in 0..PIECES {
+            let mut row = [1.0; PIECES];
+            row[place] = f32::NAN;
+            assert!(values(largest(Tensor::from_floats([row], &Device::flex())))[0].is_nan(), "{row:?}");
         }
     }
 }
