@@ -59,8 +59,8 @@ pub struct NetworkConfig {
     pub minibatch_std: usize,
     /// How weights start.
     pub initialization: Initialization,
-    /// Factor of the first weights and biases of an `mlp` discriminator as they start: the greater, the finer what it sees.
-    /// For points that scatter much less than they are apart (the omega_0 of Sitzmann et al. 2020).
+    /// Factor of the first weights and biases of an `mlp` discriminator as they start: with `tanh` the greater, the finer what it
+    /// sees (the omega_0 of Sitzmann et al. 2020), with other activations the faster it learns.
     pub discriminator_frequency: f64,
     /// Octaves of Fourier features that an `mlp` discriminator sees beside its inputs: sines and cosines of 2^k pi times each; 0 for
     /// none. With them it tells apart what lies 2^-octaves from each other (Tancik et al. 2020).
@@ -224,9 +224,8 @@ impl NetworkConfig {
         );
         bounded("discriminator_octaves", self.discriminator_octaves, 0, 16)?;
         ensure!(
-            self.discriminator_octaves == 0
-                || is_mlp && (self.classes == 0 || self.conditioning == Conditioning::Projection),
-            "discriminator_octaves is {}: it is for mlp, and not for classes told by concat",
+            self.discriminator_octaves == 0 || is_mlp,
+            "discriminator_octaves is {}: it is for mlp",
             self.discriminator_octaves
         );
         ensure!((0.0..1.0).contains(&self.leaky_slope), "leaky_slope is {}, outside 0..1", self.leaky_slope);

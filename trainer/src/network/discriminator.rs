@@ -89,12 +89,14 @@ impl Discriminator {
             features += if is_picture { config.base() * config.base() } else { 1 };
         }
         let is_projection = config.conditioning == Conditioning::Projection;
+        // Fourier features have no weights.
+        let first = usize::from(config.discriminator_octaves > 0);
         if config.classes > 0
             && !is_projection
             && config.discriminator_output == DiscriminatorOutput::Score
-            && let Some(channels) = first_channels(&layers)
+            && let Some(channels) = first_channels(&layers[first..])
         {
-            layers.insert(1, Layer::ClassShift(ClassShift::new(channels, config.classes, device)));
+            layers.insert(first + 1, Layer::ClassShift(ClassShift::new(channels, config.classes, device)));
         }
         let head = match config.discriminator_output {
             DiscriminatorOutput::Score => Head::Score(Score {
@@ -122,8 +124,7 @@ impl Discriminator {
         };
         let mut discriminator = initialized(Self { layers, head }, config.initialization, seed);
         if config.discriminator_frequency != 1.0
-            && let Some(first) =
-                discriminator.layers.iter_mut().find(|layer| !matches!(layer, Layer::FourierFeatures(_)))
+            && let Some(first) = discriminator.layers.get_mut(first)
         {
             *first = multiplied(first.clone(), config.discriminator_frequency);
         }

@@ -110,6 +110,7 @@ fn every_kind() -> Vec<NetworkConfig> {
             width: 6,
             size: 2,
             classes: 2,
+            conditioning: Conditioning::Concat,
             discriminator_octaves: 3,
             discriminator_norm: DiscriminatorNorm::None,
             ..small()

@@ -77,21 +77,18 @@ impl<B: AddBias, C: CheckpointStrategy> AddBias for Autodiff<B, C> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::Device;
 
     use super::*;
     use crate::network::values;
-    use crate::training::noise;
+    use crate::training::normal;
 
     /// As a sum with the bias beside it, in value and gradients; what it was added to stays as it was for others.
     #[test]
     fn it_is_the_sum_with_each_channels_bias() {
         let device = Device::flex().autodiff();
-        let random = |seed, shape: [usize; 4]| {
-            let mut data = vec![0.0; shape.iter().product()];
-            noise::fill_normal(seed, &mut data);
-            Tensor::<4>::from_data(TensorData::new(data, shape), &device)
-        };
+        let random =
+            |seed, shape: [usize; 4]| normal(1, shape.iter().product(), seed, &device).reshape(shape);
         for shape in [[3, 4, 5, 7], [5, 3, 1, 1], [300, 70, 1, 1], [2, 2, 40, 1]] {
             let (x, direction) = (random(1, shape).require_grad(), random(2, shape));
             let bias = random(3, [1, shape[1], 1, 1]).reshape([shape[1]]).detach().require_grad();
