@@ -114,11 +114,7 @@ fn best() -> (DeviceName, String) {
 }
 
 impl DeviceName {
-    /// The device of this kind and number.
-    ///
-    /// # Errors
-    /// When there is none, or this program was compiled without its kind.
-    pub fn open(self, #[allow(unused_variables)] number: usize) -> Result<Device> {
+    fn open(self, #[allow(unused_variables)] number: usize) -> Result<Device> {
         match self {
             Self::Cpu => Ok(Device::flex()),
             #[cfg(feature = "cuda")]

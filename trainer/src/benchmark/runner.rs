@@ -164,68 +164,58 @@ pub const PICTURES: &str = "samples";
 /// Folder of the runs that are not done, each as it was when it was last measured.
 const CHECKPOINTS: &str = "checkpoints";
 
-/// Trains on `device` as a job says: from where it was measured last, if it was interrupted, and draws its last samples, all
-/// in the folder `out`. `measure` makes figures of samples `[N, C, H, W]`; `stepped` is called for every step.
+/// Trains on `devices` as a job says: from where it was measured last, if it was interrupted, and draws its last samples, all
+/// in the folder `out`. `measure` makes figures of samples `[N, C, H, W]`; `stepped` hears how many steps were done.
 ///
 /// # Errors
 /// When a measurement, a picture or a checkpoint cannot be written, or a checkpoint not be read.
 pub fn train(
     job: &Job,
-    device: &Device,
+    devices: &[Device],
     dataset: &Dataset,
     measure: impl Fn(&[f32]) -> Result<Figures>,
     out: &Path,
-    stepped: impl Fn(),
+    stepped: impl Fn(usize),
     measured: &mut dyn FnMut(usize, Figures) -> Result<()>,
 ) -> Result<Outcome> {
-    for folder in [PICTURES, CHECKPOINTS].map(|name| out.join(name)) {
-        std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    let [pictures, checkpoints] = [PICTURES, CHECKPOINTS].map(|name| out.join(name));
+    for folder in [&pictures, &checkpoints] {
+        std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     }
-    let kept = out.join(CHECKPOINTS).join(format!("{}.bin", job.id));
-    let outcome = train_kept(job, device, dataset, measure, [out, &kept], stepped, measured)?;
+    let kept = checkpoints.join(format!("{}.bin", job.id));
+    let trainer = if kept.is_file() {
+        Trainer::resume(&checkpoint::load(&kept)?).with_context(|| format!("resuming {}", kept.display()))?
+    } else {
+        Trainer::new(&job.config)?
+    };
+    let mut trainer = trainer.on(devices)?;
+    let (done, steps) = (trainer.step_count(), job.config.training.steps);
+    stepped(done);
+    let outcome = 'run: {
+        for step in done + 1..=steps {
+            if let Err(reason) = trainer.step(dataset) {
+                break 'run Outcome::Failed(format!("{reason:#}"));
+            }
+            stepped(1);
+            if step.is_multiple_of(job.eval_every) || step == steps {
+                let samples = samples(&trainer, job)?;
+                match measure(&samples) {
+                    Ok(figures) => measured(step, figures)?,
+                    Err(reason) => break 'run Outcome::Failed(format!("after step {step}: {reason:#}")),
+                }
+                if step < steps {
+                    trainer.checkpoint().save(&kept)?;
+                } else {
+                    draw(&samples, dataset, &pictures.join(job.picture()))?;
+                }
+            }
+        }
+        Outcome::Finished
+    };
     if kept.is_file() {
         std::fs::remove_file(&kept).with_context(|| format!("removing {}", kept.display()))?;
     }
     Ok(outcome)
-}
-
-fn train_kept(
-    job: &Job,
-    device: &Device,
-    dataset: &Dataset,
-    measure: impl Fn(&[f32]) -> Result<Figures>,
-    [out, kept]: [&Path; 2],
-    stepped: impl Fn(),
-    measured: &mut dyn FnMut(usize, Figures) -> Result<()>,
-) -> Result<Outcome> {
-    let steps = job.config.training.steps;
-    let trainer = if kept.is_file() {
-        Trainer::resume(&checkpoint::load(kept)?).with_context(|| format!("resuming {}", kept.display()))?
-    } else {
-        Trainer::new(&job.config)?
-    };
-    let mut trainer = trainer.on(core::slice::from_ref(device))?;
-    let done = trainer.step_count();
-    (0..done).for_each(|_| stepped());
-    for step in done + 1..=steps {
-        if let Err(reason) = trainer.step(dataset) {
-            return Ok(Outcome::Failed(format!("{reason:#}")));
-        }
-        stepped();
-        if step.is_multiple_of(job.eval_every) || step == steps {
-            let samples = samples(&trainer, job)?;
-            match measure(&samples) {
-                Ok(figures) => measured(step, figures)?,
-                Err(reason) => return Ok(Outcome::Failed(format!("after step {step}: {reason:#}"))),
-            }
-            if step == steps {
-                draw(&samples, dataset, &out.join(PICTURES).join(job.picture()))?;
-            } else {
-                trainer.checkpoint().save(kept)?;
-            }
-        }
-    }
-    Ok(Outcome::Finished)
 }
 
 /// Samples for inference, at every measurement of the same latents.
@@ -377,7 +367,7 @@ mod tests {
                 Ok(figures(mean.into()))
             };
             work_off(&jobs, &results, threads, |job, measured| {
-                train(job, &Device::flex(), &dataset, mean, dir.path(), || (), measured)
+                train(job, &[Device::flex()], &dataset, mean, dir.path(), |_| (), measured)
             })
             .unwrap();
             jobs.iter().map(|job| results.of(&job.id)).collect::<Vec<_>>()
@@ -406,12 +396,13 @@ mod tests {
         let run = |out: &str, end: usize| {
             let mut seen = vec![];
             let (steps, out) = (Cell::new(0), dir.path().join(out));
-            let stepped = || steps.set(steps.get() + 1);
-            let outcome = train(&job, &Device::flex(), &dataset, sum, &out, stepped, &mut |step, figures| {
-                ensure!(step < end, "no space");
-                seen.push((step, figures));
-                Ok(())
-            });
+            let stepped = |count| steps.set(steps.get() + count);
+            let outcome =
+                train(&job, &[Device::flex()], &dataset, sum, &out, stepped, &mut |step, figures| {
+                    ensure!(step < end, "no space");
+                    seen.push((step, figures));
+                    Ok(())
+                });
             (seen, steps.get(), outcome.is_ok())
         };
         let (whole, steps, _) = run("whole", 8);

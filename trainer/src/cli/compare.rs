@@ -13,7 +13,7 @@ use super::lock::Lock;
 use super::note::note;
 use crate::benchmark::{BENCHMARKS, Benchmark, Measure, Meter, MeterOptions, Results, Summary, table};
 use crate::checkpoint::write_atomically;
-use crate::device::DeviceName;
+use crate::device::DeviceArgs;
 use crate::method::METHODS;
 use crate::metrics::Normalization;
 use experiment::Experiment;
@@ -54,9 +54,8 @@ pub struct Args {
     /// Runs at a time; without it one for each core
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Where to compute. Networks as small as those of these benchmarks are fastest on the cores, so that is where without it
-    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
-    device: DeviceName,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Folder with the files of the data set; without it the user's cache
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,

@@ -72,13 +72,14 @@ impl Experiment {
         let (size, channels) = (base.network.size, base.network.channels);
         let dataset = Dataset::load(base.dataset, args.data_dir.as_deref(), Split::Train, size, channels)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let device = args.device.open(0)?;
+        let chosen = args.device.open()?;
+        note!("{chosen}");
         let progress = Progress::new(pending * self.steps);
         work_off(&self.jobs, results, args.threads.unwrap_or(cores).max(1), |job, measured| {
             let steps = Cell::new(0);
-            let stepped = || {
-                steps.set(steps.get() + 1);
-                progress.bar.inc(1);
+            let stepped = |count: usize| {
+                steps.set(steps.get() + count);
+                progress.bar.inc(count as u64);
             };
             let measure = |samples: &[f32]| meter.measure(samples);
             let mut measured = |step, figures: Figures| {
@@ -86,7 +87,7 @@ impl Experiment {
                 measured(step, figures)
             };
             let outcome =
-                benchmark::train(job, &device, &dataset, measure, &args.out, stepped, &mut measured)?;
+                benchmark::train(job, &chosen.devices, &dataset, measure, &args.out, stepped, &mut measured)?;
             progress.bar.inc((self.steps - steps.get()) as u64);
             let end = match &outcome {
                 Outcome::Finished => "finished".to_owned(),
@@ -164,12 +165,13 @@ impl Experiment {
         let eval_every = self.jobs.first().map_or(0, |job| job.eval_every);
         let settings: String = args.set.iter().map(|setting| format!(" --set {setting}")).collect();
         format!(
-            "trainer compare --benchmark {} --methods {} --seeds {} --iterations {} --eval-every {eval_every} --samples {}{settings}",
+            "trainer compare --benchmark {} --methods {} --seeds {} --iterations {} --eval-every {eval_every} --samples {}{settings}{}",
             self.benchmark.name,
             args.methods.join(","),
             seeds.join(","),
             self.steps,
             self.samples,
+            args.device.to_text(),
         )
     }
 
