@@ -35,6 +35,9 @@ pub struct RegularizerConfig {
     pub instance_noise: f64,
     /// Step at which the noise, which shrinks linearly, is gone; 0 keeps it as it is.
     pub instance_noise_steps: usize,
+    /// How much more images with little noise there are than with much: each has its share `u^power` of the standard deviation, with
+    /// `u` from U\[0, 1\]. 0 gives all the same.
+    pub instance_noise_power: f64,
     /// Changes of real and generated images before they are judged, in this order.
     pub augment: Vec<Augment>,
     /// Penalty of the gradient of the discriminator.
@@ -48,6 +51,7 @@ impl Default for RegularizerConfig {
             weight_clip: 0.0,
             instance_noise: 0.0,
             instance_noise_steps: 0,
+            instance_noise_power: 0.0,
             augment: vec![],
             gradient_penalty: None,
         }
@@ -60,7 +64,11 @@ impl RegularizerConfig {
     /// # Errors
     /// Names the value out of range.
     pub fn check(&self) -> Result<()> {
-        for (name, value) in [("weight_clip", self.weight_clip), ("instance_noise", self.instance_noise)] {
+        for (name, value) in [
+            ("weight_clip", self.weight_clip),
+            ("instance_noise", self.instance_noise),
+            ("instance_noise_power", self.instance_noise_power),
+        ] {
             ensure!(value.is_finite() && value >= 0.0, "{name} is {value}, not a number from 0");
         }
         for (i, augment) in self.augment.iter().enumerate() {
@@ -85,6 +93,7 @@ mod tests {
     #[test]
     fn the_text_means_the_same_methods() {
         let text = "weight_clip = 0.01\ninstance_noise = 0.1\ninstance_noise_steps = 100\n\
+            instance_noise_power = 3.0\n\
             augment = [\"color\", \"translation\", \"cutout\"]\n\
             [gradient_penalty]\nat = \"real\"\nform = \"squared\"\nweight = 5.0";
         let config: RegularizerConfig = toml::from_str(text).unwrap();
@@ -93,6 +102,7 @@ mod tests {
             weight_clip: 0.01,
             instance_noise: 0.1,
             instance_noise_steps: 100,
+            instance_noise_power: 3.0,
             augment: vec![Augment::Color, Augment::Translation, Augment::Cutout],
             gradient_penalty: Some(GradientPenalty {
                 at: PenaltyPoints::Real,
@@ -124,6 +134,7 @@ mod tests {
             "weight_clip = nan",
             "instance_noise = inf",
             "instance_noise_steps = -1",
+            "instance_noise_power = -0.5",
             "augment = [\"colour\"]",
             "augment = [\"cutout\", \"cutout\"]",
             "[gradient_penalty]\nkind = \"real\"",

@@ -63,8 +63,10 @@ pub struct NetworkConfig {
     /// sees (the omega_0 of Sitzmann et al. 2020), with other activations the faster it learns.
     pub discriminator_frequency: f64,
     /// Octaves of Fourier features that an `mlp` discriminator sees beside its inputs: sines and cosines of 2^k pi times each; 0 for
-    /// none. With them it tells apart what lies 2^-octaves from each other (Tancik et al. 2020).
+    /// none. With them it tells apart what lies 2^-octaves extents from each other (Tancik et al. 2020).
     pub discriminator_octaves: usize,
+    /// What a discriminator with octaves divides its inputs by, so that they reach from -1 to 1.
+    pub discriminator_extent: f64,
 }
 
 /// What networks are made of.
@@ -171,6 +173,7 @@ impl Default for NetworkConfig {
             initialization: Initialization::Normal,
             discriminator_frequency: 1.0,
             discriminator_octaves: 0,
+            discriminator_extent: 1.0,
         }
     }
 }
@@ -227,6 +230,12 @@ impl NetworkConfig {
             self.discriminator_octaves == 0 || is_mlp,
             "discriminator_octaves is {}: it is for mlp",
             self.discriminator_octaves
+        );
+        ensure!(
+            self.discriminator_extent == 1.0
+                || self.discriminator_octaves > 0 && (1e-3..=1e3).contains(&self.discriminator_extent),
+            "discriminator_extent is {}: it is for discriminators with octaves, and from 0.001 to 1000",
+            self.discriminator_extent
         );
         ensure!((0.0..1.0).contains(&self.leaky_slope), "leaky_slope is {}, outside 0..1", self.leaky_slope);
         ensure!([3, 4].contains(&self.kernel), "kernel is {}, not 3 or 4", self.kernel);

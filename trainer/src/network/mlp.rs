@@ -41,7 +41,7 @@ pub(super) fn discriminator(config: &NetworkConfig, device: &Device) -> Vec<Laye
     let mut layers = vec![];
     let mut inputs = config.channels * config.pack * config.size * config.size;
     if config.discriminator_octaves > 0 {
-        let features = FourierFeatures::new(config.discriminator_octaves);
+        let features = FourierFeatures::new(config.discriminator_octaves, config.discriminator_extent);
         inputs = features.outputs(inputs);
         layers.push(Layer::FourierFeatures(features));
     }

@@ -112,6 +112,7 @@ fn every_kind() -> Vec<NetworkConfig> {
             classes: 2,
             conditioning: Conditioning::Concat,
             discriminator_octaves: 3,
+            discriminator_extent: 2.5,
             discriminator_norm: DiscriminatorNorm::None,
             ..small()
         },

@@ -9,11 +9,12 @@ use burn::tensor::Tensor;
 use super::{Compute, Condition, Draft};
 use crate::graph::{self, Binary, Op, Unary, Value};
 
-/// `[N, C, H, W]` to `[N, (1 + 2 octaves) C, H, W]`: `x`, then `sin(f x) / f` and `cos(f x) / f` for every `f = 2^k pi` from
-/// `k = 0`.
+/// `[N, C, H, W]` to `[N, (1 + 2 octaves) C, H, W]`: `x`, the input in units of `extent`, then `sin(f x) / f` and `cos(f x) / f`
+/// for every `f = 2^k pi` from `k = 0`.
 ///
 /// A network learns what changes slowly over its inputs first, and what changes fast hardly ever; here details of all sizes down to
-/// `2^-octaves` are there from the start. All parts are equally steep, so that fine ones do not drown the coarse.
+/// `2^-octaves` of the extent are there from the start. All parts are equally steep, so that fine ones do not drown the coarse. The
+/// longest wave is as long as from `-extent` to `extent`, so that no two places in there look alike.
 ///
 /// # Source
 /// Tancik et al. 2020, "Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains",
@@ -21,12 +22,13 @@ use crate::graph::{self, Binary, Op, Unary, Value};
 #[derive(Module, Debug)]
 pub struct FourierFeatures {
     octaves: usize,
+    extent: f64,
 }
 
 impl FourierFeatures {
-    /// With so many octaves.
-    pub fn new(octaves: usize) -> Self {
-        Self { octaves }
+    /// With so many octaves of inputs from `-extent` to `extent`.
+    pub fn new(octaves: usize, extent: f64) -> Self {
+        Self { octaves, extent }
     }
 
     /// Channels made of so many.
@@ -38,7 +40,7 @@ impl FourierFeatures {
         (0..self.octaves).map(|octave| PI * 2f64.powi(octave as i32))
     }
 
-    /// Sine and cosine of each frequency.
+    /// Sine and cosine of each frequency, of inputs in units of the extent.
     fn waves(&self, x: &Tensor<4>) -> impl Iterator<Item = [Tensor<4>; 2]> {
         self.frequencies().map(|frequency| {
             let angle = x.clone().mul_scalar(frequency);
@@ -49,18 +51,25 @@ impl FourierFeatures {
 
 impl Compute for FourierFeatures {
     fn forward(&self, x: Tensor<4>, _: &Condition) -> Tensor<4> {
+        let x = x.div_scalar(self.extent);
         let waves = self.waves(&x).zip(self.frequencies());
         let waves = waves.flat_map(|(waves, frequency)| waves.map(|wave| wave.div_scalar(frequency)));
         Tensor::cat([x.clone()].into_iter().chain(waves).collect(), 1)
     }
 
     fn tangent(&self, x: Tensor<4>, v: Tensor<4>, condition: &Condition) -> [Tensor<4>; 2] {
-        let slopes = self.waves(&x).flat_map(|[sine, cosine]| [cosine * v.clone(), sine.neg() * v.clone()]);
+        let scaled = x.clone().div_scalar(self.extent);
+        let v = v.div_scalar(self.extent);
+        let slopes =
+            self.waves(&scaled).flat_map(|[sine, cosine]| [cosine * v.clone(), sine.neg() * v.clone()]);
         let slopes = [v.clone()].into_iter().chain(slopes).collect();
         [self.forward(x, condition), Tensor::cat(slopes, 1)]
     }
 
     fn draft(&self, draft: &mut Draft<'_>, name: &str, x: Value) -> Result<Value> {
+        let extent = Op::Constant(graph::Tensor::scalar(self.extent as f32));
+        let extent = draft.graph.push(format!("{name}.extent"), extent, vec![])?;
+        let x = draft.graph.push(format!("{name}.scaled"), Op::Binary(Binary::Div), vec![x, extent])?;
         let mut parts = vec![x];
         for (octave, frequency) in self.frequencies().enumerate() {
             let mut push =
@@ -86,12 +95,12 @@ mod tests {
 
     #[test]
     fn octaves_halve_in_length_and_in_height() {
-        let x = Tensor::<2>::from_floats([[0.25, -0.5]], &Device::flex()).reshape([1, 2, 1, 1]);
-        let layer = FourierFeatures::new(2);
+        let x = Tensor::<2>::from_floats([[0.75, -1.5]], &Device::flex()).reshape([1, 2, 1, 1]);
+        let layer = FourierFeatures::new(2, 3.0);
         let found = values(layer.forward(x, &Condition::default()));
         assert_eq!(found.len(), layer.outputs(2));
         let root = 0.5f64.sqrt();
-        // Channels of each part side by side: x, then sines and cosines of pi x, then those of 2 pi x.
+        // Channels of each part side by side: x / 3, then sines and cosines of pi x, then those of 2 pi x.
         let waves = [root, -1.0, root, 0.0, 0.5, 0.0, 0.0, -0.5].map(|wave| (wave / PI) as f32);
         for (found, expected) in found.iter().zip([0.25, -0.5].into_iter().chain(waves)) {
             assert!((found - expected).abs() <= f32::EPSILON, "{found} {expected}");
