@@ -331,6 +331,8 @@ mod tests {
     #[test]
     fn typos_and_nonsense_are_errors() {
         for text in [
+            "[network]\ndiscriminator_extent = 4.0",
+            "[network]\narchitecture = \"mlp\"\ndiscriminator_norm = \"none\"\ndiscriminator_octaves = 1\ndiscriminator_extent = 0.0",
             "stepz = 3",
             "[training]\nstepz = 3",
             "[network]\nsize = 29",

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 pub struct RegularizerConfig {
     /// Bound of the weights and biases of the discriminator after each update; 0 for none.
     pub weight_clip: f64,
-    /// Standard deviation of the noise on real and generated images in the first step; 0 for none.
+    /// Standard deviation of the noise on real and generated images in the first step, the greatest if they differ; 0 for none.
     pub instance_noise: f64,
     /// Step at which the noise, which shrinks linearly, is gone; 0 keeps it as it is.
     pub instance_noise_steps: usize,

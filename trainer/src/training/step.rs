@@ -172,9 +172,7 @@ impl Trainer {
         let seed =
             |stream| noise::seed_of(self.config.seed, stream, self.replica.own(4 * draw + look as u64));
         let sigma = regularizer.instance_noise_at(self.step_count());
-        let power = regularizer.instance_noise_power;
-        let images =
-            if sigma > 0.0 { noisy(images, sigma, power, seed(Stream::InstanceNoise)) } else { images };
+        let images = noisy(images, sigma, regularizer.instance_noise_power, seed(Stream::InstanceNoise));
         let images = augmented(&regularizer.augment, images, seed(Stream::Augment));
         packed(images, self.config.network.pack)
     }
