@@ -38,8 +38,8 @@ impl Spatial {
         };
         let stride = attributes.extents("strides", rank, 1)?;
         let dilation = attributes.extents("dilations", rank, 1)?;
-        let small = kernel.iter().all(|&k| (1..=LARGEST).contains(&k)) && input.iter().all(|&i| i <= LARGEST);
-        ensure!(small, "kernel {kernel:?} over {input:?}");
+        let fits = kernel.iter().chain(input).all(|extent| (1..=LARGEST).contains(extent));
+        ensure!(fits, "kernel {kernel:?} over {input:?}");
         let mut spatial = Self { kernel, stride, dilation, pads: pads(attributes, rank)? };
         match attributes.string_or("auto_pad", "NOTSET")? {
             "NOTSET" | "" => {}
@@ -80,7 +80,7 @@ pub(super) fn halves(total: i64, end: bool) -> [i64; 2] {
 
 /// The number of batches and channels, and the spatial axes.
 pub(super) fn split(shape: &[usize]) -> Result<([usize; 2], &[usize])> {
-    let (head, spatial) =
-        shape.split_first_chunk::<2>().with_context(|| format!("{shape:?} is no [N, C, ..]"))?;
+    let parts = shape.split_first_chunk::<2>().filter(|(_, spatial)| !spatial.is_empty());
+    let (head, spatial) = parts.with_context(|| format!("{shape:?} is no [N, C, ..]"))?;
     Ok((*head, spatial))
 }

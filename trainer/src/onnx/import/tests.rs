@@ -356,6 +356,16 @@ fn what_no_file_may_say_is_an_error() {
     let negative = Net::new(&[("z", DataType::Float, &[-4])]).node("Abs", &["z"], "y", vec![]).output("y");
     assert!(negative.refused().contains("shape"));
 
+    let empty = latent()
+        .floats("x", &[1, 2, 0, 3], &[])
+        .floats("k", &[2, 1, 2, 2], &[1.0; 8])
+        .node("ConvTranspose", &["x", "k"], "y", vec![ints("output_shape", &[4, 4])])
+        .output("y");
+    assert!(empty.refused().contains("kernel [2, 2] over [0, 3]"));
+    let flat =
+        latent().floats("k", &[4, 2], &[1.0; 8]).node("ConvTranspose", &["z", "k"], "y", vec![]).output("y");
+    assert!(flat.refused().contains("[1, 4] is no [N, C, ..]"));
+
     let mut old = generator().model();
     old.ir_version = 1;
     let error = import(&old.encode_to_vec(), &ImportOptions::default()).expect_err("IR version 1");
