@@ -1,10 +1,10 @@
 //! Every geometry of a convolution, from graph through export to each kernel, against the naive definition.
 
+use pocketgan_compiler::export::{self, Options, WeightType, export};
+use pocketgan_compiler::graph::{Conv2dGeometry, Graph, Input, Op, Role, Tensor};
 use pocketgan_kernels::reference::{self, ConvGeometry};
 use pocketgan_runtime::{Model, dispatch};
 use pocketgan_tests::Random;
-use pocketgan_trainer::export::{self, Options, WeightType, export};
-use pocketgan_trainer::graph::{Conv2dGeometry, Graph, Input, Op, Role, Tensor};
 
 /// A convolution of an image, and what the definition makes of it.
 struct Case {

@@ -12,11 +12,11 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use pocketgan_compiler::export::{self, Options, WeightType};
+use pocketgan_compiler::graph::Graph;
+use pocketgan_compiler::graph::evaluate::evaluate;
+use pocketgan_compiler::onnx::{self, Contents, ImportOptions, Refusal};
 use pocketgan_runtime::{Model, dispatch};
-use pocketgan_trainer::export::{self, Options, WeightType};
-use pocketgan_trainer::graph::Graph;
-use pocketgan_trainer::graph::evaluate::evaluate;
-use pocketgan_trainer::onnx::{self, Contents, ImportOptions, Refusal};
 use rayon::prelude::*;
 
 /// Groups of cases, each a folder of folders.

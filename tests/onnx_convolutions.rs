@@ -2,12 +2,12 @@
 //! kernel, and run by tract. The official cases have no 4x4 kernel, and few with several attributes at once.
 
 use half::f16;
+use pocketgan_compiler::export::{self, Options, WeightType, export};
+use pocketgan_compiler::graph::evaluate::evaluate;
+use pocketgan_compiler::graph::{Conv2dGeometry, Graph, Input, Op, Role, Tensor};
+use pocketgan_compiler::onnx::{self, ImportOptions, Reference};
 use pocketgan_runtime::{Model, dispatch};
 use pocketgan_tests::Random;
-use pocketgan_trainer::export::{self, Options, WeightType, export};
-use pocketgan_trainer::graph::evaluate::evaluate;
-use pocketgan_trainer::graph::{Conv2dGeometry, Graph, Input, Op, Role, Tensor};
-use pocketgan_trainer::onnx::{self, ImportOptions, Reference};
 
 /// A convolution whose weights half precision holds.
 struct Case {

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use half::f16;
+use pocketgan_compiler::export::{self, Options, WeightType};
+use pocketgan_compiler::graph::{Graph, Op, Tensor};
+use pocketgan_compiler::onnx::{self, ImportOptions};
 use pocketgan_runtime::{Model, dispatch};
 use pocketgan_tests::{data_dir, npy};
-use pocketgan_trainer::export::{self, Options, WeightType};
-use pocketgan_trainer::graph::{Graph, Op, Tensor};
-use pocketgan_trainer::onnx::{self, ImportOptions};
 use rayon::prelude::*;
 
 /// What single precision may change in a sum of some thousand products, in proportion to the largest value.

@@ -1,16 +1,17 @@
 //! One picture, drawn by everything that can draw it.
 
 use burn::tensor::Device;
+use pocketgan_compiler::export::{self, Export, Options, WeightType};
+use pocketgan_compiler::graph::{self, Graph, Op, Role};
+use pocketgan_compiler::onnx;
 use pocketgan_runtime::{Model, dispatch};
 use pocketgan_tests::burn::evaluate;
 use pocketgan_trainer::config::Config;
-use pocketgan_trainer::export::{self, Export, Options, WeightType};
-use pocketgan_trainer::graph::{self, Graph, Op, Role};
 use pocketgan_trainer::network::{
     Activations, Architecture, Conditioning, DiscriminatorNorm, Generator, Initialization, NetworkConfig,
     Parameters, UNet,
 };
-use pocketgan_trainer::{onnx, training};
+use pocketgan_trainer::training;
 
 const SEEDS: u64 = 4;
 

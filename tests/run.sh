@@ -84,7 +84,7 @@ part_host() {
     step cargo test --locked -p pocketgan-format -p pocketgan-kernels -p pocketgan-runtime --all-features
     step cargo test --locked -p pocketgan-finetune --features std
     onnx_cases
-    step cargo test --locked --release -p pocketgan-trainer -p pocketgan-tests
+    step cargo test --locked --release -p pocketgan-compiler -p pocketgan-trainer -p pocketgan-tests
     step cargo test --locked --manifest-path boards/Cargo.toml -p boards-common -p boards-build -p host \
         -p linux-fb --all-features
     demo

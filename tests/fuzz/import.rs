@@ -4,9 +4,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pocketgan_trainer::export::{Options, export};
-use pocketgan_trainer::graph::Graph;
-use pocketgan_trainer::onnx::{ImportOptions, import};
+use pocketgan_compiler::export::{Options, export};
+use pocketgan_compiler::graph::Graph;
+use pocketgan_compiler::onnx::{ImportOptions, import};
 
 fuzz_target!(|input: &[u8]| {
     let Ok(imported) = import(input, &ImportOptions::default()) else { return };

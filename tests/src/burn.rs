@@ -2,7 +2,7 @@
 
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor as Burn, TensorData, activation, module};
-use pocketgan_trainer::graph::{Graph, Op, Tensor, Unary};
+use pocketgan_compiler::graph::{Graph, Op, Tensor, Unary};
 
 /// Pictures `[N, C, H, W]` of latent vectors `[N, latent_dim]`.
 ///

@@ -7,12 +7,12 @@ mod judge;
 mod learn;
 
 use anyhow::{Context, Result, bail, ensure};
+use pocketgan_compiler::export::{self, WeightType};
 use pocketgan_finetune::{Arena, Learner, Options as LearnerOptions, Task};
 use pocketgan_format::{AlignedBytes, File, Preset, Rule, Step, ValueType};
 use pocketgan_runtime::Model;
 
 use crate::dataset::Dataset;
-use crate::export::{self, WeightType};
 
 pub use judge::JudgeOptions;
 pub use judge::to_pixels;

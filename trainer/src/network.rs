@@ -29,13 +29,12 @@ pub(crate) use initialization::{initialized, multiplied};
 pub use layer::{Condition, Growth};
 pub(crate) use parameters::values;
 pub use parameters::{NamedTensor, Parameters};
+use pocketgan_compiler::graph;
 pub use posterior::Posterior;
 pub use precision::Precision;
 pub use unet::UNet;
 
 use burn::tensor::{Tensor, TensorData};
-
-use crate::graph;
 
 /// A leaf with the device, shape and gradient requirement of `like`, and other values.
 pub(crate) fn replaced<const D: usize>(like: &Tensor<D>, values: Vec<f32>) -> Tensor<D> {

@@ -1,6 +1,6 @@
 //! What a run's generator will take on a device, before the run.
 //!
-//! In: a [`Config`]. Out: the figures of the file that [`export`](crate::export) would make of it, from a file that it does make,
+//! In: a [`Config`]. Out: the figures of the file that [`export`](pocketgan_compiler::export) would make of it, from a file that it does make,
 //! of the untrained network with weights in half precision. No figure depends on what is learned.
 
 use core::fmt;
@@ -8,14 +8,14 @@ use core::fmt;
 use anyhow::{Context, Result, bail};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
+use pocketgan_compiler::export::{Options, ValueType, compile};
+use pocketgan_compiler::graph::Graph;
 use pocketgan_format::{AlignedBytes, File, Preset};
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::dataset::Dataset;
-use crate::export::{Options, ValueType, compile};
 use crate::finetune::{self, JudgeOptions};
-use crate::graph::Graph;
 use crate::network::{Discriminator, Generator};
 use crate::training::noise::{Stream, seed_of};
 use crate::training::training_device;
@@ -238,9 +238,9 @@ impl ModuleVisitor for Learned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::{WeightType, export};
     use crate::network::{Architecture, DiscriminatorNorm};
     use crate::training::Trainer;
+    use pocketgan_compiler::export::{WeightType, export};
 
     const DRAW: Purpose = Purpose::Draw(ValueType::F32);
 

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use pocketgan_compiler::onnx::split_spec;
 use pocketgan_trainer::dataset::{Dataset, Source, Split};
 use pocketgan_trainer::metrics::{
     Comparison, DEFAULT_FEATURES, Evaluation, Evaluator, FeatureExtractor, Figure, Metric, Normalization,
     RealImages, compare,
 };
-use pocketgan_trainer::onnx::split_spec;
 use rand_core::{Rng as _, SeedableRng as _};
 use rand_xoshiro::Xoshiro128PlusPlus;
 

@@ -11,10 +11,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use cpu_time::ProcessTime;
+use pocketgan_compiler::export::{self, Options, channels_last};
+use pocketgan_compiler::onnx::{self, ImportOptions};
 use pocketgan_runtime::{Generator, Model};
 use pocketgan_tests::npy;
-use pocketgan_trainer::export::{self, Options, channels_last};
-use pocketgan_trainer::onnx::{self, ImportOptions};
 use rayon::ThreadPoolBuilder;
 use serde_json::json;
 

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use pocketgan_compiler::onnx::split_spec;
 
 use super::{Benchmark, Figures, Measure};
 use crate::dataset::{Dataset, Source, Split};
 use crate::metrics::modes::{ClassReport, Classes, ModeReport, Modes};
 use crate::metrics::{Comparison, FeatureExtractor, Features, Normalization, RealImages, compare};
-use crate::onnx::split_spec;
 use crate::training::noise::{self, Stream};
 
 /// What measuring images needs besides them; points need nothing.

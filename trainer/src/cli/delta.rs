@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Subcommand;
+use pocketgan_compiler::export;
 use pocketgan_format::{AlignedBytes, Change, Delta, File, Network, Tensor};
 use serde_json::json;
 
 use super::note::note;
 use crate::checkpoint::write_atomically;
-use crate::export;
 use crate::report::grouped;
 
 /// Options of `trainer delta`.

@@ -6,6 +6,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor, TensorData};
+use pocketgan_compiler::export::{self, Export, Options, Parity};
+use pocketgan_compiler::graph::Graph;
+use pocketgan_compiler::graph::evaluate::evaluate_latents;
+use pocketgan_compiler::onnx;
 use pocketgan_runtime::{Model, dispatch};
 use serde_json::json;
 
@@ -16,12 +20,8 @@ use super::progress::Progress;
 use crate::checkpoint::write_atomically;
 use crate::config::Config;
 use crate::dataset::{Dataset, Split};
-use crate::export::{self, Export, Options, Parity};
-use crate::graph::Graph;
-use crate::graph::evaluate::evaluate_latents;
 use crate::grid;
 use crate::network::Generator;
-use crate::onnx;
 use crate::report::{Picture, Report, Row, grouped, loss_curves};
 use crate::training::Trainer;
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use pocketgan_compiler::onnx::split_spec;
 use pocketgan_runtime::{Generator, Model};
 use rayon::prelude::*;
 use serde_json::json;
@@ -16,7 +17,6 @@ use crate::metrics::neighbours::{self, Neighbour};
 use crate::metrics::{
     DEFAULT_FEATURES, Evaluation, Evaluator, FeatureExtractor, Figure, Metric, Normalization, RealImages, Row,
 };
-use crate::onnx::split_spec;
 
 /// Compares generated images with real ones, and other real images with them as the floor of every figure.
 #[derive(Debug, clap::Args)]

@@ -8,16 +8,16 @@ use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
 use clap::ValueEnum as _;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use pocketgan_compiler::export::{Export, Options, Rounding, ValueType, WeightType, export};
+use pocketgan_compiler::graph::Graph;
+use pocketgan_compiler::onnx;
 use pocketgan_format::{self as pgan, AlignedBytes, Preset};
 use serde_json::json;
 
 use super::note::note;
 use crate::checkpoint::{self, Checkpoint, write_atomically};
 use crate::dataset::{Dataset, Source, Split};
-use crate::export::{Export, Options, Rounding, ValueType, WeightType, export};
 use crate::finetune;
-use crate::graph::Graph;
-use crate::onnx;
 use crate::report::grouped;
 
 /// Options of `trainer export`.

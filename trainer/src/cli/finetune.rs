@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use pocketgan_compiler::export;
 use pocketgan_finetune::augment::Policy;
 use pocketgan_finetune::{Guards, Losses, Optimizer, Options};
 use pocketgan_format::{Delta, Preset};
@@ -14,7 +15,6 @@ use super::note::note;
 use super::progress;
 use crate::checkpoint::write_atomically;
 use crate::dataset::{Dataset, Source, Split};
-use crate::export;
 use crate::finetune::{EngineName, LearnOptions, Learned, learn, to_pixels};
 use crate::grid;
 use crate::report::{Picture, Report, Row, grouped, loss_curves};

@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::{Device, Tensor, TensorData};
+use pocketgan_compiler::export::{self, Export, Options, WeightType, compare};
+use pocketgan_compiler::graph::Graph;
+use pocketgan_compiler::graph::evaluate::evaluate;
+use pocketgan_compiler::onnx::{self, ImportOptions, Imported, Reference};
 use pocketgan_format::File;
 use pocketgan_runtime::{Model, dispatch};
 use rayon::prelude::*;
@@ -12,10 +16,6 @@ use serde_json::json;
 use super::export::ActivationType;
 use super::note::note;
 use crate::checkpoint::write_atomically;
-use crate::export::{self, Export, Options, WeightType, compare};
-use crate::graph::Graph;
-use crate::graph::evaluate::evaluate;
-use crate::onnx::{self, ImportOptions, Imported, Reference};
 use crate::report::grouped;
 use crate::weights::{self, Architecture};
 
@@ -364,7 +364,7 @@ fn extents(text: &str) -> Result<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Input, Role};
+    use pocketgan_compiler::graph::{Input, Role};
 
     #[test]
     fn options_are_parsed() -> Result<()> {

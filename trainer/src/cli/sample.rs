@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
+use pocketgan_compiler::graph::evaluate::evaluate_latents;
 use pocketgan_runtime::{Generator, Model, latent};
 
 use super::inputs::InputArgs;
 use super::note::note;
-use crate::graph::evaluate::evaluate_latents;
 use crate::{checkpoint, grid};
 
 /// Options of `trainer sample`.

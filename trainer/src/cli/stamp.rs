@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use pocketgan_compiler::export::stamp;
 use pocketgan_runtime::Model;
 
 use super::open;
 use crate::checkpoint::write_atomically;
-use crate::export::stamp;
 
 /// Options of `trainer stamp`.
 #[derive(Debug, clap::Args)]

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use pocketgan_compiler::export::{Options as ExportOptions, WeightType, export};
 use serde_json::json;
 
 use super::note::note;
 use crate::checkpoint::write_atomically;
 use crate::dataset::{Dataset, Source, Split};
-use crate::export::{Options as ExportOptions, WeightType, export};
 use crate::grid;
 use crate::objective::Objective;
 use crate::translation::{self, Options, Task, mean_difference, translate};

@@ -5,14 +5,14 @@
 
 use anyhow::{Context, Result, ensure};
 use burn::tensor::{Tensor, TensorData};
+use pocketgan_compiler::export::channels_last;
+use pocketgan_compiler::graph::Graph;
 use pocketgan_finetune::augment::Policy;
 use pocketgan_runtime::latent::fill_normal;
 use pocketgan_runtime::{Generator, Latent, Model};
 
 use crate::config::TrainingConfig;
 use crate::dataset::Dataset;
-use crate::export::channels_last;
-use crate::graph::Graph;
 use crate::network::{Condition, Discriminator, DiscriminatorNorm, NetworkConfig, Parameters};
 use crate::objective::{LeastSquares, Pair};
 use crate::training::noise::{self, Stream};

@@ -1,11 +1,11 @@
 //! Images to features: an inner tensor of a classifier in ONNX.
 
 use anyhow::{Context as _, Result, ensure};
+use pocketgan_compiler::onnx::{Reference, split_spec};
 use rayon::prelude::*;
 
 use super::Features;
 use super::inception_score::{class_probabilities, predicted_classes, tell_probabilities};
-use crate::onnx::{Reference, split_spec};
 
 /// The classifier of digits that measures MNIST, below the data folder.
 pub const DEFAULT_FEATURES: &str = "classifiers/burn-mnist/mnist.onnx:/Relu_3_output_0";
@@ -185,8 +185,8 @@ mod tests {
     use core::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::graph::{Graph, Op, Tensor};
-    use crate::onnx;
+    use pocketgan_compiler::graph::{Graph, Op, Tensor};
+    use pocketgan_compiler::onnx;
 
     /// A "classifier" of 2x2 pixels: their sum, and the first of them doubled.
     fn classifier() -> Result<Reference> {

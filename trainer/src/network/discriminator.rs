@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
+use pocketgan_compiler::graph::{Graph, Input, Role};
 
 use super::layer::{
     ClassShift, Compute, Condition, Dense, Draft, FIRST_ITERATIONS, Growth, Layer, MinibatchStd, dense,
@@ -14,7 +15,6 @@ use super::{
     Architecture, Conditioning, DiscriminatorOutput, NetworkConfig, dcgan, initialized, mlp, multiplied,
     progressive, resnet,
 };
-use crate::graph::{Graph, Input, Role};
 use crate::objective::Judged;
 
 /// Layers from an image to features, and what it says because of them.

@@ -2,13 +2,13 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use pocketgan_compiler::graph::{Graph, Input, Role};
 
 use super::layer::{
     BatchNorm, ClassShift, Compute, Condition, ConditionalBatchNorm, Draft, FIRST_ITERATIONS, Growth, Layer,
     Residual, iterated,
 };
 use super::{Architecture, NetworkConfig, dcgan, initialized, mlp, progressive, resnet, unet};
-use crate::graph::{Graph, Input, Role};
 
 /// Layers from a latent vector to an image.
 ///

@@ -22,6 +22,7 @@ mod shape;
 use anyhow::{Context as _, Result};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
+use pocketgan_compiler::graph::{Graph, Op, Value};
 
 pub use activation::{Activation, Function};
 pub use attention::Attention;
@@ -38,7 +39,6 @@ pub use pixel_norm::PixelNorm;
 pub use shape::{AveragePool, Reshape, SumPixels, Upsample};
 
 use super::{Precision, graph_tensor};
-use crate::graph::{Graph, Op, Value};
 
 /// One layer.
 #[derive(Module, Debug)]

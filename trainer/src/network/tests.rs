@@ -1,8 +1,8 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use pocketgan_compiler::graph::evaluate::evaluate;
 
 use super::*;
-use crate::graph::evaluate::evaluate;
 use crate::training::{self, noise, reestimate};
 
 fn images(shape: [usize; 4], seed: u64, device: &Device) -> Tensor<4> {

@@ -3,13 +3,13 @@
 use anyhow::{Result, ensure};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use pocketgan_compiler::graph::{Graph, Input, Role};
 
 use super::layer::{
     Activation, BatchNorm, Compute, Condition, Convolution, Draft, Function, Layer, Skip,
     TransposedConvolution,
 };
 use super::{Initialization, initialized};
-use crate::graph::{Graph, Input, Role};
 
 /// Convolutions that halve a picture, transposed ones that double it again, and a way around each size.
 ///

@@ -47,9 +47,9 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::dataset::Dataset;
-    use crate::export;
     use crate::network::values;
     use crate::training::{normal, train};
+    use pocketgan_compiler::export;
 
     fn first() -> (Checkpoint, Dataset) {
         let mut config = Config::default();

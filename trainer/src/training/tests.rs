@@ -163,8 +163,8 @@ fn standing_statistics_are_those_of_the_latents() {
     let (mut weight, mut mean, mut variance) = (None, None, None);
     for (_, node) in graph.nodes() {
         match node.op.clone() {
-            crate::graph::Op::Dense { weight: w, .. } => weight = Some(w),
-            crate::graph::Op::BatchNorm { mean: m, variance: v, .. } if mean.is_none() => {
+            pocketgan_compiler::graph::Op::Dense { weight: w, .. } => weight = Some(w),
+            pocketgan_compiler::graph::Op::BatchNorm { mean: m, variance: v, .. } if mean.is_none() => {
                 (mean, variance) = (Some(m), Some(v));
             }
             _ => {}

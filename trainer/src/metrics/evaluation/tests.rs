@@ -3,10 +3,11 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use pocketgan_compiler::graph::{Graph, Op, Tensor};
+use pocketgan_compiler::onnx::{self, Reference};
+
 use super::*;
-use crate::graph::{Graph, Op, Tensor};
 use crate::metrics::Normalization;
-use crate::onnx::{self, Reference};
 use crate::training::noise;
 
 const ALL: [Metric; 12] = [

@@ -8,10 +8,10 @@ use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::{leaky_relu, relu, tanh};
+use pocketgan_compiler::graph::{Op, Unary, Value};
 
 use super::{Compute, Condition, Draft};
 use crate::device::is_processor;
-use crate::graph::{Op, Unary, Value};
 
 /// A function of each value.
 #[derive(Module, Debug)]

@@ -4,9 +4,9 @@ use anyhow::{Result, ensure};
 use burn::module::{Module, Param};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
+use pocketgan_compiler::graph::{Binary, Op, Reduction, Value};
 
 use super::{AveragePool, Compute, Condition, Convolution, Draft};
-use crate::graph::{Binary, Op, Reduction, Value};
 use crate::network::graph_tensor;
 
 /// `x + sigma o(softmax(theta(x)^T phi(x)) g(x))`: `theta`, `phi`, `g` and `o` are 1x1 convolutions, `phi` and `g` of the

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::Tensor;
+use pocketgan_compiler::graph::{Binary, Op, Value};
 
 use super::{Compute, Condition, Draft, Layer, iterated};
-use crate::graph::{Binary, Op, Value};
 
 /// `body(x) + shortcut(x)`
 ///

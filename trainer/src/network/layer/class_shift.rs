@@ -3,9 +3,9 @@
 use anyhow::Result;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use pocketgan_compiler::graph::{Binary, Op, Value};
 
 use super::{Compute, Condition, Draft};
-use crate::graph::{Binary, Op, Value};
 
 /// Adds to each channel what the class says.
 ///

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use pocketgan_compiler::graph::{Op, Value};
 
 use super::{Compute, Condition, Draft, bias};
-use crate::graph::{Op, Value};
 use crate::network::graph_tensor;
 use crate::regularizer::SpectralNorm;
 

@@ -5,9 +5,9 @@ use core::f64::consts::PI;
 use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::Tensor;
+use pocketgan_compiler::graph::{self, Binary, Op, Unary, Value};
 
 use super::{Compute, Condition, Draft};
-use crate::graph::{self, Binary, Op, Unary, Value};
 
 /// `[N, C, H, W]` to `[N, (1 + 2 octaves) C, H, W]`: `x`, the input in units of `extent`, then `sin(f x) / f` and `cos(f x) / f`
 /// for every `f = 2^k pi` from `k = 0`.

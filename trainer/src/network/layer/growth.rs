@@ -3,9 +3,9 @@
 use anyhow::{Result, ensure};
 use burn::module::Module;
 use burn::tensor::Tensor;
+use pocketgan_compiler::graph::Value;
 
 use super::{AveragePool, Compute, Condition, Draft, Layer, Upsample, iterated};
-use crate::graph::Value;
 
 /// How far a network has grown.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,11 +5,11 @@ mod processor;
 use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use pocketgan_compiler::graph::{Op, Reduction, Value};
 
 use super::dense::{flat, vector};
 use super::{Compute, Condition, Dense, Draft};
 use crate::device::is_processor;
-use crate::graph::{Op, Reduction, Value};
 
 /// Linear functions of which an output is the largest, as in PacGAN's networks.
 const PIECES: usize = 5;

@@ -3,9 +3,9 @@
 use anyhow::{Result, bail};
 use burn::module::Module;
 use burn::tensor::Tensor;
+use pocketgan_compiler::graph::Value;
 
 use super::{Compute, Condition, Draft};
-use crate::graph::Value;
 use crate::regularizer::{minibatch_std, minibatch_std_tangent};
 
 /// `[N, C, H, W]` to `[N, C + 1, H, W]`: the last channel says how much the images of a group differ.

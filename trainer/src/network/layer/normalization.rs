@@ -6,10 +6,10 @@ use anyhow::Result;
 use burn::module::{Module, Param};
 use burn::nn::BatchNormConfig;
 use burn::tensor::{Device, Tensor};
+use pocketgan_compiler::graph::{Binary, Op, Value};
 
 use super::{Compute, Condition, Draft};
 use crate::device::is_processor;
-use crate::graph::{Binary, Op, Value};
 use crate::network::graph_tensor;
 
 /// Normalization by mean and variance of each channel over the batch, or by their standing values.

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::Tensor;
+use pocketgan_compiler::graph::{self, Binary, Op, Reduction, Unary, Value};
 
 use super::{Compute, Condition, Draft};
-use crate::graph::{self, Binary, Op, Reduction, Unary, Value};
 
 /// Each pixel divided by the root mean square of its channels.
 ///

@@ -5,15 +5,15 @@ use core::cell::RefCell;
 use core::ops::Range;
 use std::sync::LazyLock;
 
+use pocketgan_compiler::export::panels;
+use pocketgan_compiler::export::phases::{self, Phase};
+use pocketgan_compiler::graph::Conv2dGeometry;
 use pocketgan_kernels::{
     Activation, GradientKernels, Kernels, PANEL, Panels, Pixels, Sample, Tap, TapGemm, dispatch,
 };
 use rayon::prelude::*;
 
 use super::Geometry;
-use crate::export::panels;
-use crate::export::phases::{self, Phase};
-use crate::graph::Conv2dGeometry;
 use crate::network::layer::processor::{CHUNK, zeros};
 
 /// Values of pictures that are transposed at once: a quarter of a megabyte.

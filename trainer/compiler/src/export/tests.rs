@@ -4,11 +4,10 @@ mod attention;
 mod enlarge;
 mod epilogues;
 
-use pocketgan_runtime::Model;
+use pocketgan_runtime::{Model, latent};
 
 use super::*;
 use crate::graph::{Binary, Conv2dGeometry, Input, Op, Reduction, Role, Tensor, Unary, Value};
-use crate::training::noise;
 
 /// Builds a graph; weights and constants are standard normal.
 struct Builder {
@@ -34,7 +33,7 @@ impl Builder {
     fn tensor(&mut self, shape: &[usize]) -> Tensor {
         let mut data = vec![0.0; shape.iter().product()];
         self.seed += 1;
-        noise::fill_normal(self.seed, &mut data);
+        latent::fill_normal(self.seed, &mut data);
         data.iter_mut().for_each(|v| *v *= 0.5);
         Tensor::new(shape, data)
     }

@@ -8,7 +8,7 @@ use super::quantize::WeightType;
 const PANEL: usize = 8;
 
 /// Rows of 8 from `weight(n, tap, c)`.
-pub(crate) fn pack(
+pub(super) fn pack(
     shape: [usize; 3],
     weights: WeightType,
     weight: impl Fn(usize, usize, usize) -> f32,
@@ -22,7 +22,7 @@ pub(crate) fn pack(
 }
 
 /// Row number `i` of the panels of so many outputs, taps and channels.
-pub(crate) fn row(
+pub fn row(
     [outputs, taps, channels]: [usize; 3],
     i: usize,
     weight: impl Fn(usize, usize, usize) -> f32,
@@ -35,7 +35,7 @@ pub(crate) fn row(
 }
 
 /// Rows of 8 values, the last padded with zeros.
-pub(crate) fn rows(values: &[f32], weights: WeightType) -> TensorData {
+pub(super) fn rows(values: &[f32], weights: WeightType) -> TensorData {
     let row = |values: &[f32]| core::array::from_fn(|lane| values.get(lane).copied().unwrap_or(0.0));
     match weights {
         WeightType::F16 => TensorData::F16(values.chunks(PANEL).map(|v| row(v).map(f16::from_f32)).collect()),

@@ -9,7 +9,7 @@ mod blocks;
 mod draft;
 mod fold;
 mod lower;
-pub(crate) mod panels;
+pub mod panels;
 pub mod phases;
 mod quantize;
 mod stamp;
@@ -89,7 +89,7 @@ pub fn export(graph: &Graph, options: &Options) -> Result<Export> {
 ///
 /// # Errors
 /// Names the node that cannot be expressed, or the limit of the format that is exceeded.
-pub(crate) fn compile(graph: &Graph, options: &Options) -> Result<AlignedBytes> {
+pub fn compile(graph: &Graph, options: &Options) -> Result<AlignedBytes> {
     Ok(compiled(graph, options)?.0)
 }
 

@@ -437,7 +437,7 @@ fn no_prefix_and_no_change_of_a_file_panics() {
 /// The fuzzer starts from these models. `POCKETGAN_WRITE_SEEDS=1` writes them.
 #[test]
 fn the_seeds_of_the_fuzzer_are_current() -> Result<()> {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus/import");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus/import");
     for (name, net) in [("generator", generator()), ("pooled", pooled())] {
         let path = corpus.join(name).with_extension("onnx");
         if std::env::var_os("POCKETGAN_WRITE_SEEDS").is_some() {
