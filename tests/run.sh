@@ -297,8 +297,10 @@ part_fuzz() {
         rm -rf "$tools/build"
     fi
     step cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml -- -D warnings
-    fuzz load address tests/fuzz/corpus/load
+    # Side by side, since each takes one core; the second waits for what both are built of.
+    fuzz load address tests/fuzz/corpus/load &
     fuzz delta address tests/fuzz/corpus/delta
+    wait $!
     onnx_cases
     # Without a sanitizer: the importer has no unsafe code, and tract would take twice as long to compile.
     fuzz import none tests/fuzz/corpus/import "$(small_onnx_cases)" --features import
@@ -324,14 +326,14 @@ fuzz() {
     # in all of them.
     RUSTC_BOOTSTRAP=1 step cargo fuzz run --sanitizer "$sanitizer" "${options[@]}" "$@" "$target" \
         "$scratch/$target" "${seeds[@]}" -- -max_total_time="${FUZZ_SECONDS:-60}" -max_len=65536 -timeout=10 \
-        -print_final_stats=1 2>"$scratch/fuzz.log" ||
+        -print_final_stats=1 2>"$scratch/$target.log" ||
         {
             # The finding itself once more: cargo-fuzz adds a long backtrace of its own.
-            tail -n 60 "$scratch/fuzz.log"
-            grep -E 'panicked at|^==.*ERROR|^SUMMARY|^Base64|^error' -A 1 "$scratch/fuzz.log" || true
+            tail -n 60 "$scratch/$target.log"
+            grep -E 'panicked at|^==.*ERROR|^SUMMARY|^Base64|^error' -A 1 "$scratch/$target.log" || true
             die "the fuzzer found an input that breaks $target"
         }
-    grep -E '^(Done|stat::)' "$scratch/fuzz.log"
+    sed -nE "s/^(Done|stat::)/$target: &/p" "$scratch/$target.log"
 }
 
 # What the boards and the page run.
