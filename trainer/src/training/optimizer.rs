@@ -190,22 +190,22 @@ impl Rule {
                 let (lr, root) = self.bias_corrected(time, lr);
                 let (lr, root) = (lr as f32, root as f32);
                 for (((w, m), v), g) in each {
-                    *m = beta_1 * *m + (1.0 - beta_1) * g;
-                    *v = beta_2 * *v + (1.0 - beta_2) * g * g;
+                    *m = normal(beta_1 * *m + (1.0 - beta_1) * g);
+                    *v = normal(beta_2 * *v + (1.0 - beta_2) * g * g);
                     *w -= lr * *m / (v.sqrt() * root + EPSILON);
                 }
             }
             Self::RmsProp => {
                 let lr = lr as f32;
                 for (((w, _), v), g) in each {
-                    *v = RMS_MEMORY * *v + (1.0 - RMS_MEMORY) * g * g;
+                    *v = normal(RMS_MEMORY * *v + (1.0 - RMS_MEMORY) * g * g);
                     *w -= lr * g / (v.sqrt() + EPSILON);
                 }
             }
             Self::Sgd { momentum } => {
                 let lr = lr as f32;
                 for (((w, m), _), g) in each {
-                    *m = momentum * *m + g;
+                    *m = normal(momentum * *m + g);
                     *w -= lr * *m;
                 }
             }
@@ -251,6 +251,14 @@ impl Rule {
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(time as f64);
         (lr / correction(beta_1), 1.0 / correction(beta_2).sqrt())
     }
+}
+
+/// `x`, or zero where it is subnormal.
+///
+/// Where no gradient arrives any more, a memory that fades by rounding to nearest never reaches zero, but stays a few of the
+/// smallest numbers there are, with which a processor computes a hundred times as slowly. No weight can tell the difference.
+fn normal(x: f32) -> f32 {
+    if x.abs() < f32::MIN_POSITIVE { 0.0 } else { x }
 }
 
 #[cfg(test)]
@@ -349,6 +357,24 @@ mod tests {
             }
             // What it moved is still trained.
             assert!(there.weight.is_require_grad());
+        }
+    }
+
+    #[test]
+    fn memories_of_gradients_that_no_longer_arrive_fade_to_zero() {
+        // Memories of 0.99 are below the smallest normal number after ln(2^-126) / ln(0.99) steps.
+        const STEPS: usize = 8690;
+        let device = Device::flex().autodiff();
+        for optimizer in RULES {
+            let config = TrainingConfig { beta_1: 0.9, beta_2: 0.99, ..config(optimizer) };
+            let mut linear = linear(&device);
+            let mut optimizer = Optimizer::new(Moments::zeros(&Parameters::read(&linear)), &config);
+            step(&mut optimizer, &mut linear, 1.0);
+            for _ in 0..STEPS {
+                step(&mut optimizer, &mut linear, 0.0);
+            }
+            let Moments { first, second, .. } = optimizer.moments();
+            assert_eq!([first.0[0].data[0], second.0[0].data[0]], [0.0; 2], "{:?}", config.optimizer);
         }
     }
 
