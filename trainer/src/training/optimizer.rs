@@ -190,22 +190,22 @@ impl Rule {
                 let (lr, root) = self.bias_corrected(time, lr);
                 let (lr, root) = (lr as f32, root as f32);
                 for (((w, m), v), g) in each {
-                    *m = normal(beta_1 * *m + (1.0 - beta_1) * g);
-                    *v = normal(beta_2 * *v + (1.0 - beta_2) * g * g);
+                    *m = flush(beta_1 * *m + (1.0 - beta_1) * g);
+                    *v = flush(beta_2 * *v + (1.0 - beta_2) * g * g);
                     *w -= lr * *m / (v.sqrt() * root + EPSILON);
                 }
             }
             Self::RmsProp => {
                 let lr = lr as f32;
                 for (((w, _), v), g) in each {
-                    *v = normal(RMS_MEMORY * *v + (1.0 - RMS_MEMORY) * g * g);
+                    *v = flush(RMS_MEMORY * *v + (1.0 - RMS_MEMORY) * g * g);
                     *w -= lr * g / (v.sqrt() + EPSILON);
                 }
             }
             Self::Sgd { momentum } => {
                 let lr = lr as f32;
                 for (((w, m), _), g) in each {
-                    *m = normal(momentum * *m + g);
+                    *m = flush(momentum * *m + g);
                     *w -= lr * *m;
                 }
             }
@@ -257,7 +257,7 @@ impl Rule {
 ///
 /// Where no gradient arrives any more, a memory that fades by rounding to nearest never reaches zero, but stays a few of the
 /// smallest numbers there are, with which a processor computes a hundred times as slowly. No weight can tell the difference.
-fn normal(x: f32) -> f32 {
+fn flush(x: f32) -> f32 {
     if x.abs() < f32::MIN_POSITIVE { 0.0 } else { x }
 }
 

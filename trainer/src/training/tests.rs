@@ -1,3 +1,5 @@
+use pocketgan_compiler::graph::Op;
+
 use super::*;
 use crate::method::{METHODS, Method};
 use crate::network::{Architecture, Conditioning, DiscriminatorNorm, Growth, NetworkConfig, Precision};
@@ -163,8 +165,8 @@ fn standing_statistics_are_those_of_the_latents() {
     let (mut weight, mut mean, mut variance) = (None, None, None);
     for (_, node) in graph.nodes() {
         match node.op.clone() {
-            pocketgan_compiler::graph::Op::Dense { weight: w, .. } => weight = Some(w),
-            pocketgan_compiler::graph::Op::BatchNorm { mean: m, variance: v, .. } if mean.is_none() => {
+            Op::Dense { weight: w, .. } => weight = Some(w),
+            Op::BatchNorm { mean: m, variance: v, .. } if mean.is_none() => {
                 (mean, variance) = (Some(m), Some(v));
             }
             _ => {}

@@ -7,7 +7,7 @@ use burn::module::{Module, Param};
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor};
-use pocketgan_compiler::graph::{Conv2dGeometry, Op, Value};
+use pocketgan_compiler::graph::{self, Conv2dGeometry, Op, Value};
 
 use super::{Compute, Condition, Draft, bias};
 use crate::device::is_processor;
@@ -127,11 +127,7 @@ impl Convolution {
         })
     }
 
-    fn op(
-        &self,
-        weight: pocketgan_compiler::graph::Tensor,
-        bias: Option<pocketgan_compiler::graph::Tensor>,
-    ) -> Op {
+    fn op(&self, weight: graph::Tensor, bias: Option<graph::Tensor>) -> Op {
         let geometry = Conv2dGeometry::square(weight.shape[2], self.stride, self.padding);
         Op::Conv2d { weight, bias, geometry }
     }
@@ -171,11 +167,7 @@ impl TransposedConvolution {
         })
     }
 
-    fn op(
-        &self,
-        weight: pocketgan_compiler::graph::Tensor,
-        bias: Option<pocketgan_compiler::graph::Tensor>,
-    ) -> Op {
+    fn op(&self, weight: graph::Tensor, bias: Option<graph::Tensor>) -> Op {
         let square = Conv2dGeometry::square(weight.shape[2], self.stride, self.padding);
         let geometry = Conv2dGeometry { output_padding: [self.output_padding; 2], ..square };
         Op::ConvTranspose2d { weight, bias, geometry }

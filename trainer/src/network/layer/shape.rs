@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::module::{avg_pool2d, interpolate};
 use burn::tensor::ops::{AvgPoolOptions, InterpolateMode, InterpolateOptions};
-use pocketgan_compiler::graph::{Conv2dGeometry, Op, Reduction, Value};
+use pocketgan_compiler::graph::{self, Conv2dGeometry, Op, Reduction, Value};
 
 use super::{Compute, Condition, Draft};
 
@@ -107,7 +107,7 @@ impl Compute for AveragePool {
         ensure!(shape.len() == 4, "{name} makes a picture smaller, and reads {shape:?}");
         let (channels, f) = (shape[1], self.factor);
         let values = vec![1.0 / (f * f) as f32; channels * f * f];
-        let weight = pocketgan_compiler::graph::Tensor::new([channels, 1, f, f], values);
+        let weight = graph::Tensor::new([channels, 1, f, f], values);
         let geometry = Conv2dGeometry { groups: channels, ..Conv2dGeometry::square(f, f, 0) };
         draft.graph.push(format!("{name}.mean"), Op::Conv2d { weight, bias: None, geometry }, vec![x])
     }

@@ -312,6 +312,7 @@ fn another_metric_is_not_compared() -> Result<()> {
 #[test]
 fn a_classifier_is_looked_through() -> Result<()> {
     use pocketgan_compiler::graph::{Graph, Op, Tensor};
+    use pocketgan_compiler::onnx;
     let (mut config, train, held_out) = tiny();
     config.watch.eval_every = 10;
     config.training.steps = 10;
@@ -319,7 +320,7 @@ fn a_classifier_is_looked_through() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("identity.onnx");
     let dense = Op::Dense { weight: Tensor::new([2, 2], vec![1.0, 0.0, 0.0, 1.0]), bias: None };
-    std::fs::write(&path, pocketgan_compiler::onnx::write(&Graph::chain(2, [("dense".into(), dense)])?)?)?;
+    std::fs::write(&path, onnx::write(&Graph::chain(2, [("dense".into(), dense)])?)?)?;
     config.watch.features = Some(path.display().to_string());
     (config.watch.features_mean, config.watch.features_std) = (0.5, 0.5);
     let (by_classifier, _) = watched(&config, None, [&train, &held_out])?;
