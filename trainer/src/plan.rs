@@ -1,7 +1,7 @@
 //! What a run's generator will take on a device, before the run.
 //!
-//! In: a [`Config`]. Out: the figures of the file that [`export`](pocketgan_compiler::export) would make of it, from a file that it does make,
-//! of the untrained network with weights in half precision. No figure depends on what is learned.
+//! In: a [`Config`]. Out: the figures of the file that [`export`](pocketgan_compiler::export) would make of it, from a
+//! file that it does make, of the untrained network with weights in half precision. No figure depends on what is learned.
 
 use core::fmt;
 

@@ -212,7 +212,7 @@ impl Rule {
         }
     }
 
-    /// The same on a device: the new weights, `[N]` like all.
+    /// The same on a device: the new weights, `[N]` like all. Subnormal moments, which cost a GPU nothing, stay.
     fn update_tensors(
         self,
         time: u64,
