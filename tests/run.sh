@@ -69,7 +69,8 @@ part_host() {
     local kit
     for kit in rp2350 stm32f746 nrf52840 esp32c6; do step cargo fmt --check --manifest-path "boards/$kit/Cargo.toml"; done
 
-    step cargo clippy --locked --workspace --all-targets --features pocketgan-runtime/graphics -- -D warnings
+    # As released: build scripts and macros of the dependencies are then those that the tests below need.
+    step cargo clippy --locked --release --workspace --all-targets --features pocketgan-runtime/graphics -- -D warnings
     # One at a time, so that the host's `std` does not reach the firmware.
     local package
     for package in boards-arm boards-build boards-common host kernel-suite linux-fb microbit mps2-an386 \
@@ -77,7 +78,7 @@ part_host() {
         step cargo clippy --locked --manifest-path boards/Cargo.toml -p "$package" -- -D warnings
     done
     step cargo clippy --locked --manifest-path boards/Cargo.toml -p web --all-targets --features full -- -D warnings
-    RUSTDOCFLAGS=-Dwarnings step cargo doc --locked --workspace --features pocketgan-runtime/graphics --no-deps
+    RUSTDOCFLAGS=-Dwarnings step cargo doc --locked --release --workspace --features pocketgan-runtime/graphics --no-deps
 
     # The crates that firmware depends on with all checks of a debug build; the others as released, since building their
     # dependencies a second time would take longer than all tests.
