@@ -11,6 +11,7 @@ mod grid;
 mod meter;
 mod mixture;
 mod mnist;
+mod parzen;
 mod results;
 mod ring;
 mod runner;
@@ -60,6 +61,8 @@ pub enum Measure {
     StackedDigits,
     /// Images, by distances on features of a classifier.
     Distances,
+    /// Images, by the likelihood of real ones under windows around them.
+    Likelihood,
 }
 
 /// A quantity that is measured.
@@ -110,7 +113,7 @@ pub type Reported = (&'static str, f64, Option<f64>);
 pub type Figures = BTreeMap<String, f64>;
 
 /// All benchmarks.
-pub const BENCHMARKS: [&Benchmark; 7] = [
+pub const BENCHMARKS: [&Benchmark; 8] = [
     &ring::BENCHMARK,
     &grid::BENCHMARK,
     &mixture::BENCHMARK,
@@ -118,6 +121,7 @@ pub const BENCHMARKS: [&Benchmark; 7] = [
     &stacked_mnist::QUARTER,
     &mnist::BENCHMARK,
     &fashion_mnist::BENCHMARK,
+    &parzen::BENCHMARK,
 ];
 
 impl Benchmark {
@@ -135,6 +139,13 @@ impl Benchmark {
     /// Networks, data and numbers of training as published, for a method to change.
     pub fn base_config(&self) -> Config {
         (self.base_config)()
+    }
+}
+
+impl Measure {
+    /// Whether a classifier measures.
+    pub fn needs_classifier(self) -> bool {
+        matches!(self, Self::StackedDigits | Self::Distances)
     }
 }
 

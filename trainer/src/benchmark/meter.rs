@@ -8,7 +8,9 @@ use pocketgan_compiler::onnx::split_spec;
 use super::{Benchmark, Figures, Measure};
 use crate::dataset::{Dataset, Source, Split};
 use crate::metrics::modes::{ClassReport, Classes, ModeReport, Modes};
-use crate::metrics::{Comparison, FeatureExtractor, Features, Normalization, RealImages, compare};
+use crate::metrics::{
+    Comparison, FeatureExtractor, Features, Normalization, Parzen, RealImages, compare, parzen_log_likelihood,
+};
 use crate::training::noise::{self, Stream};
 
 /// What measuring images needs besides them; points need nothing.
@@ -16,7 +18,7 @@ use crate::training::noise::{self, Stream};
 pub struct MeterOptions<'a> {
     /// Folder with the files of the data set.
     pub data_dir: Option<&'a Path>,
-    /// `file.onnx` or `file.onnx:tensor` of a classifier.
+    /// `file.onnx` or `file.onnx:tensor` of a classifier, where one measures.
     pub features: &'a str,
     /// What the classifier reads.
     pub normalization: Normalization,
@@ -35,6 +37,7 @@ enum Kind {
     Points(Modes),
     StackedDigits(FeatureExtractor, Classes),
     Distances { extractor: FeatureExtractor, reference: Features, shape: [usize; 3] },
+    Likelihood(RealImages),
 }
 
 impl Meter {
@@ -49,6 +52,7 @@ impl Meter {
             Measure::Points => Self::points(source, options.samples),
             Measure::StackedDigits => Self::stacked_digits(options),
             Measure::Distances => Self::distances(source, options),
+            Measure::Likelihood => Self::likelihood(source, options),
         }
     }
 
@@ -86,8 +90,7 @@ impl Meter {
 
     fn distances(source: Source, options: MeterOptions<'_>) -> Result<Self> {
         let extractor = FeatureExtractor::open(options.features, options.normalization)?;
-        let load = |split| Dataset::load(source, options.data_dir, split, 28, 1);
-        let real = RealImages::choose(&load(Split::Train)?, Some(&load(Split::Test)?), options.samples, 0)?;
+        let real = real_images(source, options)?;
         let reference = extractor.extract(&real.reference, real.shape, |_| ())?;
         let floor = compare(&reference, &extractor.extract(&real.floor, real.shape, |_| ())?)?;
         let note = format!("{}; features {}", real.floor_name, extractor.name());
@@ -96,6 +99,13 @@ impl Meter {
             floor: of_comparison(&floor),
             note,
         })
+    }
+
+    fn likelihood(source: Source, options: MeterOptions<'_>) -> Result<Self> {
+        let real = real_images(source, options)?;
+        let floor = of_parzen(&likelihood(&real.reference, &real)?);
+        let note = format!("training images; {} are measured under windows around them", real.floor_name);
+        Ok(Self { kind: Kind::Likelihood(real), floor, note })
     }
 
     /// The figures of real data that no training has seen: no generator should be expected to do better.
@@ -125,8 +135,19 @@ impl Meter {
             Kind::Distances { extractor, reference, shape } => {
                 of_comparison(&compare(reference, &extractor.extract(samples, *shape, |_| ())?)?)
             }
+            Kind::Likelihood(real) => of_parzen(&likelihood(samples, real)?),
         })
     }
+}
+
+fn real_images(source: Source, options: MeterOptions<'_>) -> Result<RealImages> {
+    let load = |split| Dataset::load(source, options.data_dir, split, 28, 1);
+    RealImages::choose(&load(Split::Train)?, Some(&load(Split::Test)?), options.samples, 0)
+}
+
+fn likelihood(generated: &[f32], real: &RealImages) -> Result<Parzen> {
+    let pixels = real.shape.iter().product();
+    parzen_log_likelihood(generated, &real.validation, &real.floor, pixels, |_| ())
 }
 
 fn of_modes(report: &ModeReport) -> Figures {
@@ -155,4 +176,8 @@ fn of_comparison(comparison: &Comparison) -> Figures {
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()
+}
+
+fn of_parzen(parzen: &Parzen) -> Figures {
+    [("log_likelihood".to_owned(), parzen.mean)].into()
 }

@@ -1,6 +1,9 @@
+use std::path::PathBuf;
+
 use super::*;
-use crate::dataset::Source;
+use crate::dataset::{Dataset, Source, Split};
 use crate::method::{METHODS, Method};
+use crate::training::noise;
 
 #[test]
 fn benchmarks_have_names_of_their_own() {
@@ -43,7 +46,8 @@ fn configurations_are_those_of_the_protocols() {
     );
     assert_eq!((stacked.training.lr_g, stacked.training.lr_d, stacked.training.beta_2), (1e-4, 2e-4, 0.99));
     // The papers use the weights as trained.
-    assert!([ring, mixture, stacked].iter().all(|config| config.training.ema_decay == 0.0));
+    let parzen = of("parzen");
+    assert!([ring, mixture, stacked, parzen].iter().all(|config| config.training.ema_decay == 0.0));
 }
 
 #[test]
@@ -90,11 +94,46 @@ fn the_floor_of_points_is_that_of_theory() {
     assert!(Meter::new(Benchmark::named("ring").unwrap(), options(0)).is_err());
 }
 
+fn data_folder() -> PathBuf {
+    std::env::var_os("POCKETGAN_DATA").unwrap_or_else(|| "../../shared/data".into()).into()
+}
+
+/// Real digits are likelier under windows around other real ones than around noise, and likeliest around themselves; and no
+/// classifier is asked.
+#[test]
+fn digits_are_likelier_the_nearer_the_windows_are() {
+    let folder = data_folder().join("mnist");
+    if !folder.is_dir() {
+        eprintln!("skipped: no digits in {}", folder.display());
+        return;
+    }
+    let samples = 200;
+    let options = MeterOptions {
+        data_dir: Some(&folder),
+        features: "",
+        normalization: crate::metrics::Normalization::MNIST,
+        samples,
+    };
+    let meter = Meter::new(Benchmark::named("parzen").unwrap(), options).unwrap();
+    let likelihood = |images: &[f32]| meter.measure(images).unwrap()["log_likelihood"];
+    let load = |split| Dataset::load(Source::Mnist, Some(&folder), split, 28, 1).unwrap();
+    let (train, test) = (load(Split::Train), load(Split::Test));
+    let floor = meter.floor()["log_likelihood"];
+    let train = likelihood(&train.images(&(0..samples).collect::<Vec<_>>()));
+    let test = likelihood(&test.images(&(0..test.len()).collect::<Vec<_>>()));
+    let mut rng = noise::rng(1);
+    let mut pixel = || noise::below(&mut rng, 256) as f32 / 127.5 - 1.0;
+    let noise = likelihood(&(0..samples * 784).map(|_| pixel()).collect::<Vec<_>>());
+    // Two draws of 200 windows differ by some nats, of the hundred that noise and copies are away.
+    assert!((train - floor).abs() < 20.0, "{train} {floor}");
+    assert!(noise + 50.0 < floor && floor + 50.0 < test, "{noise} {floor} {test}");
+    assert!(meter.measure(&[f32::NAN; 784]).is_err() && meter.measure(&[0.0; 783]).is_err());
+}
+
 /// With real digits and the classifier that reads them, where they are.
 #[test]
 fn the_floor_of_stacked_digits_is_that_of_the_classifier() {
-    let folder = std::env::var_os("POCKETGAN_DATA").unwrap_or_else(|| "../../shared/data".into());
-    let folder = std::path::Path::new(&folder);
+    let folder = data_folder();
     let classifier = folder.join("classifiers/burn-mnist/mnist.onnx");
     if !classifier.is_file() || !folder.join("mnist").is_dir() {
         eprintln!("skipped: no digits and classifier in {}", folder.display());

@@ -11,7 +11,7 @@ use clap::builder::PossibleValuesParser;
 use super::eval::default_features;
 use super::lock::Lock;
 use super::note::note;
-use crate::benchmark::{BENCHMARKS, Benchmark, Measure, Meter, MeterOptions, Results, Summary, table};
+use crate::benchmark::{BENCHMARKS, Benchmark, Meter, MeterOptions, Results, Summary, table};
 use crate::checkpoint::write_atomically;
 use crate::device::DeviceArgs;
 use crate::method::METHODS;
@@ -109,10 +109,10 @@ struct Outcomes {
 /// Does what is not done yet, and writes the files.
 fn work(args: &Args) -> Result<Outcomes> {
     let benchmark = Benchmark::named(args.benchmark.as_deref().unwrap_or_default())?;
-    let features = match (benchmark.measure, &args.features) {
-        (Measure::Points, _) => String::new(),
-        (_, Some(features)) => features.clone(),
-        (_, None) => default_features(args.data_dir.as_deref())?,
+    let features = match &args.features {
+        _ if !benchmark.measure.needs_classifier() => String::new(),
+        Some(features) => features.clone(),
+        None => default_features(args.data_dir.as_deref())?,
     };
     let experiment = Experiment::new(args, benchmark, &features)?;
     let meter = Meter::new(

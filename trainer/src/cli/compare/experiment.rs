@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::Args;
 use super::progress::Progress;
 use crate::benchmark::{
-    self, Benchmark, Figures, Job, Measure, Meter, Outcome, PICTURES, Plan, Results, Summary, table, work_off,
+    self, Benchmark, Figures, Job, Meter, Outcome, PICTURES, Plan, Results, Summary, table, work_off,
 };
 use crate::cli::note::note;
 use crate::dataset::{Dataset, Split};
@@ -43,12 +43,11 @@ impl Experiment {
             steps > 0 && eval_every > 0 && samples > 1,
             "{steps} steps, {samples} samples every {eval_every}"
         );
-        let judge = match benchmark.measure {
-            Measure::Points => String::new(),
-            _ => {
-                let file = Path::new(features).file_name().unwrap_or_default().to_string_lossy();
-                format!("{file} {} {}", args.features_mean, args.features_std)
-            }
+        let judge = if benchmark.measure.needs_classifier() {
+            let file = Path::new(features).file_name().unwrap_or_default().to_string_lossy();
+            format!("{file} {} {}", args.features_mean, args.features_std)
+        } else {
+            String::new()
         };
         let plan = Plan { steps, eval_every, samples, judge: &judge, settings: &args.set };
         let mut jobs = vec![];
