@@ -179,5 +179,5 @@ fn of_comparison(comparison: &Comparison) -> Figures {
 }
 
 fn of_parzen(parzen: &Parzen) -> Figures {
-    [("log_likelihood".to_owned(), parzen.mean)].into()
+    [("parzen".to_owned(), parzen.mean)].into()
 }

@@ -115,12 +115,9 @@ impl Experiment {
         if !args.set.is_empty() {
             paragraphs.push(format!("All methods with {}.", args.set.join(", ")));
         }
-        let published_steps = benchmark.base_config().training.steps;
-        if self.steps != published_steps && !benchmark.published.is_empty() {
-            paragraphs.push(format!(
-                "The published figures are those of {} steps.",
-                grouped(published_steps as u64)
-            ));
+        let protocol_steps = benchmark.base_config().training.steps;
+        if self.steps != protocol_steps && !benchmark.published.is_empty() {
+            paragraphs.push(format!("The protocol has {} steps.", grouped(protocol_steps as u64)));
         }
         for method in &summary.methods {
             for (seed, reason) in &method.failures {
