@@ -10,8 +10,9 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
     description: "Handwritten digits of dense layers: how likely are test digits among generated ones?",
     source: "Goodfellow et al. 2014, arXiv:1406.2661, table 1, and its reference code, mnist.yaml and parzen_ll.py in \
              goodfeli/adversarial. There latents are uniform, the discriminator has dropout, gradients are followed with \
-             momentum, not by Adam, the digits that choose the width of windows are not trained on, and nothing says when to stop: here it \
-             is where the momentum stops to change. Published errors are of the mean over test digits. Such a likelihood says little of how digits look (Theis et al. 2016, arXiv:1511.01844).",
+             momentum, not by Adam, the digits that choose the width of windows are not trained on, and nothing says when \
+             to stop: here it is where the momentum stops growing. Published errors are of the mean over test digits. Such \
+             a likelihood says little of how digits look (Theis et al. 2016, arXiv:1511.01844).",
     eval_every: 10_000,
     samples: 10_000,
     measure: Measure::Likelihood,

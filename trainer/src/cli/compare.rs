@@ -115,6 +115,7 @@ fn work(args: &Args) -> Result<Outcomes> {
         None => default_features(args.data_dir.as_deref())?,
     };
     let experiment = Experiment::new(args, benchmark, &features)?;
+    note!("measuring {} real samples", experiment.samples);
     let meter = Meter::new(
         benchmark,
         MeterOptions {
