@@ -115,6 +115,7 @@ fn work(args: &Args) -> Result<Outcomes> {
         None => default_features(args.data_dir.as_deref())?,
     };
     let experiment = Experiment::new(args, benchmark, &features)?;
+    let _lock = Lock::take(&args.out)?;
     note!("measuring {} real samples", experiment.samples);
     let meter = Meter::new(
         benchmark,
@@ -125,7 +126,6 @@ fn work(args: &Args) -> Result<Outcomes> {
             samples: experiment.samples,
         },
     )?;
-    let _lock = Lock::take(&args.out)?;
     let results = Results::open(&args.out.join(RESULTS))?;
     experiment.work(args, &meter, &results)?;
     let summary = Summary::of(&experiment.jobs, &results);

@@ -43,7 +43,8 @@ pub fn line_chart(what: &str, unit: &str, curves: &[Curve]) -> Result<String> {
     let thinned: Vec<_> = curves.iter().map(|curve| thin(&finite(curve))).collect();
     let (x, y) = (range(&thinned, |point| point.0), range(&thinned, |point| point.1));
     let (Some(x), Some(y)) = (x, y) else { return Err(anyhow!("no curve has a finite point")) };
-    let x = if x.0 < x.1 { x } else { (x.0 - 1.0, x.0 + 1.0) };
+    // A single step stands where it would after all that were before it.
+    let x = if x.0 < x.1 { x } else { (0.0, x.1.max(1.0)) };
     let each = curves.iter().zip(&thinned).map(|(curve, points)| (curve.points.len(), points.len()));
     let stretch = each.map(|(all, shown)| all.div_ceil(shown.max(1))).max().unwrap_or(1);
     let x_label = if stretch > 1 { format!("step (means of {stretch})") } else { "step".to_owned() };
@@ -93,7 +94,7 @@ where
         .y_desc(y_label)
         .x_labels(6)
         .y_labels(6)
-        .x_label_formatter(&|step| format!("{step:.0}"))
+        .x_label_formatter(&|step| short(*step))
         .y_label_formatter(&|value| short(*value))
         .draw()
         .map_err(drawing)?;
@@ -246,6 +247,25 @@ mod tests {
         );
         assert!(line_chart("Losses", "loss", &[curve("constant", |_| -2.0, 9)]).is_ok());
         assert!(line_chart("Losses", "loss", &[curve("wide", |x| 10f64.powf(x), 9)]).is_ok(), "logarithmic");
+    }
+
+    #[test]
+    fn no_step_stands_twice_on_the_axis() -> Result<()> {
+        for (first, last) in [(1000, 1000), (1, 1), (1, 3), (3, 7)] {
+            let points = (first..=last).map(|step| (f64::from(step), f64::from(first))).collect();
+            let svg = line_chart("Losses", "loss", &[Curve { name: "g".into(), points }])?;
+            // The horizontal axis is the one whose texts are centred.
+            let mut steps: Vec<&str> = svg
+                .split("<text ")
+                .filter(|text| text.contains("text-anchor=\"middle\"") && !text.contains("rotate"))
+                .filter_map(|text| text.split(['>', '<']).nth(1)?.trim().lines().next())
+                .filter(|text| text.parse::<f64>().is_ok())
+                .collect();
+            let all = steps.len();
+            steps.dedup();
+            assert!(all >= 2 && steps.len() == all, "steps {first} to {last}: {steps:?} in {svg}");
+        }
+        Ok(())
     }
 
     #[test]
