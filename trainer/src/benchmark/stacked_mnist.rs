@@ -7,10 +7,11 @@ use crate::network::DiscriminatorNorm;
 
 pub(super) const BENCHMARK: Benchmark = Benchmark {
     name: "stacked-mnist",
-    description: "Three digits as the colours of a picture: how many of the 1000 numbers does the generator draw?",
-    source: "Metz et al. 2017, arXiv:1611.02163, as repeated by Lin et al. 2018, PacGAN, arXiv:1712.04086, table 3, with a \
-             discriminator of half the generator's channels. There samples are normalized with the statistics of their own batch, here \
-             with standing ones, as an exported generator is. The Kullback-Leibler divergence is from uniform classes.",
+    description: "Three digits as the colours of a picture: how many of the 1000 numbers does the generator draw against a \
+                  discriminator of half its channels?",
+    source: "Metz et al. 2017, arXiv:1611.02163, as repeated by Lin et al. 2018, PacGAN, arXiv:1712.04086, table 3. There samples are \
+             normalized with the statistics of their own batch, here with standing ones, as an exported generator is. The \
+             Kullback-Leibler divergence is from uniform classes.",
     eval_every: 2000,
     samples: 25_600,
     measure: Measure::StackedDigits,
@@ -22,7 +23,8 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
 /// The same with half of the discriminator's channels.
 pub(super) const QUARTER: Benchmark = Benchmark {
     name: "stacked-mnist-quarter",
-    description: "The same, against a discriminator of a quarter of the generator's channels",
+    description: "Three digits as the colours of a picture: how many of the 1000 numbers does the generator draw against a \
+                  discriminator of a quarter of its channels?",
     published: &PUBLISHED_QUARTER,
     base_config: || {
         let mut config = base_config();
