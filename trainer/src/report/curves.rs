@@ -43,7 +43,7 @@ pub fn line_chart(what: &str, unit: &str, curves: &[Curve]) -> Result<String> {
     let thinned: Vec<_> = curves.iter().map(|curve| thin(&finite(curve))).collect();
     let (x, y) = (range(&thinned, |point| point.0), range(&thinned, |point| point.1));
     let (Some(x), Some(y)) = (x, y) else { return Err(anyhow!("no curve has a finite point")) };
-    // A single step stands where it would after all that were before it.
+    // A single step stands at the end of those before it.
     let x = if x.0 < x.1 { x } else { (0.0, x.1.max(1.0)) };
     let each = curves.iter().zip(&thinned).map(|(curve, points)| (curve.points.len(), points.len()));
     let stretch = each.map(|(all, shown)| all.div_ceil(shown.max(1))).max().unwrap_or(1);
