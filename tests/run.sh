@@ -45,13 +45,14 @@ main() {
     part=
 }
 
-# The closing lines, also after a failure.
+# The closing lines, also after a failure or Ctrl-C, whose status is 0 here.
 finish() {
-    local status=$?
+    local status=$? job
+    for job in $(jobs -p); do kill -- "-$job" 2>/dev/null || true; done
     rm -rf "$scratch"
-    if [[ $status != 0 ]]; then
-        echo "FAILED: ${part:-} after $SECONDS s"
-        exit "$status"
+    if [[ -n $part ]]; then
+        echo "FAILED: $part after $SECONDS s"
+        exit $((status ? status : 130))
     fi
     local reason
     for reason in "${skipped[@]}"; do echo "skipped: $reason"; done
@@ -298,8 +299,11 @@ part_fuzz() {
         rm -rf "$tools/build"
     fi
     step cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml -- -D warnings
-    # Side by side, since each takes one core; the second waits for what both are built of.
+    # Side by side, since each takes one core; the second waits for what both are built of. The first has a process group
+    # of its own, by which it is stopped when the second fails.
+    set -m
     fuzz load address tests/fuzz/corpus/load &
+    set +m
     fuzz delta address tests/fuzz/corpus/delta
     wait $!
     onnx_cases
