@@ -30,8 +30,9 @@ pub mod translate;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
+use pocketgan_compiler::file;
 use pocketgan_format::{AlignedBytes, Delta};
 use pocketgan_runtime::Model;
 
@@ -135,6 +136,5 @@ pub(crate) fn with_delta<'a>(model: Model<'a>, delta: &'a [u8]) -> Result<Model<
 
 /// The bytes of a `.pgan` file or a delta, aligned for the runtime.
 pub(crate) fn open(path: &Path) -> Result<AlignedBytes> {
-    let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    Ok(AlignedBytes::copy(&bytes))
+    Ok(AlignedBytes::copy(&file::read(path, file::MAX_MODEL_BYTES)?))
 }

@@ -5,5 +5,6 @@
 #![forbid(unsafe_code)]
 
 pub mod export;
+pub mod file;
 pub mod graph;
 pub mod onnx;

@@ -23,6 +23,8 @@ use tract_onnx::prelude::{
     Tensor as Value, TypedRunnableModel,
 };
 
+use crate::file;
+
 pub use import::{
     Contents, ImportOptions, Imported, Refusal, RefusedNode, Report, contents, import, read_tensor,
 };
@@ -94,7 +96,7 @@ impl Reference {
     /// As [`Reference::load`], and when the file cannot be read.
     pub fn open(spec: &str) -> Result<Self> {
         let (path, output) = split_spec(spec);
-        let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let bytes = file::read(path, file::MAX_ONNX_BYTES)?;
         Self::load(&bytes, output).with_context(|| format!("loading {}", path.display()))
     }
 

@@ -36,14 +36,14 @@ pub struct Args {
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "1,2,3")]
     seeds: Vec<u64>,
     /// Steps of every run; without it as many as the paper's
-    #[arg(long, value_name = "N")]
-    iterations: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    iterations: Option<u32>,
     /// Steps between two measurements; without it as many as the paper's, and at least ten measurements
-    #[arg(long, value_name = "N")]
-    eval_every: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    eval_every: Option<u32>,
     /// Samples in a measurement; without it as many as the paper's
-    #[arg(long, value_name = "N")]
-    samples: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    samples: Option<u32>,
     /// Another value in every run, after what the method sets, e.g. `training.ema_decay=0.999`; may be given more than once
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -172,14 +172,15 @@ mod tests {
         assert!(parse("--benchmark rings --methods least-squares").is_err());
         assert!(parse("--benchmark ring").is_err() && parse("--methods least-squares").is_err());
         assert!(parse("--list").is_ok());
+        for number in ["--iterations 0", "--eval-every 0", "--samples 1", "--samples 99999999999"] {
+            let error = parse(&format!("--benchmark ring --methods gan {number}")).unwrap_err().to_string();
+            assert!(error.contains(number.split(' ').next().unwrap()), "{error}");
+        }
         let benchmark = Benchmark::named("mnist").unwrap();
         for line in [
             "--benchmark mnist --methods least-square",
             "--benchmark mnist --methods least-squares,least-squares",
             "--benchmark mnist --methods least-squares --seeds 1,2,1",
-            "--benchmark mnist --methods least-squares --iterations 0",
-            "--benchmark mnist --methods least-squares --eval-every 0",
-            "--benchmark mnist --methods least-squares --samples 1",
             "--benchmark mnist --methods least-squares --set training.ema_decai=0.9",
         ] {
             assert!(Experiment::new(&parse(line).unwrap(), benchmark, "").is_err(), "{line}");

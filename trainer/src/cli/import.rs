@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::{Device, Tensor, TensorData};
 use pocketgan_compiler::export::{self, Export, Options, WeightType, compare};
+use pocketgan_compiler::file;
 use pocketgan_compiler::graph::Graph;
 use pocketgan_compiler::graph::evaluate::evaluate;
 use pocketgan_compiler::onnx::{self, ImportOptions, Imported, Reference};
@@ -93,7 +94,7 @@ fn import_onnx(args: &Args) -> Result<()> {
         "{} holds weights alone: name the network they belong to with --architecture, or export it as ONNX",
         args.model.display()
     );
-    let bytes = std::fs::read(&args.model).with_context(|| format!("reading {}", args.model.display()))?;
+    let bytes = file::read(&args.model, file::MAX_ONNX_BYTES)?;
     let options =
         ImportOptions { shapes: args.input.clone(), fixed: args.fix.clone(), output: args.output.clone() };
     let imported =

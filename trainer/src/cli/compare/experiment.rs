@@ -35,14 +35,10 @@ impl Experiment {
         for (i, seed) in args.seeds.iter().enumerate() {
             ensure!(!args.seeds[..i].contains(seed), "seed {seed} is named twice");
         }
-        let steps = args.iterations.unwrap_or(benchmark.base_config().training.steps);
+        let given = |number: Option<u32>, otherwise| number.map_or(otherwise, |number| number as usize);
+        let steps = given(args.iterations, benchmark.base_config().training.steps);
         let often = steps.div_ceil(LEAST_MEASUREMENTS).clamp(1, benchmark.eval_every);
-        let (eval_every, samples) =
-            (args.eval_every.unwrap_or(often), args.samples.unwrap_or(benchmark.samples));
-        ensure!(
-            steps > 0 && eval_every > 0 && samples > 1,
-            "{steps} steps, {samples} samples every {eval_every}"
-        );
+        let (eval_every, samples) = (given(args.eval_every, often), given(args.samples, benchmark.samples));
         let judge = if benchmark.measure.needs_classifier() {
             let file = Path::new(features).file_name().unwrap_or_default().to_string_lossy();
             format!("{file} {} {}", args.features_mean, args.features_std)
