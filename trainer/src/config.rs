@@ -5,6 +5,7 @@ mod assignment;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use pocketgan_compiler::file;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -159,8 +160,11 @@ impl Config {
     /// # Errors
     /// When it cannot be read, names unknown keys, or holds values out of range.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-        Self::parse(&text).with_context(|| format!("in {}", path.display()))
+        /// A thousand times the length of one with every key.
+        const MAX_BYTES: u64 = 1 << 24;
+        let context = || format!("in {}", path.display());
+        let text = String::from_utf8(file::read(path, MAX_BYTES)?).with_context(context)?;
+        Self::parse(&text).with_context(context)
     }
 
     /// Reads the text of a `train.toml`.
