@@ -160,7 +160,7 @@ impl Config {
     /// # Errors
     /// When it cannot be read, names unknown keys, or holds values out of range.
     pub fn load(path: &Path) -> Result<Self> {
-        /// A thousand times the length of one with every key.
+        /// More than a thousand times the length of one with every key.
         const MAX_BYTES: u64 = 1 << 24;
         let context = || format!("in {}", path.display());
         let text = String::from_utf8(file::read(path, MAX_BYTES)?).with_context(context)?;
