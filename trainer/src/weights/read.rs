@@ -15,6 +15,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use burn::store::{ModuleStore, PytorchStore, SafetensorsStore, bridge, burn_pack};
 use burn::tensor::DType;
+use pocketgan_compiler::file;
 use zip::ZipArchive;
 
 /// A tensor in a file.
@@ -77,8 +78,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Found>> {
         let header = head.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         ensure!(header <= MAX_HEADER_BYTES, "a header of {header} bytes, the limit is {MAX_HEADER_BYTES}");
         // Not mapped: another program that shortens a mapped file ends this one.
-        let mut bytes = vec![];
-        File::open(path)?.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
+        let bytes = file::read(path, MAX_FILE_BYTES)?;
         contain(|| all(&mut SafetensorsStore::from_bytes(Some(bytes)).map_indices_contiguous(false)))
             .context("reading it as safetensors")?
     } else {
