@@ -1,7 +1,7 @@
 //! What every board shares: the traits that a board implements, the loop that uses them, pictures as text, and the console of
-//! a board that learns.
+//! a board with a serial line, which draws what it is told and may learn.
 //!
-//! A board gives a display, a storage and a clock, and, to learn, a serial line and flash; the rest is here, in `no_std`
+//! A board gives a storage, a clock, and a display or a serial line; to learn, flash as well. The rest is here, in `no_std`
 //! without an allocator.
 
 #![no_std]

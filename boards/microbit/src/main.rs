@@ -1,4 +1,4 @@
-//! Firmware for the BBC micro:bit: a model in flash, a static arena, and pictures for whom one talks to on the serial port.
+//! Firmware for the BBC micro:bit: a model in flash, a static arena, and pictures that one asks for on the serial port.
 
 #![no_std]
 #![no_main]

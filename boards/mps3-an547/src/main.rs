@@ -1,4 +1,4 @@
-//! Firmware for the MPS3 board with image AN547: a model in flash, a static arena, and pictures for whom one talks to on UART0.
+//! Firmware for the MPS3 board with image AN547: a model in flash, a static arena, and pictures that one asks for on UART0.
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! Firmware for the Netduino Plus 2: a model in flash, a static arena, and pictures for whom one talks to on USART1.
+//! Firmware for the Netduino Plus 2: a model in flash, a static arena, and pictures that one asks for on USART1.
 
 #![no_std]
 #![no_main]

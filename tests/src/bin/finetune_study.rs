@@ -1,4 +1,4 @@
-//! How much a generator of digits learns from a few images of another kind: a table for `models/README.md`.
+//! How much a generator of digits learns from a few images of another kind: a table for `models/mnist-dcgan28/CARD.md`.
 //!
 //! For each shift, number of images, part that learns and seed: the Frechet distance and the kernel distance to target images
 //! that were not learned from, before and after. Rows go to standard output as JSON as they come, the table at the end.

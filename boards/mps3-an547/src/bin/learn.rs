@@ -1,4 +1,4 @@
-//! Firmware that learns, and whom one talks to on UART0.
+//! Firmware that draws and learns as it is told on UART0.
 #![no_std]
 #![no_main]
 

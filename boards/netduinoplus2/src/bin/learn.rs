@@ -1,4 +1,4 @@
-//! Firmware that learns, and whom one talks to on USART1.
+//! Firmware that draws and learns as it is told on USART1.
 #![no_std]
 #![no_main]
 
