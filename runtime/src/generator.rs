@@ -162,6 +162,9 @@ impl<'m, 'a> Generator<'m, 'a> {
     /// When `count` is more than [`capacity`](Self::capacity).
     #[cfg(feature = "rayon")]
     pub fn run_batch_in(&mut self, pool: &rayon::ThreadPool, count: usize) {
+        if count == 0 {
+            return;
+        }
         let arenas = &mut self.arenas[..count * self.arena_len];
         let mut expansion = self.expansion;
         for step in self.model.file().steps() {

@@ -77,6 +77,8 @@ impl Operation<'_> {
         arena_len: usize,
     ) {
         use rayon::prelude::*;
+        // Expanded weights are those of all channels, and no form is that of some.
+        let in_parts = |gemm| expanded.filter(|_| !crate::parallel::lone_position(gemm));
         match self {
             _ if arenas.len() > arena_len => {
                 let share = (arenas.len() / arena_len).div_ceil(pool.current_num_threads());
@@ -88,7 +90,7 @@ impl Operation<'_> {
             }
             &Self::TapGemm { ref gemm, input, output, values: ValueType::F32 } => {
                 let sample = borrow(arenas, input, output);
-                match expanded {
+                match in_parts(gemm) {
                     Some(Expanded { kernels, form, weights }) => {
                         crate::parallel::run(pool, gemm, sample, &|gemm, samples| {
                             (kernels.tap_gemm)(&form, gemm, weights, samples);
@@ -99,7 +101,7 @@ impl Operation<'_> {
             }
             &Self::TapGemm { ref gemm, input, output, values: ValueType::F16 } => {
                 let sample = borrow(bytemuck::cast_slice_mut(arenas), input, output);
-                match expanded {
+                match in_parts(gemm) {
                     Some(Expanded { kernels, form, weights }) => {
                         crate::parallel::run(pool, gemm, sample, &|gemm, samples| {
                             (kernels.tap_gemm_f16)(&form, gemm, weights, samples);
@@ -297,5 +299,68 @@ fn function(function: format::Function) -> kernels::Function {
         Stored::ExpSub => Function::ExpSub,
         Stored::Select => Function::Select,
         Stored::Take => Function::Take,
+    }
+}
+
+#[cfg(all(test, feature = "rayon"))]
+mod tests {
+    use std::vec::Vec;
+
+    use pocketgan_kernels::{Activation, PANEL, dispatch, reference};
+
+    use super::*;
+
+    /// WebAssembly has a form for such an operation; here it is another's, which only says that it runs.
+    #[test]
+    fn channels_on_threads_do_not_take_the_weights_of_all() {
+        const N: usize = 1024;
+        let square = Pixels { height: 16, width: 16, channels: 64, pixel_stride: 64 };
+        let around: Vec<_> = (0..9).map(|i| [i / 3 - 1, i % 3 - 1]).collect();
+        let weights: Vec<_> = (0..N / PANEL * N).map(|i| [f16::from_f32((i % 7) as f32); PANEL]).collect();
+        let bias = [0.5; N];
+        let convolution = TapGemm {
+            taps: &around,
+            weights: Panels::F16(&weights[..8 * 9 * 64]),
+            bias: &bias[..64],
+            accumulate: false,
+            activation: Activation::Identity,
+            input: square,
+            output: square,
+            rows: 16,
+            cols: 16,
+            in_step: [1, 1],
+            out_step: [1, 1],
+            out_offset: [0, 0],
+        };
+        let expansion = dispatch::expansion(&dispatch::best());
+        let form = expansion.and_then(|kernels| (kernels.form)(&convolution).map(|form| (kernels, form)));
+        let Some((kernels, form)) = form else {
+            std::println!("skipped: this CPU has no expanded weights");
+            return;
+        };
+        let kernels = pocketgan_kernels::ExpansionKernels {
+            tap_gemm: |_, gemm, _, _| assert_eq!(gemm.bias.len(), N, "the weights of all channels"),
+            ..kernels
+        };
+        let line = Pixels { height: 1, width: 1, channels: N, pixel_stride: N };
+        let taps = &[[0, 0]];
+        let weights = Panels::F16(&weights);
+        let gemm = TapGemm {
+            taps,
+            weights,
+            bias: &bias,
+            input: line,
+            output: line,
+            rows: 1,
+            cols: 1,
+            ..convolution
+        };
+        let operation = Operation::TapGemm { gemm, input: 0, output: N, values: ValueType::F32 };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads can be had");
+        let (mut arena, mut expected) = ([1.0; 2 * N], [1.0; 2 * N]);
+        operation.run(&reference::KERNELS, None, &mut expected, 2 * N);
+        let expanded = Some(Expanded { kernels, form, weights: &[] });
+        operation.run_in(&pool, &reference::KERNELS, expanded, &mut arena, 2 * N);
+        assert_eq!(arena, expected);
     }
 }

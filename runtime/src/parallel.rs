@@ -5,7 +5,7 @@ use std::vec::Vec;
 use pocketgan_kernels::{PANEL, Panels, Pixels, Sample, Tap, TapGemm};
 use rayon::ThreadPool;
 
-/// What computes an operation. Where it reads other weights than the operation's, that has more positions than one.
+/// What computes an operation. Where it reads other weights than the operation's, that has no [`lone_position`].
 type Kernel<'a, T> = dyn Fn(&TapGemm<'_>, &mut [Sample<'_, T>]) + Sync + 'a;
 
 /// Runs an operation on one sample, in as many parts as the pool has threads if that pays.
@@ -16,9 +16,14 @@ pub(crate) fn run<T: Send + Sync>(
     kernel: &Kernel<'_, T>,
 ) {
     let Sample { input, output } = sample;
-    let macs = gemm.rows * gemm.cols * gemm.taps.len() * gemm.input.channels * gemm.output.channels;
+    // Up to 2^36.
+    let macs: u64 = [gemm.rows, gemm.cols, gemm.taps.len(), gemm.input.channels, gemm.output.channels]
+        .into_iter()
+        .map(|count| count as u64)
+        .product();
     let last = moved(gemm, gemm.rows.saturating_sub(1));
-    let parts = if last.is_some() { pool.current_num_threads().min(macs / MIN_MACS) } else { 1 };
+    let parts = if last.is_some() { (macs / MIN_MACS).min(pool.current_num_threads() as u64) } else { 1 };
+    let parts = parts as usize;
     in_parts(pool, parts, gemm, Sample { input, output }, kernel);
 }
 
@@ -30,10 +35,9 @@ fn in_parts<T: Send + Sync>(
     Sample { input, output }: Sample<'_, T>,
     kernel: &Kernel<'_, T>,
 ) {
-    let positions = [gemm.rows, gemm.cols, gemm.output.height, gemm.output.width];
     if parts < 2 {
         kernel(gemm, &mut [Sample { input, output }]);
-    } else if positions == [1; 4] {
+    } else if lone_position(gemm) {
         let share = gemm.bias.len().div_ceil(PANEL).div_ceil(parts) * PANEL;
         let outputs = output[..gemm.output.channels].chunks_mut(share);
         pool.scope(|scope| {
@@ -61,6 +65,11 @@ fn in_parts<T: Send + Sync>(
             }
         });
     }
+}
+
+/// Whether an operation has one position only, so that its parts are some of its channels each.
+pub(crate) fn lone_position(gemm: &TapGemm<'_>) -> bool {
+    [gemm.rows, gemm.cols, gemm.output.height, gemm.output.width] == [1; 4]
 }
 
 /// The output channels `first..first + count`; `first` is a multiple of [`PANEL`].
@@ -96,7 +105,7 @@ fn band<'a>(gemm: &TapGemm<'a>, taps: &'a [Tap], rows: usize) -> TapGemm<'a> {
 }
 
 /// Multiplications that take about as long as it takes to wake a thread, ten times.
-const MIN_MACS: usize = 1 << 19;
+const MIN_MACS: u64 = 1 << 19;
 
 #[cfg(test)]
 mod tests {

@@ -172,6 +172,27 @@ fn forged_headers_and_tables_are_refused_or_draw() {
     }
 }
 
+/// The sum of both must not come back to the file's length where an address has 32 bits.
+#[test]
+fn sections_longer_than_the_file_are_refused() {
+    const WEIGHTS_BYTES: usize = 112;
+    const LEARNING_BYTES: usize = 116;
+    let [intact, _] = files();
+    let weights = u32::from_le_bytes([0, 1, 2, 3].map(|i| intact[WEIGHTS_BYTES + i]));
+    let len = intact.len() as u32;
+    for (at, value, field) in [
+        (WEIGHTS_BYTES, (1 << 31) - 16, "weights_bytes"),
+        (WEIGHTS_BYTES, len.next_multiple_of(16) + 16, "weights_bytes"),
+        (LEARNING_BYTES, (1 << 31) - 1, "learning_bytes"),
+        (LEARNING_BYTES, len - weights + 1, "learning_bytes"),
+    ] {
+        let mut file = AlignedBytes::copy(&intact);
+        file.as_mut_slice()[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        forge(&mut file);
+        assert_eq!(Model::load(&file).err(), Some(FormatError::Header { field }), "{value}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 

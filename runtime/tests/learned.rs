@@ -10,7 +10,8 @@ mod programs;
 use deltas::{Part, delta, factor, parts, replace, rewritten};
 use half::f16;
 use pocketgan_format::{
-    Activation, AlignedBytes, Buffer, Combine, Delta, Function, Operand, Program, Step, TensorData, ValueType,
+    Activation, AlignedBytes, Buffer, Combine, Delta, DeltaError, File, Function, Operand, Program, Step,
+    TensorData, ValueType,
 };
 use pocketgan_runtime::latent::fill_normal;
 use pocketgan_runtime::{Generator, Kernels, Model, dispatch};
@@ -152,6 +153,53 @@ fn factors_that_are_powers_of_two_draw_the_bits_of_scaled_weights() {
             same_bits(&program, &[part], &other);
         }
     }
+}
+
+/// The file that a delta has become part of.
+fn applied(program: &Program, parts: &[Part]) -> Result<AlignedBytes, DeltaError> {
+    let base = bytes(program);
+    let file = File::parse(&base).expect("sound");
+    file.with_delta(&Delta::parse(&delta(&file, parts)).expect("sound"))
+}
+
+#[test]
+fn a_delta_becomes_part_of_the_file() {
+    let program = programs::tap_gemms();
+    let powers = [2.0, 0.5, -1.0, 4.0, 0.25, -2.0, 1.0, -0.5];
+    let (factors, scaled) = scaled(&program, [2, 3], &powers, false);
+    let mut all = parts(&scaled, |v| v * 1.1 - 0.03);
+    all.truncate(2);
+    let expected = bytes(&rewritten(scaled, &all));
+    all.push(factors);
+    assert_eq!(applied(&program, &all).as_deref(), Ok(&expected[..]));
+}
+
+#[test]
+fn factors_stay_outside_a_file_that_has_no_place_for_them() {
+    let part = |tensor, factor_of: f32| (factor(tensor), ValueType::F32, vec![factor_of; 8]);
+    // Another bias for the last of the phases that share weights, and weights 2 for the layers with a bias before and after.
+    let mut program = programs::tap_gemms();
+    program.tensors.push(program.tensors[3].clone());
+    let Some(Step::TapGemm(last)) = program.steps.last_mut() else { panic!("a tap GEMM") };
+    last.bias = 4;
+    assert_eq!(applied(&program, &[part(3, 1.5)]).err(), Some(DeltaError::Shared { step: 4, tensor: 2 }));
+    assert_eq!(applied(&program, &[part(4, 1.5)]).err(), Some(DeltaError::Shared { step: 1, tensor: 2 }));
+    // A loop nest reads the weights, or the bias.
+    for tensor in [2, 3] {
+        let mut builder = programs::Builder { program: programs::tap_gemms() };
+        let views = (Operand::Tensor { index: tensor, start: 0 }, programs::NONE, 64);
+        builder.nest((Function::Identity, Combine::Sum), &[[8, 1, 0, 1]], 0, views);
+        let Some(Step::Nest(nest)) = builder.program.steps.last_mut() else { panic!("a nest") };
+        nest.layer = 2;
+        let refused = Some(DeltaError::Shared { step: 5, tensor });
+        assert_eq!(applied(&builder.program, &[part(3, 1.5)]).err(), refused);
+    }
+    // The largest half is 65,504.
+    let mut program = programs::tap_gemms();
+    let TensorData::F16(rows) = &mut program.tensors[2] else { panic!("weights are f16") };
+    rows[5][3] = f16::from_f32(40_000.0);
+    assert_eq!(applied(&program, &[part(3, 2.0)]).err(), Some(DeltaError::NotFinite { index: 0 }));
+    assert!(applied(&program, &[part(3, 1.5)]).is_ok());
 }
 
 #[test]
@@ -307,6 +355,7 @@ fn threads_draw_what_one_draws() {
         let mut arena = vec![0.0; 5 * model.arena_len()];
         let kernels = dispatch::exact();
         let mut generator = Generator::with_kernels(&model, &mut arena, kernels).expect("long enough");
+        generator.run_batch_in(&pool, 0);
         for count in [1, 5] {
             let fill = |generator: &mut Generator<'_, '_>| {
                 (0..count).for_each(|i| fill_normal(i as u64, generator.input_of(i, 0)));

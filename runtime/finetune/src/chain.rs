@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use pocketgan_format::{Buffer, Step, TapGemmStep, ValueType};
+use pocketgan_format::{self as format, Buffer, Step, TapGemmStep, ValueType};
 use pocketgan_kernels::{Activation, TapGemm};
 use pocketgan_runtime::Model;
 
@@ -45,28 +45,40 @@ impl<'m> Chain<'m> {
     /// Adds the layers that some consecutive steps make.
     ///
     /// # Errors
-    /// When a step is no tap GEMM of single precision, does not read the whole of what the layer before wrote, or there are more
-    /// than [`MAX_LAYERS`].
+    /// When a step is no tap GEMM of single precision, does not read the whole of what the layer before wrote, or does not write
+    /// what the layer's others leave; when an activation has no gradient; or when there are more than [`MAX_LAYERS`].
     pub(crate) fn follow(&mut self, steps: Range<usize>) -> Result<(), TaskError> {
         let mut last: Option<TapGemmStep> = None;
+        // Pixels of the layer's output that none of its steps so far writes.
+        let mut left = 0;
+        let end = steps.end;
         for index in steps {
-            let step = self.step(index).ok_or(TaskError::NotAChain { step: index })?;
+            let refused = TaskError::NotAChain { step: index };
+            let step = self.step(index).ok_or(refused)?;
             let same = last.is_some_and(|last| last.layer == step.layer);
             let follows = match &last {
                 None => true,
+                // One stride, and another offset below it each time: no pixel is written twice.
                 Some(last) if same => {
-                    (last.input, last.output) == (step.input, step.output)
+                    (last.input, last.output, last.out_step) == (step.input, step.output, step.out_step)
                         && last.activation == step.activation
+                        && last.out_offset < step.out_offset
                 }
                 Some(last) => {
-                    last.output.offset == step.input.offset
+                    left == 0
+                        && last.output.offset == step.input.offset
                         && packed_len(&last.output) == packed_len(&step.input)
                 }
             };
+            let [down, right] = step.out_step.map(u16::from);
+            let follows = follows && step.out_offset[0] < down && step.out_offset[1] < right;
             let lens = packed_len(&step.input).zip(packed_len(&step.output));
-            let (input_len, output_len) =
-                lens.filter(|_| follows).ok_or(TaskError::NotAChain { step: index })?;
+            let (input_len, output_len) = lens.filter(|_| follows).ok_or(refused)?;
+            if matches!(step.activation, format::Activation::LeakyRelu(slope) if slope <= 0.0) {
+                return Err(TaskError::Slope { step: index });
+            }
             if !same {
+                left = usize::from(step.output.height) * usize::from(step.output.width);
                 let first_step = index as u16;
                 let slot = self.layers.get_mut(self.count).ok_or(TaskError::TooManyLayers)?;
                 let channels = step.output.channels.into();
@@ -76,9 +88,15 @@ impl<'m> Chain<'m> {
             if let Some(layer) = self.layers[..self.count].last_mut() {
                 layer.end_step = index as u16 + 1;
             }
+            left -= usize::from(step.rows) * usize::from(step.cols);
             last = Some(step);
         }
-        Ok(())
+        if left > 0 { Err(TaskError::NotAChain { step: end - 1 }) } else { Ok(()) }
+    }
+
+    /// Leaves out the last layer.
+    pub(crate) fn pop(&mut self) {
+        self.count = self.count.saturating_sub(1);
     }
 
     /// The layers in order.

@@ -14,8 +14,15 @@ pub enum TaskError {
     Learning(FormatError),
     /// The model wants more than a latent vector.
     Inputs,
-    /// From the first trained step on, every layer must read the whole of what the one before wrote; this step does not.
+    /// From the first trained step on, every layer must read the whole of what the one before wrote and write the whole of what
+    /// the next reads; this step does not. The first reads the network's input, the last writes its output, and that of a
+    /// discriminator is dense, without activation.
     NotAChain {
+        /// Index of the step.
+        step: usize,
+    },
+    /// A leaky ReLU whose slope is not positive: its output does not say what its input was.
+    Slope {
         /// Index of the step.
         step: usize,
     },
@@ -34,6 +41,11 @@ pub enum TaskError {
         need_bytes: usize,
         /// What is there, in bytes.
         have_bytes: usize,
+    },
+    /// The model's delta changes a tensor that does not move here: the next delta would not hold it.
+    WouldDrop {
+        /// Index of the tensor.
+        tensor: u32,
     },
     /// An option is outside its range.
     Option {
@@ -80,7 +92,13 @@ impl fmt::Display for TaskError {
             Self::Learning(error) => error.fmt(f),
             Self::Inputs => f.write_str("only a model whose one input is a latent vector can learn"),
             Self::NotAChain { step } => {
-                write!(f, "step {step} is not a layer that reads the whole of what the layer before it wrote")
+                write!(
+                    f,
+                    "step {step} is not a layer that reads all that the one before wrote and writes all that the next reads"
+                )
+            }
+            Self::Slope { step } => {
+                write!(f, "step {step}: no gradient is known for a slope that is not positive")
             }
             Self::PartOfALayer { step } => {
                 write!(f, "only some steps of the layer that starts with step {step} are trained")
@@ -92,6 +110,10 @@ impl fmt::Display for TaskError {
             Self::MemoryTooSmall { need_bytes, have_bytes } => {
                 write!(f, "there are {have_bytes} bytes to learn in, {need_bytes} are needed")
             }
+            Self::WouldDrop { tensor } => write!(
+                f,
+                "the delta in use changes tensor {tensor}, which does not move here: learn by its preset, or without it"
+            ),
             Self::Option { name } => write!(f, "option {name} is out of range"),
         }
     }

@@ -111,7 +111,8 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
     /// A learner before its first step, with the values that the model has.
     ///
     /// # Errors
-    /// When an option is out of range, or `memory` has fewer than [`memory_len`](Self::memory_len) values.
+    /// When an option is out of range, the model has a delta of which [`write_delta`](Self::write_delta) would drop something, or
+    /// `memory` has fewer than [`memory_len`](Self::memory_len) values.
     pub fn new(
         task: &'m Task<'m>,
         engine: E,
@@ -119,6 +120,7 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
         options: &Options,
     ) -> Result<Self, TaskError> {
         options.check()?;
+        task.check_delta()?;
         let (need, have) = (Self::memory_len(task, options), memory.len());
         if have < need {
             return Err(TaskError::MemoryTooSmall { need_bytes: 4 * need, have_bytes: 4 * have });
@@ -242,12 +244,13 @@ impl<'m, 'a, E: Engine> Learner<'m, 'a, E> {
         outcome
     }
 
-    /// Mean absolute difference of generated pictures, each from the one before.
+    /// Mean absolute difference of generated pictures, each from the one before. Their latent vectors are not a bank's, of which
+    /// two may be the same.
     fn difference(&mut self, examples: &dyn Examples) -> f32 {
-        let Self { task, engine, options, state, bank, step, .. } = self;
+        let Self { task, engine, options, state, step, .. } = self;
         let State { generator, discriminator, picture, .. } = state;
         let plain = Batch::plain(task, examples, engine.kernels(), options.seed, *step);
-        let mut batch = Batch { bank: bank.lent(), pairs: WATCHED, ..plain };
+        let mut batch = Batch { pairs: WATCHED, ..plain };
         let values = Values { generator: generator.values, discriminator: discriminator.values };
         let (mut count, mut sum) = (0_usize, 0.0);
         engine.draw(task, values, &mut batch, &mut |drawn, _| {

@@ -1,4 +1,8 @@
-//! Learning on the device: the last layers of a generator follow a few pictures that the device has seen.
+//! Learning on the device: a generator follows a few pictures that the device has seen.
+//!
+//! In: a model with a learning section, whose preset says what moves (the last layers, a factor and a bias for each channel,
+//! the first layer, or all), pictures to learn from ([`Examples`]), and memory of the caller's. Out: the losses of each step, and
+//! a delta, which [`store::Store`] keeps in flash. It must never allocate, but for burn's engine on computers.
 #![no_std]
 #![forbid(unsafe_code)]
 

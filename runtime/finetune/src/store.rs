@@ -6,7 +6,7 @@
 //! either valid or erased by the next save.
 //!
 //! It must never program a word twice between two erasures, because flash with error correction refuses that, and never
-//! rely on what a word or sector holds whose programming or erasure was cut.
+//! rely on what a word or sector holds whose programming or erasure was cut, further than two checksums say.
 
 use core::fmt;
 use core::ops::Range;
@@ -40,7 +40,8 @@ pub struct Store<F> {
     slot_bytes: u32,
 }
 
-/// Why a store does not do what it was asked to. After an error of [`Store::save`] what was active before still is.
+/// Why a store does not do what it was asked to. After an error of [`Store::save`] what was active before still is, unless the
+/// flash refuses to erase again what it refused to write or to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError<E> {
@@ -141,14 +142,18 @@ impl<F: NorFlash> Store<F> {
         if need > have {
             return Err(StoreError::TooLong { need, have });
         }
-        let (slot, sequence) = match self.newest() {
-            Some(entry) => (1 - entry.slot, entry.sequence.wrapping_add(1)),
-            None => {
-                // Numbers start again: what a cut left there must not be read as valid one day, with a later one.
-                self.erase(1)?;
-                (0, 0)
-            }
+        let read = self.read_slots();
+        let unread = read.each_ref().map(Result::is_err);
+        let unsure = unread.contains(&true);
+        let (slot, sequence, starts) = match later(read) {
+            Some(entry) => (1 - entry.slot, entry.sequence.wrapping_add(1), false),
+            None => (unread[0].into(), 0, true),
         };
+        // Numbers start again: what a cut left in the other slot must not be read as valid one day, with a later one. If it
+        // could not be read, it may be what is active all the same, and goes last.
+        if starts && !unsure {
+            self.erase(1 - slot)?;
+        }
         let entry = Entry { slot, sequence, len: delta.len() as u32 };
         let crc = crc32([delta]);
         self.erase(slot)?;
@@ -157,11 +162,18 @@ impl<F: NorFlash> Store<F> {
         if self.crc(entry).map_err(StoreError::Flash)? != crc {
             return Err(StoreError::Worn);
         }
-        self.write(self.record_start(slot), &Record { sequence, len: entry.len, crc }.encode())?;
-        match self.entry(slot).map_err(StoreError::Flash)? {
-            Some(saved) if saved.sequence == sequence => Ok(()),
-            _ => Err(StoreError::Worn),
+        let record = Record { sequence, len: entry.len, crc }.encode();
+        let written = self.write(self.record_start(slot), &record);
+        match written.and_then(|()| self.entry(slot).map_err(StoreError::Flash)) {
+            Ok(Some(saved)) if saved.sequence == sequence => {}
+            Ok(_) => return Err(StoreError::Worn),
+            Err(error) => {
+                // The record may be whole all the same.
+                self.erase(slot)?;
+                return Err(error);
+            }
         }
+        if starts && unsure { self.erase(1 - slot) } else { Ok(()) }
     }
 
     /// Forgets the active delta and returns where the one before it lies; `None` where there is none, so that the base's own
@@ -196,12 +208,12 @@ impl<F: NorFlash> Store<F> {
 
     /// The valid slot that was written last.
     fn newest(&mut self) -> Option<Entry> {
-        let [a, b] = [0, 1].map(|slot| self.entry(slot).ok().flatten());
-        match (a, b) {
-            // Numbers wrap around, and those of two valid slots are one apart.
-            (Some(a), Some(b)) if a.sequence.wrapping_sub(b.sequence) as i32 > 0 => Some(a),
-            (a, b) => b.or(a),
-        }
+        later(self.read_slots())
+    }
+
+    /// What each slot holds, if it is valid. What fails once is read again: what a cut has left fails always.
+    fn read_slots(&mut self) -> [Result<Option<Entry>, F::Error>; 2] {
+        [0, 1].map(|slot| self.entry(slot).or_else(|_| self.entry(slot)))
     }
 
     /// What a slot holds, if it is valid.
@@ -257,6 +269,16 @@ impl<F: NorFlash> Store<F> {
 
     /// The record's bytes, in whole words.
     const RECORD: usize = RECORD_BYTES.next_multiple_of(F::WRITE_SIZE);
+}
+
+/// That of two slots which was written last.
+fn later<E>(slots: [Result<Option<Entry>, E>; 2]) -> Option<Entry> {
+    let [a, b] = slots.map(|slot| slot.ok().flatten());
+    match (a, b) {
+        // Numbers wrap around, and those of two valid slots are one apart.
+        (Some(a), Some(b)) if a.sequence.wrapping_sub(b.sequence) as i32 > 0 => Some(a),
+        (a, b) => b.or(a),
+    }
 }
 
 /// Some bytes of flash.

@@ -2,8 +2,8 @@
 
 use core::ops::Range;
 
-use pocketgan_format::{Learning, Preset, Rule};
-use pocketgan_kernels::TapGemm;
+use pocketgan_format::{self as format, Learning, Preset, Rule};
+use pocketgan_kernels::{Activation, TapGemm};
 use pocketgan_runtime::Model;
 
 use crate::TaskError;
@@ -84,6 +84,9 @@ impl<'m> Task<'m> {
         }
         self.generator.chain.follow(trained.start..steps)?;
         check_ends(&self.generator.chain, trained.start)?;
+        if !self.model.needs_latent_only() {
+            return Err(TaskError::Inputs);
+        }
         self.generator.train(&trained, self.rule.preset == Preset::Affine)
     }
 
@@ -91,15 +94,25 @@ impl<'m> Task<'m> {
         let trained = self.rule.discriminator_steps();
         let Self { discriminator, head, .. } = self;
         let last = discriminator.chain.model().file().step_count() - 1;
-        discriminator.chain.follow(0..last)?;
-        let features = discriminator.chain.layers().last().map_or(0, |layer| layer.output_len);
-        if head.gemm.input.channels != features {
-            return Err(TaskError::NotAChain { step: last });
-        }
+        discriminator.chain.follow(0..last + 1)?;
+        check_ends(&discriminator.chain, 0)?;
+        // The head, which is computed apart.
+        discriminator.chain.pop();
         discriminator.train(&trained, false)?;
         if trained.contains(&last) {
-            discriminator.slots.push(head.weights, Kind::Column, features.div_ceil(8))?;
+            discriminator.slots.push(head.weights, Kind::Column, head.gemm.input.channels.div_ceil(8))?;
             discriminator.slots.push(head.bias, Kind::Bias, 1)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the next delta of the generator would hold everything that the model's delta changes.
+    pub(crate) fn check_delta(&self) -> Result<(), TaskError> {
+        let changes = self.model.delta().into_iter().flat_map(|delta| delta.changes());
+        for (target, _) in changes.filter(|(target, _)| target.network == format::Network::Generator) {
+            if !self.generator.slots.iter().any(|slot| slot.target() == target) {
+                return Err(TaskError::WouldDrop { tensor: target.tensor });
+            }
         }
         Ok(())
     }
@@ -169,7 +182,7 @@ impl<'m> Head<'m> {
         let gemm = judge.tap_gemm(&step).ok_or(refused)?;
         // One tap at the one pixel: the sum of all products.
         let dense = gemm.taps == [[0, 0]] && gemm.input.height * gemm.input.width == 1;
-        if !dense || gemm.output.channels != 1 {
+        if !dense || gemm.output.channels != 1 || gemm.activation != Activation::Identity {
             return Err(refused);
         }
         Ok(Self { gemm, weights: step.weights, bias: step.bias })
@@ -200,22 +213,19 @@ impl<'m> Network<'m> {
     }
 }
 
-/// The chain reads the latent vector, if it starts with the first step, and writes the picture.
+/// The chain reads the network's one input, if it starts with the first step, and writes what the network does.
 fn check_ends(chain: &Chain<'_>, first: usize) -> Result<(), TaskError> {
     let file = chain.model().file();
     let last = file.step_count() - 1;
-    let picture: usize = file.output_shape().iter().product();
-    let writes_picture =
+    let output: usize = file.output_shape().iter().product();
+    let writes_output =
         chain.step(last).is_some_and(|step| step.output.offset as usize == file.output_offset());
-    if !writes_picture || chain.layers().last().is_none_or(|layer| layer.output_len != picture) {
+    if !writes_output || chain.layers().last().is_none_or(|layer| layer.output_len != output) {
         return Err(TaskError::NotAChain { step: last });
     }
-    if !chain.model().needs_latent_only() {
-        return Err(TaskError::Inputs);
-    }
-    let latent = file.inputs().next().map(|input| (input.offset, input.len() as usize));
+    let input = file.inputs().next().map(|input| (input.offset, input.len() as usize));
     let read = chain.step(first).map(|step| (step.input.offset, chain.input_len()));
-    if first == 0 && latent != read {
+    if first == 0 && input != read {
         return Err(TaskError::NotAChain { step: 0 });
     }
     Ok(())

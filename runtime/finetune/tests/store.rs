@@ -265,6 +265,44 @@ fn worn_flash_keeps_the_old() {
     }
 }
 
+/// Saves once with a flash that does not show everything, cut at each operation in turn or not at all.
+fn saves(world: &World, flash: &Flash<4, 4096>, old: usize, what: &str) {
+    for at in 0..10_000 {
+        let (after, result) = world.act(flash.clone().cut_after(at, Tear::Half), Action::Save(4));
+        let (cut, found) = (after.operations - flash.operations > at, world.state(&after.restored()));
+        match (cut, result) {
+            (true, _) => assert!([old, 4].contains(&found), "{what}, cut at {at}: {found} of {old} and 4"),
+            (false, Ok(())) => return assert_eq!(found, 4, "{what}"),
+            (false, Err(error)) => return assert_eq!(found, old, "{what}: {error}"),
+        }
+    }
+    panic!("{what}: no end");
+}
+
+#[test]
+fn what_cannot_be_read_for_a_while_is_not_lost() {
+    let world = World::new();
+    let after =
+        |before: &[Action]| before.iter().fold(Flash::new(4), |flash, &act| world.done(&flash, act).0);
+    for before in BEFORE {
+        let flash = after(before);
+        // One read fails, whichever; there are fewer.
+        for read in 0..20 {
+            let mut fails = flash.clone();
+            fails.glitch = Some(read);
+            saves(&world, &fails, world.state(&flash), &format!("{before:?}, read {read} fails"));
+        }
+    }
+    // All reads of the one slot that holds something: the first, or the second.
+    let mut second = after(&[Action::Save(1), Action::Save(2)]);
+    second.erase(4096, 2 * 4096).expect("power stays");
+    for (mut flash, sector, old) in [(after(&[Action::Save(1)]), 1, 1), (second, 2, 2)] {
+        assert_eq!(world.state(&flash), old);
+        flash.hidden = sector..sector + 1;
+        saves(&world, &flash, old, &format!("sector {sector} hidden"));
+    }
+}
+
 /// A record as the store writes it, with a checksum that fits.
 fn record(sequence: u32, len: u32, crc: u32) -> Vec<u8> {
     let words = [u32::from_le_bytes(*b"PGST"), sequence, len, crc].map(u32::to_le_bytes);

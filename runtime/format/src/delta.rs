@@ -41,7 +41,7 @@ pub struct DeltaSummary {
     pub examples: u32,
     /// Losses of the first step.
     pub first: Losses,
-    /// Losses of the last steps, averaged.
+    /// Losses of the last step.
     pub last: Losses,
     /// Of how many deltas it is the mean; at least 1.
     pub merged: u32,

@@ -42,6 +42,8 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(&[u8], Sections), FormatError> {
     if bytes.iter().take(HEADER_BYTES).skip(header::RESERVED).any(|&b| b != 0) {
         return field("reserved");
     }
+    // Weights and learning are no longer than the file together, so that the end of all sections fits 32 bits.
+    let behind_weights = file_bytes.saturating_sub(u32_field(header::WEIGHTS_BYTES));
     let fields = [
         ("input_count", header::INPUT_COUNT, 1, MAX_INPUTS),
         ("step_count", header::STEP_COUNT, 1, MAX_STEPS),
@@ -49,12 +51,12 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(&[u8], Sections), FormatError> {
         ("tap_count", header::TAP_COUNT, 0, MAX_TAPS),
         ("axis_count", header::AXIS_COUNT, 0, MAX_AXIS_COUNT),
         ("metadata_bytes", header::METADATA_BYTES, 0, MAX_METADATA_BYTES),
-        ("weights_bytes", header::WEIGHTS_BYTES, 0, MAX_FILE_BYTES),
+        ("weights_bytes", header::WEIGHTS_BYTES, 0, file_bytes),
         ("height", header::HEIGHT, 1, MAX_EXTENT),
         ("width", header::WIDTH, 1, MAX_EXTENT),
         ("channels", header::CHANNELS, 1, MAX_EXTENT),
         ("arena_bytes", header::ARENA_BYTES, 4, MAX_ARENA_BYTES),
-        ("learning_bytes", header::LEARNING_BYTES, 0, MAX_FILE_BYTES),
+        ("learning_bytes", header::LEARNING_BYTES, 0, behind_weights),
     ];
     for (name, at, least, most) in fields {
         if !(least..=most).contains(&u32_field(at)) {

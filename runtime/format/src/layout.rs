@@ -92,7 +92,7 @@ pub(crate) struct Sections {
 }
 
 impl Counts {
-    /// The counts are within their limits, so that nothing overflows 32 bits.
+    /// The counts are within their limits, weights and learning together within the file's, so that nothing overflows 32 bits.
     pub(crate) fn sections(&self) -> Sections {
         let mut end = HEADER_BYTES;
         let mut next = |count: u32, each: usize| {
@@ -139,4 +139,26 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 pub(crate) fn f32_at(bytes: &[u8], at: usize) -> f32 {
     f32::from_le_bytes(bytes_at(bytes, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_sections_fit_32_bits() {
+        for learning_bytes in [0, 1, MAX_FILE_BYTES / 2, MAX_FILE_BYTES] {
+            let counts = Counts {
+                inputs: MAX_INPUTS,
+                steps: MAX_STEPS,
+                tensors: MAX_TENSORS,
+                taps: MAX_TAPS,
+                axes: MAX_AXIS_COUNT,
+                metadata_bytes: MAX_METADATA_BYTES,
+                weights_bytes: MAX_FILE_BYTES - learning_bytes,
+                learning_bytes,
+            };
+            assert!(u32::try_from(counts.sections().end).is_ok(), "{learning_bytes} of learning");
+        }
+    }
 }

@@ -19,7 +19,8 @@ pub struct Kernels {
     pub nest: Option<NestFn>,
     /// Which way `tap_gemm` takes for an operation on some samples, and why, in a few words.
     pub path: fn(op: &TapGemm<'_>, samples: usize) -> &'static str,
-    /// Largest error of a product of `tap_gemm`, relative to its size, that is not the rounding of `f32`.
+    /// Largest error of a product of `tap_gemm`, relative to its size, that is not the rounding of `f32`. Where there is any, an
+    /// infinite activation may give NaN for what the reference makes infinite.
     pub product_error: f32,
 }
 

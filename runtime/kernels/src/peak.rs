@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wider_is_not_slower() {
+    fn each_loop_does_a_billion_operations_a_second() {
         let all: std::vec::Vec<_> = fma_gflops_each().collect();
         std::println!("{all:?}");
         assert!(all.iter().all(|(_, gflops)| *gflops > 1.0));

@@ -36,7 +36,8 @@ pub enum Activation {
 /// zeros.
 #[derive(Clone, Copy, Debug)]
 pub enum Panels<'a> {
-    /// Storage in half precision; arithmetic is `f32`.
+    /// Storage in half precision; arithmetic is `f32`. It starts at a multiple of 4 bytes, as files' and deltas' tensors do:
+    /// Cortex-M's loads of several words fault elsewhere.
     F16(&'a [[f16; PANEL]]),
     /// Storage in single precision.
     F32(&'a [[f32; PANEL]]),

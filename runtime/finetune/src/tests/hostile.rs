@@ -2,12 +2,12 @@
 
 use std::vec;
 
-use pocketgan_format::{Activation, AlignedBytes, Preset, crc32};
+use pocketgan_format::{Activation, AlignedBytes, Preset, Program, Step, TapGemmStep, crc32};
 use pocketgan_runtime::Model;
 use pocketgan_runtime::latent::Normal;
 
-use super::models::{Shape, model};
-use crate::{Arena, Images, Learner, Options, Task};
+use super::models::{Shape, changed, model};
+use crate::{Arena, Images, Learner, Options, Task, TaskError};
 
 const TAIL: Shape = Shape {
     preset: Preset::Tail,
@@ -51,6 +51,48 @@ fn damage_is_an_error() {
         let mut damaged = AlignedBytes::copy(&bytes);
         damaged.as_mut_slice()[bit / 8] ^= 1 << (bit % 8);
         assert!(Model::load(&damaged).is_err(), "bit {bit}");
+    }
+}
+
+fn gemm(program: &mut Program, index: usize) -> &mut TapGemmStep {
+    match &mut program.steps[index] {
+        Step::TapGemm(step) => step,
+        Step::Nest(_) => panic!("step {index} is a nest"),
+    }
+}
+
+type Change = fn(&mut Program);
+
+/// Sound files, whose steps are not the layers in a row that the engines take them for.
+#[test]
+fn networks_that_are_no_layers_in_a_row_are_refused() {
+    let refused = |step| Some(TaskError::NotAChain { step });
+    let slope = |step| Some(TaskError::Slope { step });
+    let discriminators: [(&str, Change, Option<TaskError>); 8] = [
+        ("as it is", |_| {}, None),
+        ("more than the picture", |p| gemm(p, 0).input.height = 5, refused(0)),
+        ("elsewhere than the picture", |p| gemm(p, 0).input.offset = 2048, refused(0)),
+        ("less than the next reads", |p| gemm(p, 0).rows = 1, refused(1)),
+        ("a head that reads elsewhere", |p| gemm(p, 2).input.offset = 2048, refused(2)),
+        ("a head with an activation", |p| gemm(p, 2).activation = Activation::Tanh, refused(2)),
+        ("a score elsewhere", |p| p.output_offset = 512, refused(2)),
+        ("a slope of zero", |p| gemm(p, 1).activation = Activation::LeakyRelu(0.0), slope(1)),
+    ];
+    for (name, change, error) in discriminators {
+        let bytes = changed(&TAIL, |_| {}, change);
+        assert_eq!(Task::new(&Model::load(&bytes).unwrap()).err(), error, "{name}");
+    }
+    // Steps 1 to 4 are the phases of a layer.
+    let generators: [(&str, Change, Option<TaskError>); 5] = [
+        ("half a phase", |p| gemm(p, 4).rows = 1, refused(5)),
+        ("a phase twice", |p| gemm(p, 4).out_offset = [1, 0], refused(4)),
+        ("less than a picture", |p| gemm(p, 5).cols = 3, refused(5)),
+        ("a negative slope", |p| gemm(p, 1).activation = Activation::LeakyRelu(-0.25), slope(1)),
+        ("a negative slope that is frozen", |p| gemm(p, 0).activation = Activation::LeakyRelu(-0.25), None),
+    ];
+    for (name, change, error) in generators {
+        let bytes = changed(&TAIL, change, |_| {});
+        assert_eq!(Task::new(&Model::load(&bytes).unwrap()).err(), error, "{name}");
     }
 }
 

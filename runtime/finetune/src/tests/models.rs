@@ -25,6 +25,15 @@ pub(crate) struct Shape {
 /// 3 latent values; dense to 2x2x8; transposed convolution k4 s2 p1 to 4x4x5; convolution k3 s1 p1 to 4x4x3, tanh. The
 /// discriminator: convolution k3 s2 p1 to 2x2x6, k3 s1 p1 to 2x2x4, dense to a score.
 pub(crate) fn model(shape: &Shape) -> AlignedBytes {
+    changed(shape, |_| {}, |_| {})
+}
+
+/// The same with a generator and a discriminator that were changed before they were written.
+pub(crate) fn changed(
+    shape: &Shape,
+    generator: impl FnOnce(&mut Program),
+    discriminator: impl FnOnce(&mut Program),
+) -> AlignedBytes {
     let mut g = Builder::new(7);
     let act = shape.activation;
     let line = |n| buffer(0, [1, 1, n]);
@@ -38,14 +47,16 @@ pub(crate) fn model(shape: &Shape) -> AlignedBytes {
     }
     let around: Vec<Tap> = (0..9).map(|t| [t / 3 - 1, t % 3 - 1]).collect();
     g.layer(Activation::Tanh, &around, [buffer(2048, [4, 4, 5]), buffer(0, [4, 4, 3])], [4, 4], None);
-    let generator = g.finish(Input { role: Role::Latent, offset: 0, shape: [1, 1, 3] }, [4, 4, 3], 0);
+    let latent = Input { role: Role::Latent, offset: 0, shape: [1, 1, 3] };
+    let generator = g.finish(latent, [4, 4, 3], 0, generator);
 
     let mut d = Builder::new(8);
     let image = buffer(0, [4, 4, 3]);
     d.layer(act, &around, [image, buffer(1024, [2, 2, 6])], [2, 2], Some([2, 2]));
     d.layer(act, &around, [buffer(1024, [2, 2, 6]), buffer(0, [2, 2, 4])], [2, 2], None);
     d.layer(Activation::Identity, &[[0, 0]], [buffer(0, [1, 1, 16]), buffer(1024, [1, 1, 1])], [1, 1], None);
-    let discriminator = d.finish(Input { role: Role::Image, offset: 0, shape: [4, 4, 3] }, [1, 1, 1], 1024);
+    let picture = Input { role: Role::Image, offset: 0, shape: [4, 4, 3] };
+    let discriminator = d.finish(picture, [1, 1, 1], 1024, discriminator);
 
     let rule = Rule {
         preset: shape.preset,
@@ -140,12 +151,19 @@ impl Builder {
         self.program.steps.push(Step::TapGemm(step));
     }
 
-    fn finish(mut self, input: Input, output_shape: [u32; 3], output_offset: u32) -> AlignedBytes {
+    fn finish(
+        mut self,
+        input: Input,
+        output_shape: [u32; 3],
+        output_offset: u32,
+        change: impl FnOnce(&mut Program),
+    ) -> AlignedBytes {
         self.program.inputs = vec![input];
         self.program.output_shape = output_shape;
         self.program.range = [-1.0, 1.0];
         self.program.arena_bytes = 4096;
         self.program.output_offset = output_offset;
+        change(&mut self.program);
         self.program.to_bytes().expect("a program")
     }
 }

@@ -3,7 +3,7 @@
 use std::vec;
 use std::vec::Vec;
 
-use pocketgan_format::{Activation, AlignedBytes, Delta, Preset};
+use pocketgan_format::{Activation, AlignedBytes, Delta, Preset, Rule};
 use pocketgan_kernels::{dispatch, reference};
 use pocketgan_runtime::{Generator, Latent, Model};
 
@@ -127,6 +127,53 @@ fn guards_stop_and_undo() {
     let (error, undone) = run(&Options { guards: Some(guards), ..Options::default() });
     assert_eq!(error, None);
     assert!(!undone);
+}
+
+/// Pictures are watched for their differences, which those of a bank's one latent vector have not.
+#[test]
+fn a_bank_of_one_is_no_collapse() {
+    let bytes = model(&TAIL);
+    let model = Model::load(&bytes).unwrap();
+    let task = Task::new(&model).unwrap();
+    let values = images(task.image_len(), 5);
+    let examples = Images::new(&values, task.image_len());
+    let options = Options::default();
+    let mut work = vec![0.0; Arena::work_len(&task)];
+    let mut memory = vec![0.0; Learner::<Arena<'_>>::memory_len(&task, &options)];
+    let mut bank = vec![0.0; task.features_len() + 1];
+    let engine = Arena::new(&task, &mut work).unwrap();
+    let mut learner = Learner::new(&task, engine, &mut memory, &options).unwrap().with_bank(&mut bank);
+    assert_eq!(learner.step(&examples).err(), None);
+}
+
+/// The next delta takes the place of the one in use, and would not hold what does not move.
+#[test]
+fn nothing_of_a_delta_is_dropped() {
+    let bytes = model(&Shape { preset: Preset::Affine, generator: [0, 6], ..TAIL });
+    let model = Model::load(&bytes).unwrap();
+    let learning = model.file().learning().unwrap().unwrap();
+    let options = Options::default();
+    let learned = |model: &Model<'_>, preset, generator| {
+        let task = Task::with_rule(model, &learning, Rule { preset, generator, ..learning.rule }).unwrap();
+        let mut work = vec![0.0; Arena::work_len(&task)];
+        let mut memory = vec![0.0; Learner::<Arena<'_>>::memory_len(&task, &options)];
+        let learner = Learner::new(&task, Arena::new(&task, &mut work).unwrap(), &mut memory, &options)?;
+        let mut delta = AlignedBytes::copy(&vec![0; learner.delta_bytes()]);
+        learner.write_delta(0, delta.as_mut_slice()).unwrap();
+        Ok::<_, TaskError>(delta)
+    };
+    let presets =
+        [(Preset::Tail, [1, 6]), (Preset::Affine, [0, 6]), (Preset::Head, [0, 1]), (Preset::All, [0, 6])];
+    for (before, steps) in presets {
+        let delta = learned(&model, before, steps).unwrap();
+        let adapted = model.with_delta(Delta::parse(&delta).unwrap(), 1.0).unwrap();
+        for (after, steps) in presets {
+            let wider = after == Preset::All && before != Preset::Affine;
+            let result = learned(&adapted, after, steps);
+            let kept = !matches!(result, Err(TaskError::WouldDrop { .. }));
+            assert_eq!(kept, after == before || wider, "{after:?} after {before:?}");
+        }
+    }
 }
 
 #[test]

@@ -23,6 +23,10 @@ pub(crate) struct Flash<const WRITE: usize, const ERASE: usize> {
     pub(crate) tear: Tear,
     /// Bits that no erasure sets, as in a sector that is worn.
     pub(crate) stuck: Option<(usize, u8)>,
+    /// Sectors that cannot be read for a while.
+    pub(crate) hidden: Range<usize>,
+    /// Reads until one fails, once.
+    pub(crate) glitch: Option<usize>,
 }
 
 #[derive(Clone)]
@@ -93,6 +97,8 @@ impl<const WRITE: usize, const ERASE: usize> Flash<WRITE, ERASE> {
             operations: 0,
             tear: Tear::Nothing,
             stuck: None,
+            hidden: 0..0,
+            glitch: None,
         }
     }
 
@@ -104,7 +110,7 @@ impl<const WRITE: usize, const ERASE: usize> Flash<WRITE, ERASE> {
 
     /// The same flash, with power again.
     pub(crate) fn restored(mut self) -> Self {
-        self.fuse = None;
+        (self.fuse, self.hidden, self.glitch) = (None, 0..0, None);
         self
     }
 
@@ -162,6 +168,11 @@ impl<const WRITE: usize, const ERASE: usize> ReadNorFlash for Flash<WRITE, ERASE
         check_read(self, offset, bytes.len()).map_err(Refusal::Arguments)?;
         if self.fuse == Some(usize::MAX) {
             return Err(Refusal::PowerCut);
+        }
+        let left = self.glitch;
+        self.glitch = left.and_then(|left| left.checked_sub(1));
+        if left == Some(0) || self.hidden.contains(&(offset as usize / ERASE)) {
+            return Err(Refusal::Unreadable);
         }
         for (at, byte) in (offset as usize..).zip(bytes) {
             let sector = &self.sectors[at / ERASE];

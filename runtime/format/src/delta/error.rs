@@ -81,6 +81,13 @@ pub enum DeltaError {
         /// Index of the tensor.
         tensor: u32,
     },
+    /// A step reads a tensor that factors for other layers would become part of, where a delta becomes part of a file.
+    Shared {
+        /// Index of the step.
+        step: usize,
+        /// Index of the tensor.
+        tensor: u32,
+    },
     /// The values are farther from the base's than the caller allows.
     TooFar {
         /// Relative distance, see [`Delta::distance`](super::Delta::distance).
@@ -156,6 +163,12 @@ impl fmt::Display for DeltaError {
             }
             Self::ReadByNest { step, tensor } => {
                 write!(f, "step {step}, a loop nest, reads tensor {tensor}: leave that tensor as it is")
+            }
+            Self::Shared { step, tensor } => {
+                write!(
+                    f,
+                    "step {step} reads tensor {tensor} without the factors: keep the delta beside the file"
+                )
             }
             Self::TooFar { distance, max_distance } => write!(
                 f,

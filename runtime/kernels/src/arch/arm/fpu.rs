@@ -124,7 +124,8 @@ macro_rules! tile {
         fn $name(pixels: [&[f32]; $p], weights: &[[$w; PANEL]], sums: [&mut [f32; PANEL]; $p]) {
             assert!(pixels.iter().all(|pixel| pixel.len() == weights.len()), "a value for each row");
             // SAFETY: the target has the instructions. Each of the `n` rows reads itself and one value of each pixel,
-            // as many as were asserted; of the sums, arrays of eight are read and written.
+            // as many as were asserted; of the sums, arrays of eight are read and written. Rows of halves that start between
+            // words, which `Panels` rules out, fault at the first load: that ends a program as a panic does.
             unsafe {
                 asm!(
                     $(load!($i),)*

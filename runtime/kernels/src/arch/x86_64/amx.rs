@@ -6,6 +6,10 @@
 //!
 //! Weights and activations are split as they are read, into blocks on the stack of at most 540 KB.
 //!
+//! Infinities become NaN. An activation that is infinite, or is so as a `bfloat16` (from `2^128 - 2^119` on), leaves no
+//! number for its second part. Leaving that out would not help: products of an infinity with the parts of a weight are
+//! NaN where a part is zero, and so is their sum where the signs of both differ.
+//!
 //! # Source
 //! Henry, Tang, Heinecke 2019, "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
 //! Computations", sections II and III.
