@@ -96,7 +96,10 @@ impl Draft {
     /// Adds the weights and the bias of a layer; returns the index of the former, which the latter follows.
     pub(crate) fn layer_weights(&mut self, weights: TensorData, bias: &[f32]) -> Result<u32> {
         let index = u32::try_from(self.tensors.len())?;
-        self.tensors.extend([weights, rows(bias, WeightType::F32)]);
+        let new = [weights, rows(bias, WeightType::F32)];
+        let bytes: usize = self.tensors.iter().chain(&new).map(TensorData::byte_len).sum();
+        ensure!(bytes <= MAX_FILE_BYTES, "the weights exceed {MAX_FILE_BYTES} bytes");
+        self.tensors.extend(new);
         Ok(index)
     }
 
@@ -111,6 +114,8 @@ impl Draft {
         accumulate: bool,
     ) -> Result<()> {
         let first_tap = u32::try_from(self.taps.len())?;
+        let taps = self.taps.len().saturating_add(phase.taps.len());
+        ensure!(taps <= MAX_TAPS, "more than {MAX_TAPS} taps");
         for tap in &phase.taps {
             self.taps.push([i16::try_from(tap.offset[0])?, i16::try_from(tap.offset[1])?]);
         }
@@ -223,6 +228,7 @@ impl Draft {
             Step::Nest(step) => step.layer = last,
         }
         let index = self.steps.len();
+        ensure!(index < MAX_STEPS, "more than {MAX_STEPS} steps");
         buffers.reads.into_iter().flatten().chain([buffers.writes]).for_each(|b| self.touch(b, index));
         self.steps.push((step, buffers));
         Ok(())
@@ -310,3 +316,8 @@ fn continues(outer: &Axis, inner: &Axis) -> bool {
 
 /// Loops of one step.
 const MAX_AXES: usize = 8;
+
+/// What a file may hold. Checked at each step: a layer may ask for more than fits into memory.
+const MAX_STEPS: usize = 4096;
+const MAX_TAPS: usize = 65_536;
+const MAX_FILE_BYTES: usize = i32::MAX as usize;

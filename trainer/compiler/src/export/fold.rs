@@ -22,8 +22,12 @@ pub fn fold(graph: &Graph) -> Result<Graph> {
     readers[graph.output().index()] += 1;
 
     let inputs = (0..graph.inputs().len()).map(|i| graph.input(i));
-    let mut folder =
-        Folder { graph: Graph::new(graph.inputs().to_vec()), values: inputs.collect(), sole: vec![] };
+    let mut folder = Folder {
+        graph: Graph::new(graph.inputs().to_vec()),
+        values: inputs.collect(),
+        sole: vec![],
+        sums: 0,
+    };
     for (input, &count) in readers.iter().enumerate().take(graph.inputs().len()) {
         folder.mark(graph.input(input), count == 1);
     }
@@ -46,6 +50,8 @@ struct Folder {
     values: Vec<Value>,
     /// Whether a value of the new graph has one reader.
     sole: Vec<bool>,
+    /// Values of all kernels that are sums of others.
+    sums: usize,
 }
 
 impl Folder {

@@ -42,22 +42,28 @@ pub fn conv2d(g: &Conv2dGeometry, output: [usize; 2]) -> Phase {
 /// The phases of a transposed convolution with an output of `[height, width]`. A phase may meet no kernel element (when
 /// the stride exceeds the kernel): its outputs are the bias alone.
 pub fn conv_transpose2d(g: &Conv2dGeometry, output: [usize; 2]) -> Vec<Phase> {
-    product([g.stride[0].min(output[0]), g.stride[1].min(output[1])])
-        .map(|remainder| Phase {
-            positions: [0, 1].map(|axis| (output[axis] - remainder[axis]).div_ceil(g.stride[axis])),
-            in_step: [1, 1],
-            out_step: g.stride,
-            out_offset: remainder,
-            taps: product(g.kernel_size)
-                .filter_map(|kernel| {
-                    let [Some(dy), Some(dx)] =
-                        [0, 1].map(|axis| source(g, axis, remainder[axis], kernel[axis]))
-                    else {
-                        return None;
-                    };
-                    Some(PhaseTap { kernel, offset: [dy, dx] })
-                })
-                .collect(),
+    // For each remainder the kernel rows, or columns, that it meets, and what they read.
+    let [rows, cols] = [0, 1].map(|axis| {
+        let met = |remainder| {
+            let kernel = 0..g.kernel_size[axis];
+            kernel.filter_map(|k| Some((k, source(g, axis, remainder, k)?))).collect::<Vec<_>>()
+        };
+        (0..g.stride[axis].min(output[axis])).map(met).collect::<Vec<_>>()
+    });
+    product([rows.len(), cols.len()])
+        .map(|remainder| {
+            let [rows, cols] = [&rows[remainder[0]], &cols[remainder[1]]];
+            let taps = product([rows.len(), cols.len()]).map(|[row, col]| PhaseTap {
+                kernel: [rows[row].0, cols[col].0],
+                offset: [rows[row].1, cols[col].1],
+            });
+            Phase {
+                positions: [0, 1].map(|axis| (output[axis] - remainder[axis]).div_ceil(g.stride[axis])),
+                in_step: [1, 1],
+                out_step: g.stride,
+                out_offset: remainder,
+                taps: taps.collect(),
+            }
         })
         .collect()
 }

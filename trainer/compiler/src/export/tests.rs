@@ -355,6 +355,24 @@ fn what_the_format_cannot_hold_is_named() {
     b.graph.set_output(y);
     let error = format!("{:#}", export(&b.graph, &Options::default()).expect_err("a stride of 256"));
     assert!(error.contains("n1") && error.contains("255"), "{error}");
+
+    // Of a transposed convolution each is refused before its phases and steps are there, which would fill the memory.
+    let spread = |channels: usize, stride: usize, kernel_size: usize| {
+        let mut b = Builder::new(&[&[1, channels, 2, 2]]);
+        let weight = b.tensor(&[channels, 1, kernel_size, kernel_size]);
+        let geometry = Conv2dGeometry { groups: channels, ..Conv2dGeometry::square(kernel_size, stride, 0) };
+        let x = b.graph.input(0);
+        let y = b.push(Op::ConvTranspose2d { weight, bias: None, geometry }, &[x]);
+        b.graph.set_output(y);
+        format!("{:#}", compile(&b.graph, &Options::default()).expect_err("beyond the format"))
+    };
+    for (error, limit) in [
+        (spread(1, 8192, 1), "a stride exceeds 255"),
+        (spread(64, 255, 1), "more than 4096 steps"),
+        (spread(1, 1, 300), "more than 65536 taps"),
+    ] {
+        assert!(error.contains("lowering n1") && error.contains(limit), "{error}");
+    }
 }
 
 #[test]

@@ -31,9 +31,14 @@ impl Folder {
         // What lies further outside than the kernel reaches has no place in a transposed convolution.
         let inside = g.padding.iter().zip(reach.iter().cycle()).all(|(padding, reach)| padding <= reach);
         let [taps, own_taps] = [kernel_size, g.kernel_size].map(|[height, width]| height * width);
-        if !inside || taps >= own_taps * times[0] * times[1] || times.iter().any(|&times| times > LARGEST) {
+        let repeats = times[0] * times[1];
+        let steps = self.graph.shape(small)[0] * g.groups * repeats;
+        let sums = (weight.data.len() / own_taps).saturating_mul(taps).saturating_add(self.sums);
+        let fits = times.iter().all(|&times| times <= LARGEST) && steps <= MOST_STEPS && sums <= MOST_SUMS;
+        if !inside || taps >= own_taps * repeats || !fits {
             return Ok(None);
         }
+        self.sums = sums;
         let geometry = Conv2dGeometry {
             kernel_size,
             stride: times,
@@ -218,6 +223,12 @@ fn summed(weight: &Tensor, g: &Conv2dGeometry, times: [usize; 2], size: [usize; 
 
 /// The largest stride of the format.
 const LARGEST: usize = u8::MAX as usize;
+
+/// Steps of one layer: a quarter of those that the format has for a file.
+const MOST_STEPS: usize = 1024;
+
+/// Values of all kernels of sums in a graph, of which a weight may become a thousand: half a gigabyte.
+const MOST_SUMS: usize = 1 << 27;
 
 /// Larger pictures are not looked into.
 const MOST_VALUES: usize = 1 << 24;

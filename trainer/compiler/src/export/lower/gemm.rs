@@ -1,6 +1,6 @@
 //! Layers with weights: dense, convolution, transposed convolution.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use pocketgan_format::{Activation, Buffer, ValueType};
 
 use super::Lowering;
@@ -112,7 +112,10 @@ impl Lowering<'_> {
         let sum = residual.as_ref().map_or(value, |(sum, _)| *sum);
         let (mut last, mut activation) = self.fused(sum);
         let shuffle = match node.op {
-            Op::Conv2d { ref geometry, .. } if geometry.groups == 1 => self.shuffle(last),
+            // A sum lies where the picture does that was there, pixel by pixel.
+            Op::Conv2d { ref geometry, .. } if geometry.groups == 1 && residual.is_none() => {
+                self.shuffle(last)
+            }
             _ => None,
         };
         let mut values = vec![value, sum, last];
@@ -139,6 +142,8 @@ impl Lowering<'_> {
                 (weight, bias, g, false, vec![phases::conv2d(g, out_size)])
             }
             Op::ConvTranspose2d { weight, bias, geometry: g } => {
+                // Not only when a step is made: beyond it, the phases alone may not fit into memory.
+                ensure!(g.stride.iter().all(|&s| s <= LARGEST_STRIDE), "a stride exceeds {LARGEST_STRIDE}");
                 (weight, bias, g, true, phases::conv_transpose2d(g, out_size))
             }
             _ => bail!("not a convolution"),
@@ -272,3 +277,6 @@ fn row_major_places(view: &View) -> impl Iterator<Item = usize> {
         place
     })
 }
+
+/// The largest stride of the format.
+const LARGEST_STRIDE: usize = u8::MAX as usize;

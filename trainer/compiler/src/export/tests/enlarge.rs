@@ -64,6 +64,29 @@ fn what_would_not_be_exact_or_no_gain_stays() {
 }
 
 #[test]
+fn what_would_take_too_many_steps_or_weights_stays() {
+    // A step for each of 65 * 65 repetitions would be more than a file has.
+    let mut b = Builder::new(&[&[1, 1, 1, 1]]);
+    let x = b.graph.input(0);
+    let x = enlarge(&mut b, x, [65, 65]);
+    let y = b.conv(x, 1, Conv2dGeometry::square(2, 1, 0));
+    b.check(y);
+
+    // With many channels, 1 MB of weights, whose sums would be half a gigabyte.
+    for (channels, summed) in [(2, true), (362, false)] {
+        let mut b = Builder::new(&[&[1, channels, 1, 2]]);
+        let x = b.graph.input(0);
+        let x = enlarge(&mut b, x, [32, 32]);
+        let geometry = Conv2dGeometry { kernel_size: [1, 2], ..Conv2dGeometry::square(1, 1, 0) };
+        let y = b.conv(x, channels, geometry);
+        b.graph.set_output(y);
+        let folded = fold(&b.graph).expect("the shapes fit");
+        let transposed = folded.nodes().any(|(_, node)| matches!(node.op, Op::ConvTranspose2d { .. }));
+        assert_eq!(transposed, summed, "{channels} channels");
+    }
+}
+
+#[test]
 fn a_residual_block_enlarges_nothing_in_memory() {
     let mut b = Builder::new(&[&[1, 4, 4, 4]]);
     let x = b.graph.input(0);

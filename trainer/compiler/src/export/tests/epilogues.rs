@@ -107,6 +107,18 @@ fn a_sub_pixel_convolution_writes_pixels_where_they_belong() {
 }
 
 #[test]
+fn a_sum_whose_pixels_are_spread_is_a_copy() {
+    let mut b = Builder::new(&[&[1, 5, 4, 3]]);
+    let x = b.graph.input(0);
+    let skip = b.same_conv(x, 32);
+    let bent = b.unary(Unary::Relu, skip);
+    let y = b.same_conv(bent, 32);
+    let sum = b.binary(Binary::Add, y, skip);
+    let large = shuffle(&mut b, sum, false);
+    assert_eq!(b.check(large), 4);
+}
+
+#[test]
 fn a_shuffle_that_would_need_padding_is_a_copy() {
     let mut b = Builder::new(&[&[1, 5, 4, 3]]);
     let x = b.graph.input(0);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use anyhow::{Result, ensure};
 
 use super::operand::{Constant, Kind, Operand, Source};
-use crate::graph::{Binary, Graph, Op, Reduction, Role, Tensor, Unary, Value};
+use crate::graph::{Binary, Graph, MAX_VALUES, Op, Reduction, Role, Tensor, Unary, Value};
 
 /// A graph under construction.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(super) struct Builder {
     placed: HashMap<*const Constant, (Rc<Constant>, Value)>,
     scalars: HashMap<u32, Value>,
     constant_values: usize,
+    weight_values: usize,
 }
 
 /// A tensor had to be fixed by the file and depends on what the graph reads.
@@ -46,6 +47,7 @@ impl Builder {
             placed: HashMap::new(),
             scalars: HashMap::new(),
             constant_values: 0,
+            weight_values: 0,
         }
     }
 
@@ -84,8 +86,15 @@ impl Builder {
     }
 
     /// The operand as a tensor of weights, if the file fixes it.
-    pub(super) fn weight(operand: &Operand) -> Option<Tensor> {
-        operand.known().map(|constant| Tensor::new(constant.shape.clone(), narrow(&constant.data)))
+    ///
+    /// # Errors
+    /// When the weights of all layers become too many.
+    pub(super) fn weight(&mut self, operand: &Operand) -> Result<Option<Tensor>> {
+        let Some(constant) = operand.known() else { return Ok(None) };
+        self.weight_values += constant.data.len();
+        let fits = self.weight_values <= MAX_WEIGHT_VALUES;
+        ensure!(fits, "the weights of all layers exceed {MAX_WEIGHT_VALUES} values");
+        Ok(Some(Tensor::new(constant.shape.clone(), narrow(&constant.data))))
     }
 
     pub(super) fn operand(&self, kind: Kind, value: Value) -> Operand {
@@ -372,7 +381,24 @@ const LARGEST_INT: f64 = (1 << 24) as f64;
 const MAX_NODES: usize = 100_000;
 /// Values of all constants that the importer makes, weights of layers not counted.
 const MAX_CONSTANT_VALUES: usize = 1 << 27;
+/// Values of the weights of all layers, of which each has its own copy: more than any target's memory holds.
+const MAX_WEIGHT_VALUES: usize = MAX_VALUES;
 /// Things that a user should know, of which there are few in any file but a hostile one.
 const MAX_NOTES: usize = 50;
 /// Slices that are better than one table of numbers.
 const MOST_RUNS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_count_for_each_layer_that_reads_them() {
+        let weight = Operand::constant(Kind::Float, vec![3], vec![1.0; 3]);
+        let mut builder = Builder::new(Graph::default());
+        builder.weight_values = MAX_WEIGHT_VALUES - 5;
+        assert!(builder.weight(&weight).is_ok_and(|weight| weight.is_some()));
+        let error = builder.weight(&weight).expect_err("room for two values");
+        assert!(error.to_string().contains("weights of all layers"), "{error}");
+    }
+}

@@ -53,12 +53,14 @@ pub(super) fn dense(sparse: &pb::SparseTensorProto) -> Result<Operand> {
         from.data.len()
     );
     let mut data = vec![0.0; count];
+    // One number counts through all values, several through an axis each.
+    let all = [count];
+    let extents = if at.shape.len() == 1 { &all[..] } else { &shape };
     for (index, &value) in at.data.chunks_exact(width).zip(&from.data) {
-        let offset = match at.shape.len() {
-            1 => index[0] as usize,
-            _ => index.iter().zip(&shape).fold(0, |offset, (&i, &extent)| offset * extent + i as usize),
-        };
-        *data.get_mut(offset).with_context(|| format!("index {index:?} of a sparse tensor"))? = value;
+        let inside = |(&i, &extent)| (0.0..extent as f64).contains(&i);
+        ensure!(index.iter().zip(extents).all(inside), "index {index:?} of a sparse tensor {shape:?}");
+        let offset = index.iter().zip(extents).fold(0, |offset, (&i, &extent)| offset * extent + i as usize);
+        data[offset] = value;
     }
     Ok(Operand::constant(values.kind, shape, data))
 }

@@ -17,10 +17,11 @@ pub(super) fn conv(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
     let groups = groups(call)?;
     let value = b.value(x)?;
     let known_bias = call.optional(2).is_none_or(|bias| bias.known().is_some());
-    let weight = Builder::weight(w).filter(|_| known_bias && x.known().is_none());
-    let result = match weight.filter(|_| (1..=3).contains(&spatial.len())) {
+    let layer = known_bias && x.known().is_none() && (1..=3).contains(&spatial.len());
+    let weight = if layer { b.weight(w)? } else { None };
+    let result = match weight {
         Some(weight) => {
-            let bias = call.optional(2).and_then(Builder::weight);
+            let bias = call.optional(2).map_or(Ok(None), |bias| b.weight(bias))?;
             known(b, value, weight, bias, &geometry, groups)?
         }
         None => {

@@ -113,7 +113,7 @@ fn of_nothing(call: &Call<'_>) -> Result<Option<Operand>> {
         | "Upsample" | "Trilu" | "Compress" => Ok(None),
         name if name.starts_with("Reduce") => Ok(None),
         "CastLike" if inputs[0].is_empty() => {
-            Ok(Some(Operand::empty(super::operators::kind_of_result(call)?, inputs[0].shape().to_vec())))
+            Operand::empty(super::operators::kind_of_result(call)?, inputs[0].shape().to_vec()).map(Some)
         }
         // Functions of each element, or of pairs.
         _ => {
@@ -122,7 +122,7 @@ fn of_nothing(call: &Call<'_>) -> Result<Option<Operand>> {
                 inputs[1..].iter().try_fold(first.shape().to_vec(), |shape, x| broadcast(&shape, x.shape()));
             let Ok(shape) = shape else { return Ok(None) };
             ensure!(count(&shape) == Some(0), "it reads a tensor without elements");
-            Ok(Some(Operand::empty(super::operators::kind_of_result(call)?, shape)))
+            Operand::empty(super::operators::kind_of_result(call)?, shape).map(Some)
         }
     }
 }

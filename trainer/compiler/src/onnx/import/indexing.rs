@@ -57,7 +57,7 @@ pub(super) fn gather(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
     let extent = x.shape()[at];
     let shape = [&x.shape()[..at], indices.shape(), &x.shape()[at + 1..]].concat();
     if shape.contains(&0) {
-        return Ok(vec![Operand::empty(x.kind, shape)]);
+        return Ok(vec![Operand::empty(x.kind, shape)?]);
     }
     let value = b.value(x)?;
     let result = match indices.known() {
@@ -100,7 +100,7 @@ pub(super) fn gather_elements(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Op
     ensure!(from.len() == to.len(), "{to:?} indices into {from:?}");
     ensure!((0..from.len()).all(|i| i == at || to[i] <= from[i]), "{to:?} indices into {from:?}");
     if to.contains(&0) {
-        return Ok(vec![Operand::empty(x.kind, to)]);
+        return Ok(vec![Operand::empty(x.kind, to)?]);
     }
     let offsets = offsets(&to, &from, at)?;
     let inner: usize = from[at + 1..].iter().product();
@@ -216,7 +216,7 @@ pub(super) fn compress(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>>
     let mut shape = b.shape(value);
     if chosen.is_empty() {
         shape[at] = 0;
-        return Ok(vec![Operand::empty(x.kind, shape)]);
+        return Ok(vec![Operand::empty(x.kind, shape)?]);
     }
     ensure!(chosen.iter().all(|&i| i < shape[at]), "a condition of {} for {shape:?}", condition.data.len());
     let result = b.take(value, at, &chosen)?;

@@ -10,7 +10,8 @@ use crate::graph::{Binary, Op, Reduction, Tensor, Value};
 /// MatMul of any rank.
 pub(super) fn matmul(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
     let (x, y) = (call.input(0)?, call.input(1)?);
-    if let (Some(weight), 2, false) = (Builder::weight(y), y.rank(), x.known().is_some()) {
+    let layer = y.rank() == 2 && x.known().is_none();
+    if layer && let Some(weight) = b.weight(y)? {
         let value = b.value(x)?;
         let result = b.push(Op::Dense { weight: transposed(&weight), bias: None }, vec![value])?;
         return same(b, call, result);
@@ -81,7 +82,8 @@ pub(super) fn gemm(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
         value = b.transpose(value, vec![1, 0])?;
     }
     let mut added = call.optional(2);
-    let result = match Builder::weight(y).filter(|_| x.known().is_none()) {
+    let weight = if x.known().is_none() { b.weight(y)? } else { None };
+    let result = match weight {
         Some(weight) => {
             let mut weight = if trans_b { weight } else { transposed(&weight) };
             weight.data.iter_mut().for_each(|w| *w = (f64::from(*w) * alpha) as f32);

@@ -184,7 +184,7 @@ impl Declared {
         }
         if values == 0 {
             // Nothing can be fed, and nothing needs to be.
-            return Ok(InputOperand::Fixed(Operand::empty(kind, shape)));
+            return Ok(InputOperand::Fixed(Operand::empty(kind, shape)?));
         }
         if open.iter().any(|&axis| axis > 0) {
             notes.push(format!("input {name} is taken as {shape:?}; --input {name}=... changes that"));

@@ -29,7 +29,7 @@ pub(super) fn batch(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
     if call.attributes.flag("training_mode", false)? {
         return training(b, call, value, epsilon);
     }
-    let known: Option<Vec<Tensor>> = parameters.iter().map(|p| Builder::weight(p)).collect();
+    let known = parameters.iter().map(|p| b.weight(p)).collect::<Result<Option<Vec<Tensor>>>>()?;
     if let Some(known) = known.filter(|_| x.known().is_none()) {
         let [gamma, beta, mean, variance] =
             <[Tensor; 4]>::try_from(known).expect("four parameters were read");

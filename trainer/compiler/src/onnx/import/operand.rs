@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-use crate::graph::Value;
+use super::tensor::count;
+use crate::graph::{MAX_VALUES, Value};
 use crate::onnx::pb::tensor_proto::DataType;
 
 /// How the numbers of a tensor are to be read; all of them are real numbers to us.
@@ -101,9 +102,13 @@ impl Operand {
     }
 
     /// A tensor without elements.
-    pub(super) fn empty(kind: Kind, shape: Vec<usize>) -> Self {
+    ///
+    /// # Errors
+    /// When its other axes exceed what a tensor holds.
+    pub(super) fn empty(kind: Kind, shape: Vec<usize>) -> Result<Self> {
         debug_assert!(shape.contains(&0));
-        Self::constant(kind, shape, vec![])
+        count(&shape).with_context(|| format!("the tensor {shape:?} exceeds {MAX_VALUES} values"))?;
+        Ok(Self::constant(kind, shape, vec![]))
     }
 
     pub(super) fn shape(&self) -> &[usize] {

@@ -193,7 +193,8 @@ impl Axis<'_> {
             }
             sum += weight;
             let place = place.clamp(0, last) as usize;
-            match row.iter_mut().find(|(other, _)| *other == place) {
+            // Places ascend, so that those which are the same stand side by side.
+            match row.last_mut().filter(|(other, _)| *other == place) {
                 Some((_, total)) => *total += weight,
                 None => row.push((place, weight)),
             }

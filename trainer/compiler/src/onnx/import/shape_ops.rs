@@ -66,7 +66,7 @@ fn resolve(from: &[usize], wanted: &[i64], allow_zero: bool) -> Result<Vec<usize
 fn move_values(b: &mut Builder, call: &Call<'_>, shape: Vec<usize>) -> Result<Vec<Operand>> {
     let x = call.input(0)?;
     if x.is_empty() {
-        return Ok(vec![Operand::empty(x.kind, shape)]);
+        return Ok(vec![Operand::empty(x.kind, shape)?]);
     }
     let value = b.value(x)?;
     let result = b.reshape(value, shape)?;
@@ -114,7 +114,7 @@ pub(super) fn transpose(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>
     ensure!(permutation.len() == x.rank(), "permutation {permutation:?} of {:?}", x.shape());
     if x.is_empty() {
         let shape = permutation.iter().map(|&axis| x.shape()[axis]).collect();
-        return Ok(vec![Operand::empty(x.kind, shape)]);
+        return Ok(vec![Operand::empty(x.kind, shape)?]);
     }
     let value = b.value(x)?;
     let result = b.transpose(value, permutation)?;
@@ -131,7 +131,7 @@ pub(super) fn concat(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
         let mut shape = parts[0].shape().to_vec();
         shape[at] = parts.iter().map(|part| part.shape().get(at).copied().unwrap_or(0)).sum();
         ensure!(shape.contains(&0), "concat of {shape:?}");
-        return Ok(vec![Operand::empty(parts[0].kind, shape)]);
+        return Ok(vec![Operand::empty(parts[0].kind, shape)?]);
     }
     let values = full.into_iter().map(|part| b.value(part)).collect::<Result<Vec<_>>>()?;
     let result = b.concat(values, at)?;
@@ -179,7 +179,7 @@ pub(super) fn slice(
     let mut shape = x.shape().to_vec();
     shape[axis] = len;
     if shape.contains(&0) {
-        return Ok(Operand::empty(x.kind, shape));
+        return Operand::empty(x.kind, shape);
     }
     let value = b.value(x)?;
     let value = b.slice(value, axis, start, step, len)?;
@@ -192,7 +192,7 @@ pub(super) fn expand(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
     let wanted = extents(&call.fixed_ints(1, "shape")?.context("there is no shape")?)?;
     let shape = broadcast(x.shape(), &wanted)?;
     if shape.contains(&0) {
-        return Ok(vec![Operand::empty(x.kind, shape)]);
+        return Ok(vec![Operand::empty(x.kind, shape)?]);
     }
     let value = b.value(x)?;
     let result = b.broadcast(value, shape)?;
@@ -215,7 +215,7 @@ pub(super) fn tile(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Operand>> {
     let shape: Option<Vec<usize>> = x.shape().iter().zip(&times).map(extent).collect();
     let shape = shape.filter(|shape| count(shape).is_some()).context("too many values")?;
     if shape.contains(&0) {
-        return Ok(vec![Operand::empty(x.kind, shape)]);
+        return Ok(vec![Operand::empty(x.kind, shape)?]);
     }
     let mut value = b.value(x)?;
     for (i, &times) in times.iter().enumerate() {

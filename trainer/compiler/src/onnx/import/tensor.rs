@@ -23,13 +23,13 @@ pub(super) fn element_count(dims: &[i64]) -> Result<(Vec<usize>, usize)> {
     Ok((shape, count))
 }
 
-/// The number of elements, if it is not beyond [`MAX_VALUES`].
+/// The number of elements, if it is not beyond [`MAX_VALUES`]; nor may it be without the axes that have none, so that
+/// products of extents are far from overflow.
 pub(super) fn count(shape: &[usize]) -> Option<usize> {
-    if shape.contains(&0) {
-        return Some(0);
-    }
-    let count = shape.iter().try_fold(1_usize, |count, &extent| count.checked_mul(extent));
-    count.filter(|&count| count <= MAX_VALUES)
+    let mut extents = shape.iter().filter(|&&extent| extent > 0);
+    let count = extents.try_fold(1_usize, |count, &extent| count.checked_mul(extent));
+    let count = count.filter(|&count| count <= MAX_VALUES)?;
+    Some(if shape.contains(&0) { 0 } else { count })
 }
 
 /// The numbers of a tensor.

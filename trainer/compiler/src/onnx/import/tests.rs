@@ -54,6 +54,17 @@ impl Net {
         self
     }
 
+    /// Two values of a matrix of 3x3, and the rest zeros.
+    fn sparse(mut self, name: &str, indices: pb::TensorProto) -> Self {
+        let values = Self::default().floats(name, &[2], &[2.0, -1.0]).0.initializer.pop();
+        self.0.sparse_initializer.push(pb::SparseTensorProto {
+            values,
+            indices: Some(indices),
+            dims: vec![3, 3],
+        });
+        self
+    }
+
     fn ints(mut self, name: &str, values: &[i64]) -> Self {
         self.0.initializer.push(pb::TensorProto {
             name: name.into(),
@@ -185,6 +196,24 @@ fn pooled() -> Net {
         .node("Gather", &["product", "n"], "chosen", vec![int("axis", 1)])
         .node("Split", &["chosen"], "y w", vec![int("axis", 1)])
         .output("y")
+}
+
+/// A product with a matrix of which most is zero.
+fn sparse() -> Net {
+    Net::new(&[("x", DataType::Float, &[1, 3])])
+        .sparse("w", places(&[2, 2], &[0.0, 1.0, 2.0, 2.0]))
+        .node("MatMul", &["x", "w"], "y", vec![])
+        .output("y")
+}
+
+/// Where the values of a sparse tensor stand; in double precision, which holds what no index can be.
+fn places(dims: &[i64], numbers: &[f64]) -> pb::TensorProto {
+    pb::TensorProto {
+        dims: dims.into(),
+        data_type: DataType::Double as i32,
+        double_data: numbers.into(),
+        ..Default::default()
+    }
 }
 
 fn kinds(graph: &Graph) -> Vec<String> {
@@ -344,6 +373,17 @@ fn what_no_file_may_say_is_an_error() {
     assert!(latent().refused().contains("no output"));
     assert!(latent().output("y").refused().contains("nothing computes y"));
 
+    let hollow = tensor(&|t| {
+        t.dims = vec![1 << 40, 1 << 40, 0];
+        t.raw_data.clear();
+    });
+    assert!(hollow.contains("exceeds"), "{hollow}");
+    let hollow = latent()
+        .floats("e", &[0, 1 << 28], &[])
+        .node("Concat", &["e", "e"], "y", vec![int("axis", 1)])
+        .output("y");
+    assert!(hollow.refused().contains("exceeds"));
+
     let huge = latent().ints("s", &[1 << 20, 1 << 20]).node("Expand", &["z", "s"], "y", vec![]).output("y");
     assert!(huge.refused().contains("no shape"));
     let fill = latent().ints("s", &[1 << 28]).node("ConstantOfShape", &["s"], "y", vec![]).output("y");
@@ -370,6 +410,52 @@ fn what_no_file_may_say_is_an_error() {
     old.ir_version = 1;
     let error = import(&old.encode_to_vec(), &ImportOptions::default()).expect_err("IR version 1");
     assert!(error.to_string().contains("export the model again"), "{error}");
+}
+
+#[test]
+fn sparse_tensors_have_values_at_their_indices_alone() -> Result<()> {
+    assert_eq!(evaluate(&sparse().import()?, &[&[1.0, 10.0, 100.0]])?, [0.0, 2.0, -100.0]);
+    let of = |dims: &[i64], numbers: &[f64]| {
+        let mut net = sparse();
+        net.0.sparse_initializer[0].indices = Some(places(dims, numbers));
+        net
+    };
+    assert_eq!(evaluate(&of(&[2], &[1.0, 8.0]).import()?, &[&[1.0, 10.0, 100.0]])?, [0.0, 2.0, -100.0]);
+    for wrong in [3.0, 5.0, -1.0, 1e300, f64::NAN] {
+        for at in 0..2 {
+            let mut numbers = [0.0, 1.0, 2.0, 2.0];
+            numbers[at] = wrong;
+            assert!(of(&[2, 2], &numbers).refused().contains("of a sparse tensor"), "{numbers:?}");
+        }
+    }
+    for wrong in [9.0, -1.0, 1e300] {
+        assert!(of(&[2], &[1.0, wrong]).refused().contains("of a sparse tensor"), "{wrong}");
+    }
+    Ok(())
+}
+
+/// The work is in proportion to the elements that a filter sees, not to their square.
+#[test]
+fn an_antialiased_filter_may_see_a_whole_axis() -> Result<()> {
+    let len = 1 << 20;
+    let start = Instant::now();
+    let graph = Net::new(&[("x", DataType::Float, &[1, 1, 1, len])])
+        .ints("sizes", &[1, 1, 1, 1])
+        .node(
+            "Resize",
+            &["x", "", "", "sizes"],
+            "y",
+            vec![
+                int("antialias", 1),
+                pb::AttributeProto { s: b"linear".to_vec(), ..attribute("mode", AttributeType::String) },
+            ],
+        )
+        .output("y")
+        .import()?;
+    assert_eq!(kinds(&graph), ["Constant", "Contract"]);
+    // 2^39 comparisons would be minutes.
+    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+    Ok(())
 }
 
 #[test]
@@ -407,7 +493,7 @@ fn no_prefix_and_no_change_of_a_file_panics() {
     let mut random = Xoshiro128PlusPlus::seed_from_u64(seed);
     let start = Instant::now();
     let mut imported = 0;
-    for bytes in [generator().bytes(), pooled().bytes()] {
+    for bytes in [generator().bytes(), pooled().bytes(), sparse().bytes()] {
         assert!(import(&bytes, &ImportOptions::default()).is_ok());
         let prefixes = (0..bytes.len()).map(|len| bytes[..len].to_vec());
         let changed = (0..4000).map(|_| {
@@ -438,7 +524,7 @@ fn no_prefix_and_no_change_of_a_file_panics() {
 #[test]
 fn the_seeds_of_the_fuzzer_are_current() -> Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus/import");
-    for (name, net) in [("generator", generator()), ("pooled", pooled())] {
+    for (name, net) in [("generator", generator()), ("pooled", pooled()), ("sparse", sparse())] {
         let path = corpus.join(name).with_extension("onnx");
         if std::env::var_os("POCKETGAN_WRITE_SEEDS").is_some() {
             fs::create_dir_all(&corpus)?;

@@ -20,10 +20,10 @@ pub(super) fn conv_transpose(b: &mut Builder, call: &Call<'_>) -> Result<Vec<Ope
     let value = b.value(x)?;
     let known_bias = call.optional(2).is_none_or(|bias| bias.known().is_some());
     let simple = geometry.pads.iter().flatten().all(|&pad| pad >= 0) && spatial.len() <= 2;
-    let weight = Builder::weight(w).filter(|_| known_bias && simple && x.known().is_none());
+    let weight = if known_bias && simple && x.known().is_none() { b.weight(w)? } else { None };
     let result = match weight {
         Some(weight) => {
-            let bias = call.optional(2).and_then(Builder::weight);
+            let bias = call.optional(2).map_or(Ok(None), |bias| b.weight(bias))?;
             known(b, value, weight, bias, &geometry, &extra, groups)?
         }
         None => {
