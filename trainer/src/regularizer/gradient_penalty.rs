@@ -87,14 +87,15 @@ impl GradientPenalty {
         Ok(())
     }
 
-    /// Where to take the gradient; constants, from which no gradient flows back into the generator.
+    /// Where to take the gradient: a batch, or two for both, whose penalties are added. They are constants, from which no gradient
+    /// flows back into the generator.
     ///
     /// # Shapes
-    /// `real` and `fake`: `[N, C, H, W]`; result: the same, or `[2 N, C, H, W]` for both.
+    /// `real`, `fake` and each batch: `[N, C, H, W]`.
     ///
     /// # Panics
     /// When the two shapes differ.
-    pub fn points(&self, real: Tensor<4>, fake: Tensor<4>, seed: u64) -> Tensor<4> {
+    pub fn points(&self, real: Tensor<4>, fake: Tensor<4>, seed: u64) -> Vec<Tensor<4>> {
         assert_eq!(real.dims(), fake.dims(), "as many real as generated samples");
         let (real, fake) = (real.detach(), fake.detach());
         let [n, ..] = real.dims();
@@ -103,7 +104,7 @@ impl GradientPenalty {
             PenaltyPoints::Interpolates => {
                 let share: Vec<f32> = (0..n).map(|_| noise::uniform(&mut rng)).collect();
                 let share = Tensor::from_data(TensorData::new(share, [n, 1, 1, 1]), &real.device());
-                fake.clone() + (real - fake) * share
+                vec![fake.clone() + (real - fake) * share]
             }
             PenaltyPoints::Dragan => {
                 let mut moves = vec![0.0; real.shape().num_elements()];
@@ -115,15 +116,15 @@ impl GradientPenalty {
                 let moves = Tensor::from_data(TensorData::new(moves, real.shape()), &real.device());
                 let mean = real.clone().mean().reshape([1; 4]);
                 let spread = (real.clone() - mean).square().mean().sqrt().mul_scalar(0.5);
-                real + moves * spread.reshape([1; 4])
+                vec![real + moves * spread.reshape([1; 4])]
             }
-            PenaltyPoints::Real => real,
-            PenaltyPoints::Fake => fake,
-            PenaltyPoints::Both => Tensor::cat(vec![real, fake], 0),
+            PenaltyPoints::Real => vec![real],
+            PenaltyPoints::Fake => vec![fake],
+            PenaltyPoints::Both => vec![real, fake],
         }
     }
 
-    /// The penalty of gradients, weight included, and its derivative with respect to them.
+    /// The penalty of the gradients at a batch of points, weight included, and its derivative with respect to them.
     ///
     /// The derivative of the norm at zero, where it has none, is taken as zero.
     ///
@@ -145,9 +146,7 @@ impl GradientPenalty {
             PenaltyForm::Squared => (squares.mul_scalar(0.5), gradients),
             PenaltyForm::Norm => (norms.clone(), unit(gradients)),
         };
-        // The mean over each batch, of which there may be two.
-        let batches = if self.at == PenaltyPoints::Both { 2.0 } else { 1.0 };
-        let share = batches * self.weight / n as f64;
+        let share = self.weight / n as f64;
         (values.sum().mul_scalar(share), slopes.mul_scalar(share))
     }
 }
@@ -160,13 +159,6 @@ mod tests {
     use crate::network::values;
 
     const FORMS: [PenaltyForm; 3] = [PenaltyForm::TwoSided, PenaltyForm::Squared, PenaltyForm::Norm];
-    const POINTS: [PenaltyPoints; 5] = [
-        PenaltyPoints::Interpolates,
-        PenaltyPoints::Dragan,
-        PenaltyPoints::Real,
-        PenaltyPoints::Fake,
-        PenaltyPoints::Both,
-    ];
     const SHAPE: [usize; 4] = [4, 2, 3, 2];
     const SAMPLE: usize = 12;
     const EPSILON: f64 = f32::EPSILON as f64;
@@ -175,6 +167,12 @@ mod tests {
         let mut data = vec![0.0; SHAPE.iter().product()];
         noise::fill_normal(seed, &mut data);
         Tensor::from_data(TensorData::new(data, SHAPE), device)
+    }
+
+    /// The one batch of a penalty that has one.
+    fn points(penalty: &GradientPenalty, device: &Device) -> Tensor<4> {
+        let points = penalty.points(random(2, device), random(3, device), 4);
+        <[_; 1]>::try_from(points).expect("one batch")[0].clone().require_grad()
     }
 
     fn doubles<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
@@ -187,7 +185,6 @@ mod tests {
 
     /// The penalty as the papers have it.
     fn reference(penalty: &GradientPenalty, gradients: &[f64]) -> f64 {
-        let batches = if penalty.at == PenaltyPoints::Both { 2.0 } else { 1.0 };
         let mean = gradients
             .chunks(SAMPLE)
             .map(norm)
@@ -198,20 +195,20 @@ mod tests {
             })
             .sum::<f64>()
             / (gradients.len() / SAMPLE) as f64;
-        batches * penalty.weight * mean
+        penalty.weight * mean
     }
 
     #[test]
     fn value_and_direction_are_those_of_the_papers() {
         let gradients = random(1, &Device::flex());
         let start = doubles(gradients.clone());
-        for (form, at) in FORMS.into_iter().flat_map(|form| POINTS.map(|at| (form, at))) {
-            let penalty = GradientPenalty { at, form, weight: 3.0 };
+        for form in FORMS {
+            let penalty = GradientPenalty { form, weight: 3.0, ..Default::default() };
             let (value, direction) = penalty.value_and_direction(gradients.clone());
             let expected = reference(&penalty, &start);
             // Norms of 12 numbers, here up to 6, squared, of which the mean is taken.
             let rounding = 20.0 * EPSILON;
-            let atol = rounding * 2.0 * penalty.weight * 36.0;
+            let atol = rounding * penalty.weight * 36.0;
             assert!((doubles(value)[0] - expected).abs() < atol, "{penalty:?}");
             let h = 1e-5;
             for (i, found) in doubles(direction).into_iter().enumerate() {
@@ -223,7 +220,7 @@ mod tests {
                 let expected = (moved(h) - moved(-h)) / (2.0 * h);
                 // Third derivatives are of the order of the weight; the value, below 200, is rounded in f64.
                 let differences = 10.0 * penalty.weight * h * h + 200.0 * f64::EPSILON / h;
-                let atol = rounding * 2.0 * penalty.weight * 6.0 + differences;
+                let atol = rounding * penalty.weight * 2.0 * 6.0 + differences;
                 assert!((found - expected).abs() < atol, "{penalty:?} {i}: {found} {expected}");
             }
         }
@@ -264,7 +261,7 @@ mod tests {
         let length = norm(&w);
         for form in FORMS {
             let penalty = GradientPenalty { form, ..Default::default() };
-            let points = penalty.points(random(2, &device), random(3, &device), 4).require_grad();
+            let points = points(&penalty, &device);
             let grads = (points.clone() * weight.clone()).sum().backward();
             let (_, direction) =
                 penalty.value_and_direction(points.grad(&grads).expect("scores read the points"));
@@ -296,7 +293,7 @@ mod tests {
         let start: Vec<f64> = start.into_iter().map(f64::from).collect();
         for form in FORMS {
             let penalty = GradientPenalty { form, weight: 1.0, ..Default::default() };
-            let points = penalty.points(random(2, &device), random(3, &device), 4).require_grad();
+            let points = points(&penalty, &device);
             let x = doubles(points.clone());
             let value = |w: &[f64]| {
                 let gradient = |x: &[f64]| {
@@ -337,16 +334,17 @@ mod tests {
         let (real, fake) = (random(7, &device), random(8, &device));
         let points = |at, seed| {
             let penalty = GradientPenalty { at, ..Default::default() };
-            doubles(penalty.points(real.clone(), fake.clone(), seed))
+            let batches = penalty.points(real.clone(), fake.clone(), seed);
+            batches.into_iter().map(doubles).collect::<Vec<_>>()
         };
         let (x, g) = (doubles(real.clone()), doubles(fake.clone()));
-        assert_eq!(points(PenaltyPoints::Real, 9), x);
-        assert_eq!(points(PenaltyPoints::Fake, 9), g);
-        assert_eq!(points(PenaltyPoints::Both, 9), [x.clone(), g.clone()].concat());
+        assert_eq!(points(PenaltyPoints::Real, 9), [&x[..]]);
+        assert_eq!(points(PenaltyPoints::Fake, 9), [&g[..]]);
+        assert_eq!(points(PenaltyPoints::Both, 9), [&x[..], &g]);
 
         let samples = x.chunks(SAMPLE).zip(g.chunks(SAMPLE));
         let mut shares = vec![];
-        for ((x, g), point) in samples.zip(points(PenaltyPoints::Interpolates, 9).chunks(SAMPLE)) {
+        for ((x, g), point) in samples.zip(points(PenaltyPoints::Interpolates, 9).concat().chunks(SAMPLE)) {
             // All numbers of a sample share one place between the two.
             let share = (point[0] - g[0]) / (x[0] - g[0]);
             assert!((0.0..1.0).contains(&share), "{share}");
@@ -359,7 +357,7 @@ mod tests {
 
         let mean = x.iter().sum::<f64>() / x.len() as f64;
         let spread = norm(&x.iter().map(|x| x - mean).collect::<Vec<_>>()) / (x.len() as f64).sqrt();
-        let moved = points(PenaltyPoints::Dragan, 9);
+        let moved = points(PenaltyPoints::Dragan, 9).concat();
         let moves: Vec<f64> = moved.iter().zip(&x).map(|(moved, x)| (moved - x) / spread).collect();
         assert!(moves.iter().all(|m| (-10.0 * EPSILON..0.5).contains(m)), "{moves:?}");
         // The product of two uniform numbers has the mean 1/4 and the variance 1/9 - 1/16; one of them is common to 12.
