@@ -66,6 +66,16 @@ impl Mirror {
         Parameters(tensors.collect())
     }
 
+    /// Makes all numbers zero.
+    pub(crate) fn clear(&mut self) {
+        for tensor in &mut self.tensors {
+            match &mut tensor.numbers {
+                Numbers::Host(data) => data.fill(0.0),
+                Numbers::Device(tensor) => *tensor = tensor.zeros_like(),
+            }
+        }
+    }
+
     /// Each tensor in turn.
     pub(crate) fn iter_mut(&mut self) -> core::slice::IterMut<'_, Mirrored> {
         self.tensors.iter_mut()

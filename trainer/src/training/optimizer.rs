@@ -109,6 +109,13 @@ impl Optimizer {
         self.rule
     }
 
+    /// Begins anew.
+    pub(super) fn forget(&mut self) {
+        self.time = 0;
+        self.first.clear();
+        self.second.clear();
+    }
+
     /// A copy of its state.
     pub(crate) fn moments(&self) -> Moments {
         Moments { time: self.time, first: self.first.read(), second: self.second.read() }

@@ -77,9 +77,17 @@ impl Trainer {
         Ok(())
     }
 
-    /// Shows both networks as far as they have grown.
+    /// Shows both networks as far as they have grown. Optimizers forget what they know of a network without its new stage, whose
+    /// first updates would otherwise not be corrected for moments that begin as zero (Karras et al. 2018, in their code).
     fn grow(&mut self, step: usize) {
         let Some(growth) = self.config.growth(step) else { return };
+        let before = step.checked_sub(1).and_then(|before| self.config.growth(before));
+        if before.is_some_and(|before| {
+            before.stage < growth.stage && growth.stage < self.config.network.sizes().len()
+        }) {
+            self.optimizer_g.forget();
+            self.optimizer_d.forget();
+        }
         self.generator = self.generator.clone().with_growth(growth);
         self.discriminator = self.discriminator.clone().with_growth(growth);
     }
@@ -187,12 +195,13 @@ impl Trainer {
         let mut value = loss.clone().inner();
         if let Some(penalty) = &self.config.regularizer.gradient_penalty {
             let seed = noise::seed_of(self.config.seed, Stream::Penalty, self.replica.own(*draw));
-            let points = penalty.points(real, fake, seed).detach();
-            let slopes = slopes(&self.discriminator, points.clone(), condition);
-            let (penalized, direction) = penalty.value_and_direction(slopes);
-            value = value + penalized.inner();
-            // Its derivative by the weights is that of the penalty; its value means nothing.
-            loss = loss + self.discriminator.tangent(points, direction, condition).sum();
+            for points in penalty.points(real, fake, seed) {
+                let slopes = slopes(&self.discriminator, points.clone(), condition);
+                let (penalized, direction) = penalty.value_and_direction(slopes);
+                value = value + penalized.inner();
+                // Its derivative by the weights is that of the penalty; its value means nothing.
+                loss = loss + self.discriminator.tangent(points, direction, condition).sum();
+            }
         }
         (value, loss.backward())
     }

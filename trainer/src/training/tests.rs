@@ -2,7 +2,9 @@ use pocketgan_compiler::graph::Op;
 
 use super::*;
 use crate::method::{METHODS, Method};
-use crate::network::{Architecture, Conditioning, DiscriminatorNorm, Growth, NetworkConfig, Precision};
+use crate::network::{
+    Architecture, Conditioning, DiscriminatorNorm, Growth, NamedTensor, NetworkConfig, Precision,
+};
 
 fn tiny() -> (Config, Dataset) {
     let mut config = Config::default();
@@ -58,8 +60,56 @@ fn a_growing_run_cut_in_two_gives_the_same_bits() {
     let growth = |step| config.growth(step).unwrap();
     assert_eq!([3, 4, 5, 6].map(growth).map(|g| g.stage), [0, 1, 1, 1]);
     assert_eq!([3, 4, 5, 6].map(growth).map(|g| g.share), [1.0, 0.5, 1.0, 1.0]);
-    config.training.growth_steps = 2;
-    check_cut_in_two("progressive", config, &dataset, 4);
+    // After ten steps of twenty, of which two faded the second stage in.
+    config.training.growth_steps = 8;
+    assert_eq!([9, 10].map(|step| config.growth(step).unwrap().share), [0.5, 0.75]);
+    check_cut_in_two("progressive", config, &dataset, 20);
+}
+
+/// Moments that begin as zero while the count of updates runs on would let the first steps of a stage be many times too long.
+#[test]
+fn a_new_stage_is_trained_by_new_optimizers() {
+    let (mut config, dataset) = tiny();
+    config.network.architecture = Architecture::Progressive;
+    config.network.discriminator_norm = DiscriminatorNorm::None;
+    (config.training.growth_steps, config.training.steps, config.training.decay_end) = (30, 31, 0);
+    let mut trainer = Trainer::new(&config).unwrap();
+    let mut before = None;
+    trainer
+        .run(&dataset, |trainer| {
+            if trainer.step_count() == 30 {
+                before = Some(trainer.checkpoint());
+            }
+            Ok(())
+        })
+        .unwrap();
+    let (before, after) = (before.unwrap(), trainer.checkpoint());
+    assert_eq!([before.moments_g.time, after.moments_g.time, after.moments_d.time], [30, 1, 1]);
+    // The first step of Adam is as long as the learning rate, rounded like the weights.
+    let (lr, mut moved) = (config.training.lr_g as f32, 0);
+    for (before, after) in before.generator.0.iter().zip(&after.generator.0) {
+        for (before, after) in before.data.iter().zip(&after.data) {
+            let step = (after - before).abs();
+            assert!(step <= lr * 1.001 + f32::EPSILON * before.abs(), "{step}");
+            moved += usize::from(step > 0.0);
+        }
+    }
+    assert!(moved > 0);
+}
+
+/// Scores of one image must not know of those it is penalized with, nor a class of another batch's.
+#[test]
+fn penalties_at_both_go_with_classes_and_deviations_of_groups() {
+    for (classes, minibatch_std) in [(3, 0), (0, 2)] {
+        let (mut config, dataset) = tiny();
+        let pixels = (0..dataset.len() * 28 * 28).map(|i| (i * i % 251) as u8).collect();
+        let labels = (0..dataset.len()).map(|i| (i % 3) as u8).collect();
+        let dataset = Dataset::new("labelled", [1, 28, 28], pixels, Some(labels)).unwrap();
+        Method::named("r3gan").unwrap().apply(&mut config);
+        (config.network.classes, config.network.minibatch_std) = (classes, minibatch_std);
+        config.training.steps = 2;
+        assert_eq!(train(&config, &dataset, |_| Ok(())).unwrap().step_count(), 2);
+    }
 }
 
 fn check_cut_in_two(name: &str, mut config: Config, dataset: &Dataset, steps: usize) {
@@ -326,6 +376,8 @@ fn two_devices_compute_what_one_does() {
     config.training.steps = 4;
     // Sums in another order: with Adam a rounding may turn a step around.
     config.training.optimizer = OptimizerName::Sgd;
+    // Long enough steps that a wrong gradient is seen.
+    (config.training.lr_g, config.training.lr_d) = (1.0, 0.02);
     config.training.ema_decay = 0.0;
     let run = |parts: usize| {
         let devices = vec![Device::flex(); parts];
@@ -335,7 +387,18 @@ fn two_devices_compute_what_one_does() {
     };
     let (one, two) = (run(1), run(2));
     let [expected, found] = [&one, &two].map(Trainer::checkpoint);
-    assert_same(&found.generator, &expected.generator);
+    let start = Trainer::new(&config).unwrap().checkpoint();
+    for (found, expected, start) in [
+        (&found.generator, &expected.generator, &start.generator),
+        (&found.discriminator, &expected.discriminator, &start.discriminator),
+    ] {
+        assert_same(found, expected);
+        let moved = |(a, b): (&NamedTensor, &NamedTensor)| {
+            a.data.iter().zip(&b.data).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+        };
+        let most = expected.0.iter().zip(&start.0).map(moved).fold(0.0, f32::max);
+        assert!(most > 1e-3, "{most}: ten times what may differ");
+    }
     for (found, expected) in found.losses.iter().zip(&expected.losses) {
         assert!((found.discriminator - expected.discriminator).abs() < 1e-4, "{found:?} {expected:?}");
     }

@@ -33,7 +33,7 @@ use vitals::Subjects;
 pub struct History {
     /// Looks at both networks, oldest first.
     pub vitals: Vec<Vitals>,
-    /// What the evaluations measured, e.g. `kid pixels 7x7`; empty before the first one.
+    /// What the evaluations measured, e.g. `kid pixels 7x7 on 1000 of mnist`; empty before the first one.
     pub metric: String,
     /// Evaluations of the averaged generator, oldest first.
     pub evaluations: Vec<Evaluation>,
@@ -179,6 +179,9 @@ impl Watch {
     ) -> Result<Option<Stop>> {
         while self.stop().is_none() && trainer.step_count() < trainer.config().training.steps {
             trainer.step(dataset)?;
+            if self.is_look_due(trainer.step_count()) {
+                trainer.read_losses()?;
+            }
             let seen = self.see(trainer)?;
             observer(trainer, self, &seen)?;
         }
@@ -193,7 +196,7 @@ impl Watch {
         let step = trainer.step_count();
         let due = |every: usize| every > 0 && step.is_multiple_of(every);
         let mut seen = Seen::default();
-        if due(self.config.every)
+        if self.is_look_due(step)
             && let Some(subjects) = &self.subjects
         {
             self.history.vitals.push(subjects.look(trainer));
@@ -210,6 +213,10 @@ impl Watch {
             seen.evaluation = Some(evaluation);
         }
         Ok(seen)
+    }
+
+    fn is_look_due(&self, step: usize) -> bool {
+        self.config.every > 0 && step.is_multiple_of(self.config.every)
     }
 
     /// A reason to end the run now.
@@ -233,11 +240,6 @@ impl Watch {
     /// What evaluations measure, if there are any.
     pub fn metric(&self) -> Option<&str> {
         self.evaluator.as_ref().map(Evaluator::name)
-    }
-
-    /// How many images of each kind an evaluation compares, if there are any.
-    pub fn eval_samples(&self) -> Option<usize> {
-        self.evaluator.as_ref().map(Evaluator::samples)
     }
 
     /// Everything needed to go on later, the history included.

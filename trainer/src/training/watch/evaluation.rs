@@ -1,5 +1,7 @@
 //! How close the averaged generator comes to held-out images.
 
+use core::fmt::Write as _;
+
 use anyhow::{Result, ensure};
 
 use super::{Metric, WatchConfig};
@@ -63,18 +65,15 @@ impl Evaluator {
             Metric::Kid => Distance::Kid(real),
             Metric::Frechet => Distance::Frechet(Gaussian::fit(&real)?),
         };
-        let name = format!("{} {space_name}", watch.metric.name());
+        // Values of other numbers of images, or of other images, are not compared.
+        let name =
+            format!("{} {space_name} on {} of {}", watch.metric.name(), indices.len(), held_out.name());
         Ok(Self { distance, space, shape, samples: indices.len(), name })
     }
 
     /// What is measured, and on which features.
     pub(super) fn name(&self) -> &str {
         &self.name
-    }
-
-    /// Images of each kind.
-    pub(super) fn samples(&self) -> usize {
-        self.samples
     }
 
     pub(super) fn value(&self, trainer: &Trainer) -> Result<f32> {
@@ -103,7 +102,10 @@ impl Space {
         let normalization =
             Normalization { mean: watch.features_mean as f32, std: watch.features_std as f32 };
         let extractor = FeatureExtractor::open(spec, normalization)?;
-        let name = extractor.name().to_owned();
+        let mut name = extractor.name().to_owned();
+        if normalization != Normalization::MNIST {
+            let _ = write!(name, " of (x - {})/{}", normalization.mean, normalization.std);
+        }
         Ok((Self::Classifier(Box::new(extractor)), name))
     }
 

@@ -111,8 +111,8 @@ impl Rules {
         let pair = Pair { real: judged(), fake: judged() };
         Self {
             undecided: values(objective.discriminator_loss(&pair))[0],
-            // A critic is trained to win: its gradients do not fade, and the offset of its scores is free.
-            may_win: !matches!(objective, Objective::Wasserstein(_)),
+            // Critics are trained to win: their gradients do not fade, and the offset of their scores is free.
+            may_win: !matches!(objective, Objective::Wasserstein(_) | Objective::LossSensitive(_)),
             collapse_below,
         }
     }

@@ -211,6 +211,23 @@ fn looking_changes_nothing() -> Result<()> {
     Ok(())
 }
 
+/// As on a GPU, where losses arrive after many steps at once.
+#[test]
+fn losses_that_come_late_are_there_when_they_are_looked_at() -> Result<()> {
+    let (mut config, train, held_out) = tiny();
+    config.training.steps = 230;
+    config.watch.every = 10;
+    let run = |read_every: usize| -> Result<Checkpoint> {
+        let mut trainer = Trainer::new(&config)?;
+        trainer.read_every = read_every;
+        let mut watch = Watch::new(&trainer, History::default(), &train, Some(&held_out))?;
+        watch.run(&mut trainer, &train, |_, _, _| Ok(()))?;
+        Ok(watch.checkpoint(&trainer))
+    };
+    assert_eq!(run(25)?, run(1)?);
+    Ok(())
+}
+
 #[test]
 fn a_run_cut_in_two_stops_at_the_same_step() -> Result<()> {
     let (mut config, train, held_out) = tiny();
@@ -285,7 +302,7 @@ fn better_images_have_a_better_value() -> Result<()> {
     (config.watch.eval_every, config.watch.eval_samples) = (20, 100);
     let (checkpoint, _) = watched(&config, None, [&train, &held_out])?;
     let history = checkpoint.history;
-    assert_eq!(history.metric, "kid pixels 1x1");
+    assert_eq!(history.metric, "kid pixels 1x1 on 100 of points");
     let (first, best) = (history.evaluations[0].value, history.best().unwrap().value);
     assert!(best < first / 2.0, "{best} of {first}");
     Ok(())
@@ -297,9 +314,15 @@ fn another_metric_is_not_compared() -> Result<()> {
     config.watch.eval_every = 10;
     config.training.steps = 10;
     let (checkpoint, _) = watched(&config, None, [&train, &held_out])?;
+    let fewer = checkpoint.clone();
     config.watch.metric = Metric::Frechet;
     let error = watched(&config, Some(checkpoint), [&train, &held_out]).unwrap_err().to_string();
     assert!(error.contains("kid pixels 1x1") && error.contains("frechet pixels 1x1"), "{error}");
+    // Distances fall with the number of images.
+    config.watch.metric = Metric::Kid;
+    config.watch.eval_samples = 50;
+    let error = watched(&config, Some(fewer), [&train, &held_out]).unwrap_err().to_string();
+    assert!(error.contains("on 100 of points") && error.contains("on 50 of points"), "{error}");
     let trainer = Trainer::new(&config)?;
     assert!(Watch::new(&trainer, History::default(), &train, None).is_err(), "nothing to compare with");
     config.watch.features = Some("no such file.onnx".into());
