@@ -59,7 +59,8 @@ pub struct TrainingConfig {
     pub simultaneous: bool,
     /// Updates of the discriminator that the generator looks ahead (Metz et al. 2017); 0 for none.
     pub unroll: usize,
-    /// Steps of each stage of a `progressive` network: in the first half the stage is faded in, in the second it stands.
+    /// Steps of each stage of a `progressive` network: in the first half the stage is faded in, in the second it stands. 0 for one that
+    /// has all of its stages from the start.
     pub growth_steps: usize,
     /// First step at which the learning rates are lower than at the start.
     pub decay_start: usize,
@@ -226,10 +227,10 @@ impl Config {
 }
 
 impl Config {
-    /// How far the stages of a `progressive` network have grown in a step; none of other networks.
+    /// How far the stages of a `progressive` network have grown in a step; none of networks that do not grow.
     pub(crate) fn growth(&self, step: usize) -> Option<Growth> {
         let length = self.training.growth_steps;
-        (self.network.architecture == Architecture::Progressive).then(|| {
+        (self.network.architecture == Architecture::Progressive && length > 0).then(|| {
             let (stage, within) = (step / length, step % length);
             let is_last = stage >= self.network.sizes().len();
             let share = if stage == 0 || is_last { 1.0 } else { 2.0 * (within + 1) as f64 / length as f64 };
@@ -246,12 +247,15 @@ impl Config {
             training.batch_size,
             network.pack
         );
-        ensure!(training.growth_steps > 0, "growth_steps is 0: no stage would last");
         let is_score = network.discriminator_output == DiscriminatorOutput::Score;
         ensure!(
             is_score || !self.objective.real_is_high(),
             "objective {} wants scores that are high for real images: discriminator_output is to be \"score\"",
             self.objective.name()
+        );
+        ensure!(
+            self.regularizer.augment.is_empty() || network.size > 1,
+            "regularizer.augment is for pictures: of a point it would hide all there is"
         );
         let is_autoencoder = matches!(self.objective, Objective::Evidence(_));
         ensure!(

@@ -191,7 +191,6 @@ impl NetworkConfig {
         };
         if is_mlp {
             bounded("size", self.size, 1, 64)?;
-            bounded("channels", self.channels, 1, 4)?;
             ensure!(
                 self.discriminator_norm != DiscriminatorNorm::Batch
                     || self.activations != Activations::Maxout,
@@ -199,9 +198,13 @@ impl NetworkConfig {
             );
         } else {
             ensure!([28, 32, 64].contains(&self.size), "size is {}, not 28, 32 or 64", self.size);
-            ensure!([1, 3].contains(&self.channels), "channels is {}, not 1 or 3", self.channels);
             ensure!(self.activations == Activations::Relu, "activations other than relu are for mlp");
         }
+        ensure!(
+            [1, 3].contains(&self.channels) || is_mlp && [self.channels, self.size] == [2, 1],
+            "channels is {}: pictures have 1 or 3, and points of the plane, for mlp of size 1, have 2",
+            self.channels
+        );
         bounded("width", self.width, 1, if is_mlp { 8192 } else { 512 })?;
         bounded("latent_dim", self.latent_dim, 1, 4096)?;
         bounded("generator_tail", self.generator_tail, 0, 512)?;
@@ -249,13 +252,10 @@ impl NetworkConfig {
             "progressive has no batch normalization: discriminator_norm is to be \"none\" or \"spectral\""
         );
         if self.attention > 0 {
-            let sizes = self.sizes();
+            let sizes = self.attention_sizes();
             ensure!(
-                !is_mlp
-                    && self.architecture != Architecture::Progressive
-                    && sizes.contains(&self.attention)
-                    && self.attention.is_multiple_of(2),
-                "attention is {}, not an even one of the sizes {sizes:?}",
+                sizes.contains(&self.attention),
+                "attention is {}, not one of the sizes {sizes:?} that both networks have pictures of",
                 self.attention
             );
         }
@@ -269,6 +269,10 @@ impl NetworkConfig {
         ensure!(
             self.discriminator_output != DiscriminatorOutput::ClassLoss || self.classes > 1,
             "the loss of a class needs classes"
+        );
+        ensure!(
+            self.discriminator_output != DiscriminatorOutput::Energy || self.classes == 0,
+            "an autoencoder is told no classes: classes is to be 0, or discriminator_output another"
         );
         ensure!(
             self.discriminator_output != DiscriminatorOutput::Posterior
@@ -300,6 +304,18 @@ impl NetworkConfig {
         }
         sizes.reverse();
         sizes
+    }
+
+    /// Sizes of pictures that both networks can attend to: even ones, of which they halve what keys and values are computed from.
+    fn attention_sizes(&self) -> Vec<usize> {
+        let sizes = self.sizes();
+        let inner = &sizes[..sizes.len() - 1];
+        let shared = match self.architecture {
+            Architecture::Dcgan => inner,
+            Architecture::Resnet => inner.get(1..).unwrap_or_default(),
+            _ => &[],
+        };
+        shared.iter().copied().filter(|size| size.is_multiple_of(2)).collect()
     }
 
     /// Channels of the pictures inside a `dcgan` with kernel 4, from the smallest to the image.

@@ -1,5 +1,6 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use pocketgan_compiler::export;
 use pocketgan_compiler::graph::evaluate::evaluate;
 
 use super::*;
@@ -120,8 +121,6 @@ fn every_kind() -> Vec<NetworkConfig> {
             architecture: Architecture::Mlp,
             width: 6,
             size: 4,
-            classes: 2,
-            conditioning: Conditioning::Concat,
             discriminator_output: DiscriminatorOutput::Energy,
             ..small()
         },
@@ -312,6 +311,36 @@ fn the_graph_computes_what_the_network_computes() {
             let tolerance = 10.0 * 72.0 * 4.0 * f32::EPSILON;
             assert!((expected - found).abs() < tolerance, "{config:?} pixel {i}: {expected} {found}");
         }
+    }
+}
+
+/// In the middle of a fade, the smaller image enlarged has a part in the result.
+#[test]
+fn a_stage_that_is_faded_in_is_part_of_the_graph() {
+    let config = NetworkConfig {
+        architecture: Architecture::Progressive,
+        width: 3,
+        discriminator_norm: DiscriminatorNorm::None,
+        initialization: Initialization::Orthogonal,
+        ..small()
+    };
+    let device = Device::flex();
+    let whole = Generator::new(&config, 5, &device);
+    let latent = [0.5f32, -1.0, 2.0, 0.25, -0.75];
+    let mut drawn = vec![];
+    for share in [0.25, 0.75, 1.0] {
+        let generator = whole.clone().with_growth(Growth { stage: 1, share });
+        let graph = generator.graph();
+        let image = values(generator.forward(Tensor::<2>::from_floats([latent], &device)));
+        let expected = evaluate(&graph, &[&latent]).unwrap();
+        for (expected, found) in expected.iter().zip(&image) {
+            // As in the test above.
+            assert!((expected - found).abs() < 10.0 * 72.0 * 4.0 * f32::EPSILON, "{expected} {found}");
+        }
+        // Exports verify themselves: the runtime draws what the graph draws.
+        export::export(&graph, &export::Options::default()).unwrap();
+        assert!(!drawn.contains(&image), "{share}");
+        drawn.push(image);
     }
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use burn::module::Module;
 use burn::tensor::Tensor;
-use pocketgan_compiler::graph::Value;
+use pocketgan_compiler::graph::{self, Binary, Op, Value};
 
 use super::{AveragePool, Compute, Condition, Draft, Layer, Upsample, iterated};
 
@@ -190,12 +190,22 @@ macro_rules! computes {
 
 computes!(Growing, self, draft, name, x => {
     let Growth { stage: newest, share } = self.growth;
-    ensure!(share >= 1.0, "{name} is being faded in; export it before or after");
-    let stages = self.stages[..=newest].iter().enumerate();
-    let x = stages.into_iter().try_fold(x, |x, (i, stage)| {
-        stage.body.draft(draft, &format!("{name}.stages.{i}"), x)
-    })?;
-    let image = self.stages[newest].image.draft(draft, &format!("{name}.image"), x)?;
+    let (mut x, mut before) = (x, x);
+    for (i, stage) in self.stages[..=newest].iter().enumerate() {
+        before = x;
+        x = stage.body.draft(draft, &format!("{name}.stages.{i}"), x)?;
+    }
+    let mut image = self.stages[newest].image.draft(draft, &format!("{name}.image"), x)?;
+    if newest > 0 && share < 1.0 {
+        let before = self.stages[newest - 1].image.draft(draft, &format!("{name}.before"), before)?;
+        let before = self.resize.draft(draft, &format!("{name}.before.larger"), before)?;
+        let [new, old] = [("new", image, share), ("old", before, 1.0 - share)].map(|(part, image, share)| {
+            let share = graph::Tensor::new([1], vec![share as f32]);
+            let share = draft.graph.push(format!("{name}.{part}.share"), Op::Constant(share), vec![])?;
+            draft.graph.push(format!("{name}.{part}"), Op::Binary(Binary::Mul), vec![image, share])
+        });
+        image = draft.graph.push(format!("{name}.faded"), Op::Binary(Binary::Add), vec![new?, old?])?;
+    }
     (newest + 1..self.stages.len())
         .try_fold(image, |image, i| self.resize.draft(draft, &format!("{name}.larger.{i}"), image))
 });
