@@ -1,14 +1,15 @@
 //! Methods of the literature by name: what each changes in a configuration.
 //!
-//! A method is an objective with the numbers, optimizers and regularizers that its authors use. It says nothing of networks,
-//! data or the length of a run, so that methods can be compared with all of these equal.
+//! A method is an objective with the regularizers that make it what it is, and with the optimizer and its rates where its authors
+//! tie them to it, as the critics' do. It says nothing of the size of networks, data or the length of a run, so that methods can
+//! be compared with all of these equal.
 
 use anyhow::{Result, bail};
 
-use crate::config::Config;
-use crate::network::{DiscriminatorNorm, DiscriminatorOutput};
+use crate::config::{Config, TrainingConfig};
+use crate::network::{DiscriminatorNorm, DiscriminatorOutput, NetworkConfig};
 use crate::objective::Objective;
-use crate::regularizer::{Augment, GradientPenalty, PenaltyForm, PenaltyPoints};
+use crate::regularizer::{Augment, GradientPenalty, PenaltyForm, PenaltyPoints, RegularizerConfig};
 use crate::training::OptimizerName;
 
 /// A method of the literature.
@@ -36,10 +37,39 @@ impl Method {
         Ok(method)
     }
 
-    /// Makes `config` one of this method.
+    /// Makes `config`, which is one of no method, one of this.
     pub fn apply(&self, config: &mut Config) {
         (self.change)(config);
     }
+
+    /// Makes `config` one of this method instead of that which it is of.
+    pub fn replace(&self, config: &mut Config) {
+        forget(config);
+        self.apply(config);
+    }
+}
+
+/// Makes all that methods change as it is by default, but for the normalization of the discriminator, which is part of its shape.
+pub(crate) fn forget(config: &mut Config) {
+    let (network, training) = (NetworkConfig::default(), TrainingConfig::default());
+    config.objective = Objective::default();
+    config.regularizer = RegularizerConfig::default();
+    config.network.discriminator_output = network.discriminator_output;
+    config.network.pack = network.pack;
+    config.network.minibatch_std = network.minibatch_std;
+    let TrainingConfig { optimizer, lr_g, lr_d, beta_1, beta_2, .. } = training;
+    let TrainingConfig { discriminator_steps, simultaneous, unroll, .. } = training;
+    config.training = TrainingConfig {
+        optimizer,
+        lr_g,
+        lr_d,
+        beta_1,
+        beta_2,
+        discriminator_steps,
+        simultaneous,
+        unroll,
+        ..config.training.clone()
+    };
 }
 
 fn objective(config: &mut Config, name: &str) {
@@ -241,6 +271,10 @@ pub const METHODS: &[Method] = &[
         source: "Qi 2017, arXiv:1701.06264",
         change: |config| {
             loss_sensitive(config, 0.0);
+            if let Objective::LossSensitive(objective) = &mut config.objective {
+                // As in the authors' code: margins that are kept would leave the classes of real images unlearned.
+                objective.gamma = 1.0;
+            }
             config.network.discriminator_output = DiscriminatorOutput::ClassLoss;
         },
     },
@@ -325,7 +359,7 @@ pub const METHODS: &[Method] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Architecture, NetworkConfig};
+    use crate::network::Architecture;
 
     #[test]
     fn every_method_is_a_valid_run_and_survives_its_text() {
@@ -343,6 +377,10 @@ mod tests {
                 }
                 config.training.batch_size = 12;
                 method.apply(&mut config);
+                if method.name == "diffaugment" && config.network.size == 1 {
+                    assert!(config.check().is_err(), "points are no pictures");
+                    continue;
+                }
                 let text = config.to_toml();
                 let parsed =
                     Config::parse(&text).unwrap_or_else(|error| panic!("{}: {error:#}\n{text}", method.name));
@@ -354,5 +392,35 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), METHODS.len());
         assert!(Method::named("lsgan").unwrap_err().to_string().contains("least-squares"));
+    }
+
+    /// Whatever the one before set.
+    #[test]
+    fn a_method_that_replaces_another_leaves_nothing_of_it() {
+        let of = |method: &Method| {
+            let mut config = Config::default();
+            config.training.batch_size = 12;
+            config.network.discriminator_norm = DiscriminatorNorm::None;
+            config.network.classes = if method.name == "cls-gan" { 10 } else { 0 };
+            config.network.discriminator_norm = DiscriminatorNorm::None;
+            method.apply(&mut config);
+            config
+        };
+        for (before, after) in
+            METHODS.iter().flat_map(|before| METHODS.iter().map(move |after| (before, after)))
+        {
+            let (mut found, expected) = (of(before), of(after));
+            after.replace(&mut found);
+            let names = (before.name, after.name);
+            assert_eq!(
+                (&found.objective, &found.regularizer),
+                (&expected.objective, &expected.regularizer),
+                "{names:?}"
+            );
+            assert_eq!(found.training, expected.training, "{names:?}");
+            found.network.discriminator_norm = expected.network.discriminator_norm;
+            found.network.classes = expected.network.classes;
+            assert_eq!(found.network, expected.network, "{names:?}");
+        }
     }
 }

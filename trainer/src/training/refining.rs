@@ -6,9 +6,8 @@ use burn::tensor::Device;
 use super::mirror::Mirror;
 use super::{Moments, Optimizer, Trainer};
 use crate::checkpoint::Checkpoint;
-use crate::method::Method;
+use crate::method::{Method, forget};
 use crate::network::{DiscriminatorOutput, Parameters};
-use crate::objective::Objective;
 
 impl Trainer {
     /// A run before its first step, like `first`, whose generator is the averaged one of `first` and a second stage of `width`
@@ -24,12 +23,12 @@ impl Trainer {
         ensure!(width > 0, "a second stage without channels is none");
         let mut config = first.config.clone();
         config.network.refiner = width;
-        if config.network.discriminator_output == DiscriminatorOutput::Posterior {
-            config.network.discriminator_output = DiscriminatorOutput::Score;
-            config.objective = Objective::default();
-        }
-        if let Some(method) = method {
-            method.apply(&mut config);
+        match method {
+            Some(method) => method.replace(&mut config),
+            None if config.network.discriminator_output == DiscriminatorOutput::Posterior => {
+                forget(&mut config)
+            }
+            None => (),
         }
         let mut trainer = Self::untrained(&config)?;
         let mut parameters = Parameters::read(&first.ema_generator(&Device::flex())?);
@@ -132,6 +131,7 @@ mod tests {
             let method = method.map(|name| Method::named(name).unwrap());
             let mut trainer = Trainer::refining(&first, 2, method).unwrap();
             assert_eq!(trainer.config().objective.name(), objective);
+            assert_eq!(trainer.config().training.beta_1, Config::default().training.beta_1);
             trainer.step(&dataset).unwrap();
         }
     }

@@ -73,7 +73,7 @@ struct DataArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Method")]
 pub(super) struct MethodArgs {
-    /// Method of the literature: objective, regularizers and optimizers of its authors, before all other options
+    /// Method of the literature: its objective and regularizers, and an optimizer where it has its own, before all other options
     #[arg(long, value_name = "NAME", value_parser = Method::named, conflicts_with = "resume")]
     method: Option<&'static Method>,
     /// Show all methods, and do nothing else
