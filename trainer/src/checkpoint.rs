@@ -5,12 +5,14 @@
 
 pub mod newest;
 
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::module::Module;
 use burn::tensor::Device;
+use pocketgan_compiler::file;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
@@ -52,6 +54,8 @@ pub const BEST_NAME: &str = "best.bin";
 
 const MAGIC: [u8; 8] = *b"PGTRAIN1";
 const DIGEST_LEN: usize = 32;
+/// More than all state of the widest networks.
+const MAX_BYTES: u64 = 1 << 36;
 /// How the names of files begin that are not yet whole.
 const UNFINISHED: &str = ".unfinished-";
 
@@ -84,15 +88,26 @@ struct Header {
 pub fn load(path: &Path) -> Result<Checkpoint> {
     let previous = path.join(PREVIOUS_NAME);
     let path: PathBuf = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
-    let checkpoint =
-        std::fs::read(&path).map_err(Into::into).and_then(|bytes| Checkpoint::from_bytes(&bytes));
-    checkpoint.with_context(|| {
+    read(&path).and_then(|bytes| Checkpoint::from_bytes(&bytes)).with_context(|| {
         if previous.exists() {
             format!("reading {}; {} is the one before", path.display(), previous.display())
         } else {
             format!("reading {}", path.display())
         }
     })
+}
+
+/// The bytes of a file that begins as checkpoints do: what is named may be a large file of another kind, or have no end.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut start = [0; MAGIC.len()];
+    let is_checkpoint = File::open(path)?.read_exact(&mut start).is_ok() && start == MAGIC;
+    ensure!(is_checkpoint, "this is no checkpoint");
+    file::read(path, MAX_BYTES)
+}
+
+/// A checkpoint of the run whose folder this is; none where it is free for a new one.
+pub fn existing(run: &Path) -> Option<PathBuf> {
+    [FILE_NAME, PREVIOUS_NAME].map(|name| run.join(name)).into_iter().find(|path| path.exists())
 }
 
 impl Checkpoint {
@@ -111,12 +126,16 @@ impl Checkpoint {
         Ok(generator.to_device(device))
     }
 
-    /// The discriminator on `device`.
+    /// The discriminator on `device`, as far as it has grown.
     ///
     /// # Errors
     /// When the tensors do not fit the configuration.
     pub fn discriminator(&self, device: &Device) -> Result<Discriminator> {
-        self.discriminator.write(Discriminator::new(&self.config.network, 0, device))
+        let discriminator = self.discriminator.write(Discriminator::new(&self.config.network, 0, device))?;
+        Ok(match self.config.growth(self.step_count().saturating_sub(1)) {
+            Some(growth) => discriminator.with_growth(growth),
+            None => discriminator,
+        })
     }
 
     /// Writes the file whole or not at all.
@@ -267,11 +286,20 @@ fn unseal(bytes: &[u8]) -> Result<&[u8]> {
     Ok(content)
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file whole or not at all. A link stays one, and devices and pipes are written into.
 ///
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let target = fs::canonicalize(path);
+    let path = match &target {
+        Ok(target) if !target.is_file() => {
+            return fs::write(target, bytes).with_context(|| format!("writing {}", path.display()));
+        }
+        Ok(target) => target,
+        // There is none yet.
+        Err(_) => path,
+    };
     let draft = draft(path, |file| file.write_all(bytes))?;
     draft.persist(path).with_context(|| format!("writing {}", path.display()))?;
     Ok(())
@@ -294,7 +322,10 @@ fn draft(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> R
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Tensor;
+
     use super::*;
+    use crate::network::{Architecture, Condition, DiscriminatorNorm, values};
     use crate::training::Trainer;
 
     pub(super) fn checkpoint() -> Checkpoint {
@@ -381,6 +412,50 @@ mod tests {
         for len in 0..content.len().min(16 + header_len + 8) {
             assert!(Checkpoint::from_bytes(&signed(content[..len].to_vec())).is_err(), "{len} bytes");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_files_are_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, link] = ["file", "link"].map(|name| dir.path().join(name));
+        write_atomically(&file, b"old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_atomically(&link, b"new").unwrap();
+        assert!(link.is_symlink() && fs::read(&file).unwrap() == b"new");
+        let null = Path::new("/dev/null");
+        write_atomically(null, b"nothing").unwrap();
+        assert!(!null.is_file());
+        assert!(write_atomically(dir.path(), b"a folder").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_without_end_are_no_checkpoints() {
+        let error = load(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(format!("{error:#}"), "reading /dev/zero: this is no checkpoint");
+    }
+
+    /// Stages that are not there yet have not been trained, and mean nothing.
+    #[test]
+    fn a_discriminator_is_as_far_as_it_has_grown() {
+        let mut config = Config::default();
+        config.network.architecture = Architecture::Progressive;
+        config.network.discriminator_norm = DiscriminatorNorm::None;
+        (config.network.width, config.network.latent_dim) = (1, 2);
+        let mut checkpoint = Trainer::new(&config).unwrap().checkpoint();
+        let device = Device::flex();
+        let scores = |checkpoint: &Checkpoint| {
+            let images = Tensor::<4>::ones([1, 1, 28, 28], &device);
+            let discriminator = checkpoint.discriminator(&device).unwrap();
+            values(discriminator.judge(images, &Condition::default()).scores)
+        };
+        let before = scores(&checkpoint);
+        let late = checkpoint.discriminator.0.iter_mut().filter(|t| t.name.contains("stages.2."));
+        assert!(late.map(|tensor| tensor.data.fill(7.0)).count() > 0);
+        assert_eq!(scores(&checkpoint), before);
+        checkpoint.losses = vec![Losses { discriminator: 1.0, generator: 1.0 }; 3000];
+        assert_ne!(scores(&checkpoint), before);
     }
 
     #[test]

@@ -9,10 +9,10 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::checkpoint::Checkpoint;
-use crate::config::{Config, Decayed, TrainingConfig};
+use crate::config::{Config, Decay, Decayed, TrainingConfig};
 use crate::network::{
-    Activations, Condition, Discriminator, DiscriminatorNorm, DiscriminatorOutput, Generator, Parameters,
-    values,
+    Activations, Architecture, Condition, Discriminator, DiscriminatorNorm, DiscriminatorOutput, Generator,
+    Growth, Parameters, values,
 };
 use crate::objective::{Evidence, Objective};
 use crate::regularizer::RegularizerConfig;
@@ -62,6 +62,7 @@ pub fn learn(
 ) -> Result<Checkpoint> {
     // Initial weights have the number of the network, like those of generator and discriminator.
     const NETWORK: u64 = 2;
+    ensure_grown(checkpoint)?;
     let config = config(&checkpoint.config, options)?;
     let seed = |stream, index| noise::seed_of(config.seed, stream, index);
     let generator = checkpoint.ema_generator(&Device::flex())?;
@@ -101,6 +102,17 @@ pub fn learn(
     })
 }
 
+/// An encoder reads what the whole generator draws.
+fn ensure_grown(checkpoint: &Checkpoint) -> Result<()> {
+    let (config, steps) = (&checkpoint.config, checkpoint.step_count());
+    let last = Growth { stage: config.network.sizes().len() - 1, share: 1.0 };
+    let is_grown = config
+        .growth(steps.saturating_sub(1))
+        .is_none_or(|growth| growth.stage > last.stage || growth == last);
+    ensure!(is_grown, "after {steps} steps the generator still grows: train it on");
+    Ok(())
+}
+
 /// The run that an encoder's checkpoint says it is.
 fn config(run: &Config, options: Options) -> Result<Config> {
     ensure!(!has_encoder(run), "the run has an encoder: its discriminator");
@@ -110,15 +122,18 @@ fn config(run: &Config, options: Options) -> Result<Config> {
     config.regularizer = RegularizerConfig::default();
     let network = &mut config.network;
     network.discriminator_output = DiscriminatorOutput::Posterior;
-    network.discriminator_norm = match network.activations {
-        Activations::Maxout => DiscriminatorNorm::None,
-        Activations::Relu | Activations::Tanh => DiscriminatorNorm::Batch,
-    };
+    let has_batch_norm =
+        network.architecture != Architecture::Progressive && network.activations != Activations::Maxout;
+    network.discriminator_norm =
+        if has_batch_norm { DiscriminatorNorm::Batch } else { DiscriminatorNorm::None };
     (network.pack, network.minibatch_std) = (1, 0);
     config.training = TrainingConfig {
         steps: options.steps,
+        // Grown from its first step.
+        growth_steps: 0,
         batch_size: options.batch_size,
         lr_d: options.lr,
+        decay: Decay::Linear,
         decay_start: 0,
         decayed: Decayed::Both,
         decay_end: options.steps,

@@ -1,9 +1,25 @@
-//! Many small images as one PNG.
+//! What a network draws, as one PNG: many small images, or the points of the plane.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use image::{GrayImage, Luma, Rgb, RgbImage};
+
+use crate::dataset::Dataset;
+use crate::report::scatter;
+
+/// Writes `samples` `[N, C, H, W]` of what `dataset` has: images as [`write`] does, points over those of the data.
+///
+/// # Errors
+/// When there are none, or the file cannot be written.
+pub fn draw(path: &Path, samples: &[f32], dataset: &Dataset, columns: usize) -> Result<()> {
+    let shape = dataset.shape();
+    if shape != [2, 1, 1] {
+        return write(path, samples, shape, columns);
+    }
+    let real: Vec<usize> = (0..dataset.len().min(samples.len() / 2)).collect();
+    scatter::write(path, samples, &dataset.images(&real))
+}
 
 /// Writes `images` `[N, C, H, W]` in [-1, 1], row by row, with a dark line between them.
 ///

@@ -244,7 +244,7 @@ impl Trainer {
     }
 
     /// Reads the losses that are still on the device.
-    fn read_losses(&mut self) -> Result<()> {
+    pub(crate) fn read_losses(&mut self) -> Result<()> {
         for losses in read(&core::mem::take(&mut self.unread)) {
             let step = self.losses.len();
             self.losses.push(losses);
@@ -276,15 +276,21 @@ fn read(unread: &[Tensor<1>]) -> Vec<Losses> {
     values.chunks_exact(2).map(|pair| Losses { discriminator: pair[0], generator: pair[1] }).collect()
 }
 
-/// Writes a grid of `columns` x `columns` images of the averaged generator from latents that only the seed decides.
+/// Draws what an averaged generator makes of latents that only the seed of the run decides: `columns` x `columns` images like those
+/// of `dataset`, or ten times as many points.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_samples(generator: &Generator, config: &Config, columns: usize, path: &Path) -> Result<()> {
-    let seed = noise::seed_of(config.seed, Stream::Samples, 0);
-    let images = generate(generator, columns * columns, seed);
-    let network = &config.network;
-    grid::write(path, &images, [network.channels, network.size, network.size], columns)
+pub fn write_samples(
+    generator: &Generator,
+    seed: u64,
+    dataset: &Dataset,
+    columns: usize,
+    path: &Path,
+) -> Result<()> {
+    let count = columns * columns * if dataset.shape() == [2, 1, 1] { 10 } else { 1 };
+    let samples = generate(generator, count, noise::seed_of(seed, Stream::Samples, 0));
+    grid::draw(path, &samples, dataset, columns)
 }
 
 /// `count` images `[count, C, H, W]` of a generator for inference, from latents drawn with `seed`; with classes, one of each

@@ -13,7 +13,6 @@ use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::grid;
 use crate::method::Method;
-use crate::report::scatter;
 use crate::training::noise::{self, Stream};
 use crate::training::{Trainer, generate};
 
@@ -45,15 +44,15 @@ impl Job {
         // First, because methods may plan by it.
         config.training.steps = plan.steps;
         method.apply(&mut config);
-        plan.settings.iter().try_for_each(|setting| config.set(setting))?;
-        // The papers count packs.
-        config.training.batch_size *= config.network.pack;
         if let (Measure::Points, Some(penalty)) =
             (benchmark.measure, &mut config.regularizer.gradient_penalty)
         {
             // A hundredth of what images take, as in the reference code of WGAN-GP for points.
             penalty.weight /= 100.0;
         }
+        plan.settings.iter().try_for_each(|setting| config.set(setting))?;
+        // The papers count packs.
+        config.training.batch_size *= config.network.pack;
         config.check().with_context(|| format!("method {} on benchmark {}", method.name, benchmark.name))?;
         let mut job = Self {
             benchmark: benchmark.name,
@@ -225,16 +224,12 @@ fn samples(trainer: &Trainer, job: &Job) -> Result<Vec<f32>> {
     Ok(generate(&trainer.ema_generator()?, job.samples, seed))
 }
 
-/// Points as a scatter picture over the data, images as a grid.
+/// All points, and a square grid of images.
 fn draw(samples: &[f32], dataset: &Dataset, path: &Path) -> Result<()> {
     const COLUMNS: usize = 10;
-    let shape = dataset.shape();
-    if shape == [2, 1, 1] {
-        let real: Vec<usize> = (0..dataset.len().min(samples.len() / 2)).collect();
-        return scatter::write(path, samples, &dataset.images(&real));
-    }
-    let shown = samples.len().min(COLUMNS * COLUMNS * shape.iter().product::<usize>());
-    grid::write(path, &samples[..shown], shape, COLUMNS)
+    let most = if dataset.shape() == [2, 1, 1] { usize::MAX } else { COLUMNS * COLUMNS };
+    let shown = samples.len().min(most.saturating_mul(dataset.shape().iter().product()));
+    grid::draw(path, &samples[..shown], dataset, COLUMNS)
 }
 
 #[cfg(test)]
@@ -252,6 +247,19 @@ mod tests {
     fn jobs() -> Vec<Job> {
         let benchmark = Benchmark::named("mnist").unwrap();
         (1..=6).map(|seed| Job::new(benchmark, &METHODS[0], seed, PLAN).unwrap()).collect()
+    }
+
+    /// What is set is what is trained with, after all that the benchmark and the method say.
+    #[test]
+    fn settings_come_last() {
+        let ring = Benchmark::named("ring").unwrap();
+        let weight = |settings: &[String]| {
+            let plan = Plan { settings, ..PLAN };
+            let config = Job::new(ring, Method::named("r1").unwrap(), 1, plan).unwrap().config;
+            config.regularizer.gradient_penalty.unwrap().weight
+        };
+        assert_eq!(weight(&[]), 0.01);
+        assert_eq!(weight(&["regularizer.gradient_penalty.weight=0.5".into()]), 0.5);
     }
 
     fn figures(value: f64) -> Figures {

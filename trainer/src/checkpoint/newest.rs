@@ -4,8 +4,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, anyhow, bail};
+use pocketgan_compiler::file;
 
-use super::{Checkpoint, FILE_NAME, PREVIOUS_NAME, UNFINISHED, draft, unseal};
+use super::{Checkpoint, FILE_NAME, MAX_BYTES, PREVIOUS_NAME, UNFINISHED, draft, unseal};
 
 /// Where a run goes on.
 #[derive(Debug)]
@@ -50,12 +51,11 @@ fn found(path: PathBuf, bytes: &[u8], lost: Option<Error>) -> Result<Found> {
 
 /// The bytes of a file, if there is one, whose seal is whole.
 fn intact(path: &Path) -> Result<Option<Vec<u8>>> {
-    let context = || format!("reading {}", path.display());
-    let bytes = match std::fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        bytes => bytes.with_context(context)?,
-    };
-    unseal(&bytes).with_context(context)?;
+    if !path.try_exists().with_context(|| format!("reading {}", path.display()))? {
+        return Ok(None);
+    }
+    let bytes = file::read(path, MAX_BYTES)?;
+    unseal(&bytes).with_context(|| format!("reading {}", path.display()))?;
     Ok(Some(bytes))
 }
 

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use burn::tensor::{Device, Tensor, TensorData};
 use pocketgan_compiler::export::{self, Export, Options, Parity};
 use pocketgan_compiler::graph::Graph;
@@ -17,7 +17,7 @@ use super::bench::measure;
 use super::export::metadata;
 use super::lock::Lock;
 use super::progress::Progress;
-use crate::checkpoint::write_atomically;
+use crate::checkpoint::{self, write_atomically};
 use crate::config::Config;
 use crate::dataset::{Dataset, Split};
 use crate::grid;
@@ -32,8 +32,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = "demo")]
     out: PathBuf,
     /// Steps of training; more give better pictures
-    #[arg(long, value_name = "N", default_value_t = STEPS)]
-    steps: usize,
+    #[arg(long, value_name = "N", default_value_t = STEPS, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    steps: u32,
     /// Seed of every random number
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -43,7 +43,7 @@ pub struct Args {
 }
 
 /// About a minute and a half of training on two cores.
-const STEPS: usize = 1000;
+const STEPS: u32 = 1000;
 /// Rows and columns of a grid.
 const GRID: usize = 10;
 /// Pictures compared with the networks.
@@ -71,6 +71,9 @@ struct Figures {
 pub fn run(args: Args) -> Result<()> {
     let started = Instant::now();
     let _lock = Lock::take(&args.out)?;
+    if let Some(path) = checkpoint::existing(&args.out) {
+        bail!("{} is of a run: choose another --out", path.display());
+    }
     let trainer = train(&args)?;
 
     let generator = trainer.ema_generator()?;
@@ -95,9 +98,9 @@ pub fn run(args: Args) -> Result<()> {
 
 fn train(args: &Args) -> Result<Trainer> {
     let mut config = Config { seed: args.seed, ..Config::default() };
-    config.training.steps = args.steps;
-    config.training.decay_start = args.steps / 2;
-    config.training.decay_end = args.steps.max(1);
+    let steps = args.steps as usize;
+    (config.training.steps, config.training.decay_end) = (steps, steps);
+    config.training.decay_start = steps / 2;
     let network = &config.network;
     let dataset = Dataset::load(
         config.dataset,

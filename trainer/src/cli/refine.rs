@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 
 use super::lock::Lock;
 use crate::checkpoint::{self, FILE_NAME, write_atomically};
@@ -31,11 +31,14 @@ pub struct Args {
 /// When the run cannot be read or refined, or the new one exists, is in use or cannot be written.
 pub fn run(args: Args) -> Result<()> {
     let _lock = Lock::take(&args.out)?;
+    let of_run = args.out.join("train.toml");
+    if let Some(path) = checkpoint::existing(&args.out).or_else(|| of_run.exists().then(|| of_run.clone())) {
+        bail!("{} exists; choose another --out", path.display());
+    }
     let path = args.out.join(FILE_NAME);
-    ensure!(!path.exists(), "{} exists; choose another --out", path.display());
     let method = args.method.as_deref().map(Method::named).transpose()?;
     let trainer = Trainer::refining(&checkpoint::load(&args.run)?, args.width, method)?;
-    write_atomically(&args.out.join("train.toml"), trainer.config().to_toml().as_bytes())?;
+    write_atomically(&of_run, trainer.config().to_toml().as_bytes())?;
     trainer.checkpoint().save(&path)?;
     println!("wrote {}; train it with: trainer train --resume --out {}", path.display(), args.out.display());
     Ok(())

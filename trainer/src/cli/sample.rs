@@ -1,4 +1,4 @@
-//! `trainer sample`: a checkpoint or a `.pgan` file to a PNG grid.
+//! `trainer sample`: what a checkpoint or a `.pgan` file draws, as a picture.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,11 +6,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
-use pocketgan_compiler::graph::evaluate::evaluate_latents;
-use pocketgan_runtime::{Generator, Model, latent};
+use pocketgan_compiler::export::{Options, WeightType, export};
+use pocketgan_runtime::{Generator, Model};
 
 use super::inputs::InputArgs;
 use super::note::note;
+use crate::dataset::{Dataset, Split};
 use crate::{checkpoint, grid};
 
 /// Options of `trainer sample`.
@@ -45,6 +46,7 @@ const COUNT: usize = 64;
 /// # Errors
 /// When the model cannot be read or the picture not be written.
 pub fn run(args: Args) -> Result<()> {
+    super::ensure_picture(&args.out)?;
     let mut start = [0; 4];
     let is_dir = args.model.is_dir();
     if !is_dir {
@@ -52,13 +54,16 @@ pub fn run(args: Args) -> Result<()> {
             File::open(&args.model).with_context(|| format!("reading {}", args.model.display()))?;
         file.read_exact(&mut start).with_context(|| format!("reading {}", args.model.display()))?;
     }
-    let (images, shape) = if &start == b"PGAN" { from_file(&args)? } else { from_checkpoint(&args)? };
-    grid::write(&args.out, &images, shape, args.columns as usize)?;
+    if &start == b"PGAN" {
+        from_file(&args)?
+    } else {
+        from_checkpoint(&args)?
+    }
     note!("wrote {}", args.out.display());
     Ok(())
 }
 
-fn from_file(args: &Args) -> Result<(Vec<f32>, [usize; 3])> {
+fn from_file(args: &Args) -> Result<()> {
     let bytes = super::open(&args.model)?;
     let mut model = Model::load(&bytes).with_context(|| format!("loading {}", args.model.display()))?;
     let delta = args.delta.as_deref().map(super::open).transpose()?;
@@ -67,14 +72,38 @@ fn from_file(args: &Args) -> Result<(Vec<f32>, [usize; 3])> {
     }
     let [height, width, channels] = model.output_shape();
     ensure!([1, 3].contains(&channels), "the model computes {height}x{width}x{channels} values, no picture");
-    let inputs = args.inputs.prepare(&model)?;
+    grid::write(&args.out, &draw(args, &model)?, [channels, height, width], args.columns as usize)
+}
+
+/// By the file that would be made of it, with weights as they are.
+fn from_checkpoint(args: &Args) -> Result<()> {
+    ensure!(args.delta.is_none(), "a delta belongs to a .pgan file, not to a checkpoint");
+    let checkpoint = checkpoint::load(&args.model)?;
+    let graph = checkpoint.ema_generator(&Device::flex())?.graph();
+    let options = Options { weights: WeightType::F32, ..Options::default() };
+    let file = export(&graph, &options)?.file;
+    let images = draw(args, &Model::load(&file).context("loading the file just made")?)?;
+    let (source, network) = (checkpoint.config.dataset, &checkpoint.config.network);
+    let columns = args.columns as usize;
+    if source.mixture().is_some() {
+        let dataset = Dataset::load(source, None, Split::Train, network.size, network.channels)?;
+        return grid::draw(&args.out, &images, &dataset, columns);
+    }
+    grid::write(&args.out, &images, [network.channels, network.size, network.size], columns)
+}
+
+/// Images `[N, C, H, W]` in [-1, 1].
+fn draw(args: &Args, model: &Model<'_>) -> Result<Vec<f32>> {
+    let [height, width, channels] = model.output_shape();
+    let inputs = args.inputs.prepare(model)?;
     let count = match (args.count, inputs.has_latent()) {
         (Some(count), _) => count as usize,
         (None, true) => COUNT,
-        (None, false) => inputs.picture_count().max(args.columns as usize),
+        (None, false) if inputs.picture_count() > 0 => inputs.picture_count(),
+        (None, false) => args.columns as usize,
     };
     let mut arena = vec![0.0; model.arena_len()];
-    let mut generator = Generator::new(&model, &mut arena)?;
+    let mut generator = Generator::new(model, &mut arena)?;
     let [black, white] = model.range();
     let mut images = Vec::with_capacity(count * height * width * channels);
     for i in 0..count {
@@ -85,24 +114,5 @@ fn from_file(args: &Args) -> Result<(Vec<f32>, [usize; 3])> {
             images.extend(values.map(|v| (v - black) / (white - black) * 2.0 - 1.0));
         }
     }
-    Ok((images, [channels, height, width]))
-}
-
-fn from_checkpoint(args: &Args) -> Result<(Vec<f32>, [usize; 3])> {
-    ensure!(args.delta.is_none(), "a delta belongs to a .pgan file, not to a checkpoint");
-    let checkpoint = checkpoint::load(&args.model)?;
-    let graph = checkpoint.ema_generator(&Device::flex())?.graph();
-    let network = &checkpoint.config.network;
-    let images = evaluate_latents(&graph, &latents(args, graph.latent_dim()))?;
-    Ok((images, [network.channels, network.size, network.size]))
-}
-
-/// Image `i` has the seed `--seed + i`, as for the file made of the checkpoint.
-fn latents(args: &Args, latent_dim: usize) -> Vec<f32> {
-    let count = args.count.map_or(COUNT, |count| count as usize);
-    let mut latents = vec![0.0; count * latent_dim];
-    for (i, z) in latents.chunks_exact_mut(latent_dim).enumerate() {
-        latent::fill_normal(args.seed.wrapping_add(i as u64), z);
-    }
-    latents
+    Ok(images)
 }

@@ -19,7 +19,7 @@ use super::note::note;
 use super::progress::{Progress, ensure_screen};
 use crate::checkpoint::{self, newest, write_atomically};
 use crate::config::Config;
-use crate::dataset::{Dataset, Source, Split};
+use crate::dataset::{Dataset, Split};
 use crate::method::{METHODS, Method};
 use crate::training::watch::{History, Seen, Stop, Watch};
 use crate::training::{self, Trainer};
@@ -73,17 +73,20 @@ pub fn run(args: Args) -> Result<()> {
     let samples = out.join(SAMPLES);
     std::fs::create_dir_all(&samples).with_context(|| format!("creating {}", samples.display()))?;
     newest::remove_unfinished(out)?;
-    write_atomically(&out.join(CONFIG_NAME), config.to_toml().as_bytes())?;
+    let of_run = out.join(CONFIG_NAME);
+    // What says the same may say it with notes.
+    if !states(&of_run, &config) {
+        write_atomically(&of_run, config.to_toml().as_bytes())?;
+    }
 
     let dataset = load(&config, Split::Train)?;
     note!("{}: {} images of {:?}", dataset.name(), dataset.len(), dataset.shape());
     let held_out = (config.watch.eval_every > 0).then(|| load(&config, Split::Test)).transpose()?;
     let mut watch = Watch::new(&trainer, history, &dataset, held_out.as_ref())?;
-    if let (Some(metric), Some(samples)) = (watch.metric(), watch.eval_samples()) {
+    if let Some(metric) = watch.metric() {
         let every = config.watch.eval_every;
-        // A folder has no test part.
-        let kind = if config.dataset == Source::Folder { "training" } else { "test" };
-        note!("every {every} steps: {metric} of {samples} generated and as many {kind} images");
+        let kind = config.dataset.test_kind();
+        note!("every {every} steps: {metric}, between as many generated as {kind} images");
     }
     let first_step = trainer.step_count();
     if first_step >= config.training.steps {
@@ -100,7 +103,7 @@ pub fn run(args: Args) -> Result<()> {
         let signal = listener.signal().filter(|_| !is_last);
         let grid = due(config.training.sample_every).then(|| samples.join(format!("step-{step:06}.png")));
         if let Some(path) = &grid {
-            training::write_samples(&trainer.ema_generator()?, &config, GRID, path)?;
+            training::write_samples(&trainer.ema_generator()?, config.seed, &dataset, GRID, path)?;
         }
         if seen.is_best {
             watch.checkpoint(trainer).save(&out.join(checkpoint::BEST_NAME))?;
@@ -239,13 +242,22 @@ fn start(args: &Args) -> Result<(Trainer, History)> {
         None => Config::default(),
     };
     if !args.resume {
-        let checkpoints = [checkpoint::FILE_NAME, checkpoint::PREVIOUS_NAME].map(|name| args.out.join(name));
-        if let Some(path) = checkpoints.iter().find(|path| path.exists()) {
+        if let Some(path) = checkpoint::existing(&args.out) {
             bail!("{} exists; go on with --resume or choose another --out", path.display());
         }
     }
     args.apply(&mut config)?;
+    ensure!(
+        args.resume || !of_run.exists() || states(&of_run, &config),
+        "{} says otherwise than this run: start from it with --config {0}, go on with --resume, or choose another --out",
+        of_run.display()
+    );
     Ok((Trainer::new(&config)?, History::default()))
+}
+
+/// Whether a file holds this configuration.
+fn states(path: &Path, config: &Config) -> bool {
+    Config::load(path).is_ok_and(|stated| stated == *config)
 }
 
 fn resume(found: newest::Found, args: &Args) -> Result<(Trainer, History)> {

@@ -129,7 +129,7 @@ fn a_run_keeps_its_best_and_stops() -> Result<()> {
     // Whoever takes a checkpoint takes this one.
     assert_eq!(best.ema_generator(&burn::tensor::Device::flex())?.latent_dim(), 2);
     let csv = std::fs::read_to_string(dir.path().join("whole/evaluations.csv"))?;
-    assert!(csv.starts_with("step,metric,value\n2,kid pixels 7x7,") && csv.lines().count() == 5, "{csv}");
+    assert!(csv.starts_with("step,metric,value\n2,kid pixels 7x7 on ") && csv.lines().count() == 5, "{csv}");
 
     train("half", &["--steps", "5"])?;
     train("half", &["--steps", "50", "--resume"])?;
@@ -213,6 +213,70 @@ fn a_run_without_a_checkpoint_starts_as_it_was_meant() -> Result<()> {
     std::fs::remove_file(&newest)?;
     run(args(&["--resume", "--out", &run_dir.display().to_string()])?)?;
     assert!(std::fs::read(&newest)? == whole);
+    Ok(())
+}
+
+/// Points are no pictures, but have some.
+#[test]
+fn points_are_drawn_over_the_data() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let [run_dir, picture] = ["run", "points.png"].map(|name| dir.path().join(name));
+    let line = "--dataset ring --size 1 --channels 2 --set network.architecture=mlp --discriminator-norm none \
+        --width 4 --latent-dim 2 --batch-size 4 --steps 2";
+    let out = run_dir.display().to_string();
+    run(args(&[&["--out", &out][..], &line.split_whitespace().collect::<Vec<_>>()].concat())?)?;
+    let grids: Vec<_> = std::fs::read_dir(run_dir.join("samples"))?.collect();
+    assert_eq!(grids.len(), 1);
+    sample(&[&out, "--out", &picture.display().to_string()])?;
+    assert_eq!(image::image_dimensions(&picture)?, (320, 320));
+    Ok(())
+}
+
+/// A checkpoint is asked for classes as its file would be.
+#[test]
+fn a_checkpoint_draws_the_class_that_was_named() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut config = Config::default();
+    (config.network.width, config.network.latent_dim, config.network.classes) = (2, 2, 3);
+    let checkpoint = dir.path().join("checkpoint.bin");
+    Trainer::new(&config)?.checkpoint().save(&checkpoint)?;
+    let draw = |more: &[&str]| -> Result<Vec<u8>> {
+        let out = dir.path().join("samples.png");
+        let paths = [checkpoint.display().to_string(), out.display().to_string()];
+        sample(&[&[&paths[0], "--out", &paths[1], "--count", "3", "--columns", "3"], more].concat())?;
+        Ok(image::open(&out)?.into_luma8().into_raw())
+    };
+    assert_eq!(draw(&["--label", "1"])?, draw(&["--label", "1"])?);
+    assert_ne!(draw(&["--label", "1"])?, draw(&["--label", "2"])?);
+    assert!(draw(&["--input", "no-such.png"]).is_err(), "it reads no picture");
+    Ok(())
+}
+
+fn sample(line: &[&str]) -> Result<()> {
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: crate::cli::sample::Args,
+    }
+    crate::cli::sample::run(Command::try_parse_from(["sample"].iter().chain(line))?.args)
+}
+
+/// What somebody wrote is neither taken for the defaults nor lost.
+#[test]
+fn a_configuration_in_the_folder_is_no_default() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let run_dir = dir.path().join("run");
+    std::fs::create_dir(&run_dir)?;
+    let notes = "# my notes\nseed = 77\n[training]\nsteps = 1\nbatch_size = 4\n[network]\nwidth = 1\nlatent_dim = 2\n";
+    let path = run_dir.join(CONFIG_NAME);
+    std::fs::write(&path, notes)?;
+    let (out, file) = (run_dir.display().to_string(), path.display().to_string());
+    let error = run(args(&["--out", &out])?).unwrap_err().to_string();
+    assert!(error.contains("says otherwise") && error.contains("--config"), "{error}");
+    assert_eq!(std::fs::read_to_string(&path)?, notes);
+    run(args(&["--config", &file, "--out", &out])?)?;
+    assert_eq!(std::fs::read_to_string(&path)?, notes);
+    assert_eq!(checkpoint::load(&run_dir)?.config.seed, 77);
     Ok(())
 }
 
