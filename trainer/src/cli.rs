@@ -30,8 +30,9 @@ pub mod translate;
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
+use image::ImageFormat;
 use pocketgan_compiler::file;
 use pocketgan_format::{AlignedBytes, Delta};
 use pocketgan_runtime::Model;
@@ -132,6 +133,26 @@ impl Cli {
 pub(crate) fn with_delta<'a>(model: Model<'a>, delta: &'a [u8]) -> Result<Model<'a>> {
     let bound = model.file().learning()?.map_or(f32::INFINITY, |learning| learning.rule.bound);
     Ok(model.with_delta(Delta::parse(delta)?, bound)?)
+}
+
+/// Whether a file can be written, as far as its name says: to be known before long work.
+///
+/// # Errors
+/// When its folder does not exist.
+pub(crate) fn ensure_folder_of(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ensure!(folder.is_dir(), "{} cannot be written: {} is no folder", path.display(), folder.display());
+    Ok(())
+}
+
+/// The same of a picture.
+///
+/// # Errors
+/// As of [`ensure_folder_of`], and when its name does not end as those of pictures do.
+pub(crate) fn ensure_picture(path: &Path) -> Result<()> {
+    let format = ImageFormat::from_path(path).ok().filter(ImageFormat::writing_enabled);
+    format.with_context(|| format!("{} is no name of a picture: let it end with .png", path.display()))?;
+    ensure_folder_of(path)
 }
 
 /// The bytes of a `.pgan` file or a delta, aligned for the runtime.

@@ -68,6 +68,16 @@ impl Source {
         }
     }
 
+    /// Whether there are items to compare with that are not to learn from: a folder has none.
+    pub fn has_test_part(self) -> bool {
+        self != Self::Folder
+    }
+
+    /// What items of [`Split::Test`] are: `test`, or `training` where there are no others.
+    pub fn test_kind(self) -> &'static str {
+        if self.has_test_part() { "test" } else { "training" }
+    }
+
     /// `[C, H, W]` of its items as they come; a folder's pictures have no size of their own, and get 64x64 in colour.
     pub fn usual_shape(self) -> [usize; 3] {
         match self {
@@ -150,6 +160,10 @@ impl Dataset {
         channels: usize,
     ) -> Result<Self> {
         ensure!(size > 0 && channels > 0, "images of {channels}x{size}x{size} are empty");
+        ensure!(
+            source.mixture().is_some() || [1, 3].contains(&channels),
+            "images have 1 or 3 channels, not {channels}"
+        );
         let folder = || data_dir.with_context(|| format!("the data set `{source}` needs --data-dir"));
         let dataset = match source {
             Source::Glyphs => glyphs::dataset(split, size)?,
@@ -408,6 +422,14 @@ mod tests {
         assert_eq!((grey.class_count(), grey.class_name(1), grey.class_name(2)), (Some(2), Some("b"), None));
         assert!(grey.with_class_names(vec![]).is_err());
         assert!(Dataset::new("t", [3, 1, 1], vec![0; 3], None).unwrap().with_channels(2).is_err());
+    }
+
+    #[test]
+    fn pictures_have_one_channel_or_three() {
+        for source in [Source::Glyphs, Source::Folder] {
+            let error = Dataset::load(source, None, Split::Train, 28, 2).unwrap_err().to_string();
+            assert_eq!(error, "images have 1 or 3 channels, not 2");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use clap::ValueEnum as _;
 pub enum DeviceName {
     /// The processor, by burn-flex
     Cpu,
-    /// NVIDIA GPUs, with their driver and nothing else; compiled with the feature cuda
+    /// NVIDIA GPUs, by their driver; compiled with the feature cuda
     Cuda,
     /// GPUs with Vulkan, Metal or Direct3D 12; compiled with the feature wgpu
     Wgpu,

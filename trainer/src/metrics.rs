@@ -90,6 +90,15 @@ impl Features {
         &self.values[index * self.dim..][..self.dim]
     }
 
+    /// Of some of the images.
+    ///
+    /// # Panics
+    /// When there is no such image.
+    pub fn select(&self, indices: &[usize]) -> Self {
+        let values = indices.iter().flat_map(|&index| self.row(index)).copied().collect();
+        Self { dim: self.dim, values }
+    }
+
     /// One row for each image.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> + Clone {
         self.values.chunks_exact(self.dim)

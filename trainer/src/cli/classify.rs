@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use super::progress;
@@ -15,8 +15,9 @@ use crate::dataset::{Dataset, Source, Split};
 pub struct Args {
     /// Folder of a run, or a checkpoint
     run: PathBuf,
-    /// Images whose labels are known, as many of each class; several numbers give several rows
-    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [10, 100, 1000],
+    /// Images whose labels are known, as many of each class; several numbers give several rows; without it one of each class, ten
+    /// and a hundred, as far as there are so many
+    #[arg(long, value_name = "N", value_delimiter = ',',
         value_parser = clap::value_parser!(u32).range(2..=MAX_LABELS))]
     labels: Vec<u32>,
     /// Draws of these images
@@ -28,7 +29,7 @@ pub struct Args {
     /// Folder with its files; without it that of the run
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Test images that are classified
+    /// Test images that are classified; of a data set without a test part those whose labels are not known
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
     /// Chooses the images
@@ -56,7 +57,7 @@ struct Figures {
 /// Shares of the test images that get a wrong class.
 #[derive(Serialize)]
 struct Row {
-    labels: u32,
+    labels: usize,
     discriminator: Error,
     pixels: Error,
 }
@@ -81,21 +82,27 @@ pub fn run(args: Args) -> Result<()> {
     let (train, test) = (load(Split::Train)?, load(Split::Test)?);
     let classes = train.class_count().with_context(|| format!("data set {} has no classes", train.name()))?;
     let (train_labels, test_labels) = (labels(&train)?, labels(&test)?);
+    let counts = counts(&args.labels, &train_labels, classes)?;
     let test_indices: Vec<usize> = (0..test.len().min(args.samples as usize)).collect();
     let test_labels = &test_labels[..test_indices.len()];
     let with_test = |extractor: Extractor| anyhow::Ok((extractor.features(&test, &test_indices)?, extractor));
     let kinds = [with_test(Extractor::of_run(&checkpoint)?)?, with_test(Extractor::Pixels)?];
-    let bar = progress::bar("classifiers", kinds.len() * args.labels.len() * args.trials as usize);
+    let bar = progress::bar("classifiers", kinds.len() * counts.len() * args.trials as usize);
     let mut rows = vec![];
-    for &count in &args.labels {
+    for count in counts {
         let mut errors = [vec![], vec![]];
         for trial in 0..args.trials {
             let seed = args.seed.wrapping_add(trial.into());
-            let chosen = labelled(&train_labels, classes, count as usize, seed)?;
+            let chosen = labelled(&train_labels, classes, count, seed)?;
             let known: Vec<usize> = chosen.iter().map(|&index| train_labels[index]).collect();
+            // What is learned from is no test, where both are of one part.
+            let left_out = if source.has_test_part() { &[][..] } else { &chosen };
+            let tested: Vec<usize> =
+                test_indices.iter().copied().filter(|index| !left_out.contains(index)).collect();
+            let labels: Vec<usize> = tested.iter().map(|&index| test_labels[index]).collect();
             for ((test_features, extractor), errors) in kinds.iter().zip(&mut errors) {
                 let classifier = Classifier::fit(&extractor.features(&train, &chosen)?, &known, classes)?;
-                errors.push(classifier.error(test_features, test_labels)?);
+                errors.push(classifier.error(&test_features.select(&tested), &labels)?);
                 bar.inc(1);
             }
         }
@@ -111,11 +118,30 @@ pub fn run(args: Args) -> Result<()> {
         dataset: test.name().to_owned(),
         seed: args.seed,
     };
-    print_table(&figures);
+    print_table(&figures, if source.has_test_part() { "test" } else { "other" });
     if args.json {
         println!("{}", serde_json::to_string(&figures)?);
     }
     Ok(())
+}
+
+/// How many labels are known in each row.
+fn counts(asked: &[u32], labels: &[usize], classes: usize) -> Result<Vec<usize>> {
+    if asked.is_empty() {
+        let fewest = (0..classes).map(|class| labels.iter().filter(|&&label| label == class).count()).min();
+        let all = [1, 10, 100].map(|each| (each, each * classes)).into_iter();
+        let possible =
+            all.filter(|&(each, count)| Some(each) < fewest && (2..=MAX_LABELS as usize).contains(&count));
+        return Ok(possible.map(|(_, count)| count).collect());
+    }
+    let counts: Vec<usize> = asked.iter().map(|&count| count as usize).collect();
+    for count in &counts {
+        ensure!(
+            count.is_multiple_of(classes),
+            "--labels {count} is no multiple of {classes}, the number of classes"
+        );
+    }
+    Ok(counts)
 }
 
 /// The class of each image.
@@ -142,10 +168,10 @@ impl core::fmt::Display for Error {
     }
 }
 
-fn print_table(figures: &Figures) {
+fn print_table(figures: &Figures, kind: &str) {
     let Figures { samples, trials, dataset, chance_error, .. } = figures;
     println!(
-        "errors on {samples} test images of {dataset}, means and standard errors of {trials} draws of labels"
+        "errors on {samples} {kind} images of {dataset}, means and standard errors of {trials} draws of labels"
     );
     println!("{:>8} {:>20} {:>20}", "labels", "discriminator", "pixels");
     for row in &figures.rows {
@@ -157,6 +183,20 @@ fn print_table(figures: &Figures) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_a_number_there_are_one_ten_and_a_hundred_of_each_class() {
+        let labels =
+            |each: usize, classes: usize| (0..each * classes).map(|i| i % classes).collect::<Vec<_>>();
+        assert_eq!(counts(&[], &labels(101, 10), 10).unwrap(), [10, 100, 1000]);
+        // There is one more to test with.
+        assert_eq!(counts(&[], &labels(100, 10), 10).unwrap(), [10, 100]);
+        // A hundred of each would take long.
+        assert_eq!(counts(&[], &labels(101, 100), 100).unwrap(), [100, 1000]);
+        assert_eq!(counts(&[20, 30], &labels(3, 10), 10).unwrap(), [20, 30]);
+        let error = counts(&[10, 36], &labels(3, 10), 10).unwrap_err().to_string();
+        assert_eq!(error, "--labels 36 is no multiple of 10, the number of classes");
+    }
 
     #[test]
     fn errors_are_means_and_standard_errors() {

@@ -114,7 +114,8 @@ fn work(args: &Args) -> Result<Outcomes> {
         Some(features) => features.clone(),
         None => default_features(args.data_dir.as_deref())?,
     };
-    let experiment = Experiment::new(args, benchmark, &features)?;
+    let judge = if features.is_empty() { String::new() } else { experiment::judge(&features, args)? };
+    let experiment = Experiment::new(args, benchmark, &judge)?;
     let _lock = Lock::take(&args.out)?;
     note!("measuring {} real samples", experiment.samples);
     let meter = Meter::new(
@@ -211,6 +212,26 @@ mod tests {
         assert_eq!(plan(""), (500_000, 2000, 25_600, 3));
         assert_eq!(plan("--iterations 300 --seeds 7"), (300, 30, 25_600, 1));
         assert_eq!(plan("--iterations 3 --samples 64 --eval-every 2"), (3, 2, 64, 3));
+    }
+
+    /// Figures of another judge are no figures of this one.
+    #[test]
+    fn judges_are_told_apart_by_what_they_are() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let args = parse("--benchmark mnist --methods gan")?;
+        let write = |name: &str, bytes: &[u8]| -> Result<String> {
+            let path = dir.path().join(name);
+            std::fs::write(&path, bytes)?;
+            Ok(path.display().to_string())
+        };
+        let (file, other) = (write("a.onnx", b"one")?, write("b.onnx", b"other")?);
+        let renamed = write("c.onnx", b"one")?;
+        let judge =
+            |file: &str, tensor: &str| experiment::judge(&format!("{file}:/layer{tensor}/Relu"), &args);
+        assert_eq!(judge(&file, "1")?, judge(&renamed, "1")?);
+        assert_ne!(judge(&file, "1")?, judge(&other, "1")?);
+        assert_ne!(judge(&file, "1")?, judge(&file, "2")?);
+        Ok(())
     }
 
     /// The whole command.

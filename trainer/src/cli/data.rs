@@ -99,8 +99,7 @@ fn inspect(args: &Inspect) -> Result<()> {
         args.dataset
     );
     let train = args.load(Split::Train)?;
-    // A folder has no test part, and would give its training part again.
-    let test = (args.dataset != Source::Folder).then(|| args.load(Split::Test)).transpose()?;
+    let test = args.dataset.has_test_part().then(|| args.load(Split::Test)).transpose()?;
     let figures = Figures::of(args.dataset, &train, test.as_ref());
     if args.json {
         println!("{}", serde_json::to_string(&figures)?);
@@ -119,10 +118,6 @@ impl Inspect {
         let [channels, size, _] = self.dataset.usual_shape();
         let (size, channels) =
             (self.size.map_or(size, usize::from), self.channels.map_or(channels, usize::from));
-        ensure!(
-            self.dataset.mixture().is_some() || [1, 3].contains(&channels),
-            "images have 1 or 3 channels, not {channels}"
-        );
         Dataset::load(self.dataset, self.data_dir.as_deref(), split, size, channels)
     }
 }

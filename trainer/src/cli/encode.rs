@@ -78,6 +78,7 @@ struct Figures {
 /// # Errors
 /// When files cannot be read or written, or the run and the data do not fit.
 pub fn run(args: Args) -> Result<()> {
+    args.search.as_ref().map(|_| super::ensure_picture(&args.picture)).transpose()?;
     let mut checkpoint = checkpoint::load(&args.run)?;
     let (source, data_dir) = (
         args.dataset.unwrap_or(checkpoint.config.dataset),
@@ -87,16 +88,19 @@ pub fn run(args: Args) -> Result<()> {
     let load = |split| Dataset::load(source, data_dir.as_deref(), split, network.size, network.channels);
     let (train, test) = (load(Split::Train)?, load(Split::Test)?);
     if !has_encoder(&checkpoint.config) {
+        super::ensure_folder_of(&args.out)?;
         checkpoint = learn(&checkpoint, &args)?;
         checkpoint.save(&args.out)?;
         println!("wrote {}", args.out.display());
     }
     let encoder = Encoder::new(&checkpoint)?;
     let mut figures = measure(&encoder, &checkpoint, &train, &test, &args);
-    print_table(&figures);
+    print_table(&figures, source.test_kind());
     if let Some(query) = &args.search {
-        let query = read_query(query, &test, &encoder)?;
-        let found = search(&encoder, &query, &train, args.neighbours.into());
+        let (index, query) = read_query(query, &test, &encoder)?;
+        // Where test images are training images, the nearest one is the image itself.
+        let itself = index.filter(|_| !source.has_test_part());
+        let found = search(&encoder, &query, itself, &train, args.neighbours.into());
         write_neighbours(&encoder, &query, &train.images(&found), &args.picture)?;
         println!("wrote {}", args.picture.display());
         figures.neighbours = Some(found);
@@ -151,20 +155,26 @@ fn mean_image(dataset: &Dataset) -> Vec<f32> {
     sums.into_iter().map(|sum| (sum / dataset.len() as f64) as f32).collect()
 }
 
-/// The image that is looked for, `[C, H, W]` in [-1, 1].
-fn read_query(query: &str, test: &Dataset, encoder: &Encoder) -> Result<Vec<f32>> {
+/// The image that is looked for, `[C, H, W]` in [-1, 1], and its number if that is what was named.
+fn read_query(query: &str, test: &Dataset, encoder: &Encoder) -> Result<(Option<usize>, Vec<f32>)> {
     if let Ok(index) = query.parse::<usize>() {
         ensure!(index < test.len(), "there is no test image {index}, but {}", test.len());
-        return Ok(test.images(&[index]));
+        return Ok((Some(index), test.images(&[index])));
     }
     let [channels, size, _] = encoder.shape();
     ensure!([1, 3].contains(&channels), "a picture file is no item of {channels} channels: name a number");
     let pixels = picture(Path::new(query), size, channels)?;
-    Ok(Dataset::new("query", encoder.shape(), pixels, None)?.images(&[0]))
+    Ok((None, Dataset::new("query", encoder.shape(), pixels, None)?.images(&[0])))
 }
 
-/// Numbers of the images whose latents are nearest.
-fn search(encoder: &Encoder, query: &[f32], dataset: &Dataset, count: usize) -> Vec<usize> {
+/// Numbers of the images, but for `itself`, whose latents are nearest.
+fn search(
+    encoder: &Encoder,
+    query: &[f32],
+    itself: Option<usize>,
+    dataset: &Dataset,
+    count: usize,
+) -> Vec<usize> {
     // Images as numbers are four times as large as the data set.
     const CHUNK: usize = 1024;
     let bar = progress::bar("images", dataset.len());
@@ -175,7 +185,10 @@ fn search(encoder: &Encoder, query: &[f32], dataset: &Dataset, count: usize) -> 
         bar.inc(chunk.len() as u64);
     }
     bar.finish_and_clear();
-    nearest(&encoder.encode(query), &latents, count)
+    let mut found = nearest(&encoder.encode(query), &latents, count + usize::from(itself.is_some()));
+    found.retain(|&index| Some(index) != itself);
+    found.truncate(count);
+    found
 }
 
 fn write_neighbours(encoder: &Encoder, query: &[f32], neighbours: &[f32], path: &Path) -> Result<()> {
@@ -185,11 +198,11 @@ fn write_neighbours(encoder: &Encoder, query: &[f32], neighbours: &[f32], path: 
     grid::write(path, &images, encoder.shape(), columns).context("the picture of neighbours")
 }
 
-fn print_table(figures: &Figures) {
+fn print_table(figures: &Figures, kind: &str) {
     let Figures { latent_error, encoded_error, refined_error, mean_image_error, .. } = figures;
     println!("latents of {} generated images", figures.samples);
     println!("  {latent_error:8.4}  mean squared error, where 1 is the prior's variance");
-    println!("{} images of {}, drawn again", figures.samples, figures.dataset);
+    println!("{} {kind} images of {}, drawn again", figures.samples, figures.dataset);
     println!("  {encoded_error:8.4}  mean squared error of values in [-1, 1], from what the encoder says");
     println!("  {refined_error:8.4}  after {} gradient steps", figures.refine);
     println!("  {mean_image_error:8.4}  of the mean image, for comparison");
@@ -248,13 +261,17 @@ mod tests {
         let file = |name: &str| dir.path().join(name);
         let data = plain(&[0, 51, 102, 255]);
         grid::write(&file("query.png"), &data.images(&[1]), [1, 28, 28], 1).unwrap();
-        let by_file = read_query(file("query.png").to_str().unwrap(), &data, &encoder).unwrap();
-        assert_eq!(by_file, read_query("1", &data, &encoder).unwrap());
+        let (number, by_file) = read_query(file("query.png").to_str().unwrap(), &data, &encoder).unwrap();
+        assert!(number.is_none());
+        assert_eq!(read_query("1", &data, &encoder).unwrap(), (Some(1), by_file.clone()));
         assert!(read_query("4", &data, &encoder).is_err());
         assert!(read_query(file("none.png").to_str().unwrap(), &data, &encoder).is_err());
 
-        let found = search(&encoder, &by_file, &data, 3);
+        let found = search(&encoder, &by_file, None, &data, 3);
         assert_eq!((found.len(), found[0]), (3, 1));
+        // Where the query is one of the images that are searched.
+        let others = search(&encoder, &by_file, Some(1), &data, 3);
+        assert!(others.len() == 3 && others[..2] == found[1..] && !others.contains(&1), "{others:?}");
         write_neighbours(&encoder, &by_file, &data.images(&found), &file("found.png")).unwrap();
         // Four columns and two rows, with a line between them.
         assert_eq!(image::image_dimensions(file("found.png")).unwrap(), (4 * 29 - 1, 2 * 29 - 1));

@@ -63,6 +63,7 @@ pub struct Args {
 /// # Errors
 /// When a file cannot be read, or the images do not fit the classifier.
 pub fn run(args: Args) -> Result<()> {
+    args.neighbours.as_deref().map(super::ensure_picture).transpose()?;
     let judges = Judges::open(&args)?;
     let file = super::open(&args.model)?;
     let model = Model::load(&file).with_context(|| format!("loading {}", args.model.display()))?;
@@ -71,8 +72,7 @@ pub fn run(args: Args) -> Result<()> {
 
     let load = |split| Dataset::load(args.dataset, args.data_dir.as_deref(), split, height, channels);
     let train = load(Split::Train)?;
-    // A folder has no test part.
-    let test = if args.dataset == Source::Folder { None } else { Some(load(Split::Test)?) };
+    let test = args.dataset.has_test_part().then(|| load(Split::Test)).transpose()?;
     let real = RealImages::choose(&train, test.as_ref(), args.samples, args.seed)?;
 
     let samples = real.len();

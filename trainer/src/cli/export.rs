@@ -29,10 +29,10 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Store weights in half precision: half the flash
-    #[arg(long)]
+    #[arg(long, requires = "output")]
     fp16: bool,
     /// Keep activations in half precision: half the arena; inputs and picture stay as they are
-    #[arg(long, value_name = "TYPE", value_enum, default_value_t = ActivationType::Fp32)]
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t = ActivationType::Fp32, requires = "output")]
     activations: ActivationType,
     /// Also write the network as ONNX, in single precision, batch normalization kept
     #[arg(long, value_name = "FILE")]
@@ -48,7 +48,7 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 struct LearningArgs {
     /// Let devices train a part: the last layers, a factor and a bias for each channel, the first layer, or all
-    #[arg(long, value_name = "PART", value_parser = preset_parser())]
+    #[arg(long, value_name = "PART", value_parser = preset_parser(), requires = "output")]
     finetune: Option<Preset>,
     /// Layers of `--finetune tail`
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
@@ -104,6 +104,9 @@ impl From<ActivationType> for ValueType {
 /// When the checkpoint cannot be read, the network cannot be expressed, or a file cannot be written.
 pub fn run(args: Args) -> Result<()> {
     ensure!(args.output.is_some() || args.onnx.is_some(), "nothing to do: name a file with -o or --onnx");
+    for path in args.output.iter().chain(&args.onnx) {
+        super::ensure_folder_of(path)?;
+    }
     if is_pgan(&args.checkpoint) {
         return add_learning(&args);
     }
@@ -113,7 +116,12 @@ pub fn run(args: Args) -> Result<()> {
         write_atomically(path, &onnx::write(&graph)?)?;
         note!("wrote {}", path.display());
     }
-    let Some(path) = &args.output else { return Ok(()) };
+    let Some(path) = &args.output else {
+        if args.json {
+            println!("{}", json!({ "parameters": graph.parameters() }));
+        }
+        return Ok(());
+    };
     let weights = if args.fp16 { WeightType::F16 } else { WeightType::F32 };
     let activations = args.activations.into();
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();

@@ -43,8 +43,8 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = EngineName::Arena)]
     engine: EngineName,
     /// Steps
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    steps: usize,
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(..=100_000_000))]
+    steps: u32,
     /// Pairs of a real and a generated picture in a step
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
     batch_size: u8,
@@ -85,6 +85,7 @@ const GRID: usize = 8;
 /// # Errors
 /// When a file cannot be read or written, or the model cannot learn.
 pub fn run(args: Args) -> Result<()> {
+    super::ensure_folder_of(&args.output)?;
     let bytes = super::open(&args.model)?;
     let mut model = Model::load(&bytes).with_context(|| format!("loading {}", args.model.display()))?;
     let before = args.delta.as_deref().map(super::open).transpose()?;
@@ -98,7 +99,7 @@ pub fn run(args: Args) -> Result<()> {
     let examples: Vec<f32> = (0..dataset.len())
         .flat_map(|index| to_pixels(&dataset.images(&[index]), shape, model.range()))
         .collect();
-    let bar = progress::bar("learning", args.steps);
+    let bar = progress::bar("learning", args.steps as usize);
     let learned = learn(&model, &examples, &args.options(channels), |step, losses| {
         bar.set_message(format!("loss D {:.3} G {:.3}", losses.discriminator, losses.generator));
         bar.set_position(step as u64);
@@ -138,7 +139,7 @@ impl Args {
         LearnOptions {
             engine: self.engine,
             preset: self.preset.map(|preset| (preset, self.layers.into())),
-            steps: self.steps,
+            steps: self.steps as usize,
             overfitting: self.stop_overfitting,
             step: Options {
                 seed: self.seed,

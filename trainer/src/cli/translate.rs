@@ -73,6 +73,8 @@ const COLUMNS: usize = 10;
 /// # Errors
 /// When options, files or the training fail.
 pub fn run(args: Args) -> Result<()> {
+    super::ensure_folder_of(&args.output)?;
+    args.grid.as_deref().map(super::ensure_picture).transpose()?;
     let load = |split| Dataset::load(args.dataset, args.data_dir.as_deref(), split, args.size, args.channels);
     let dataset = load(Split::Train)?;
     let test = load(Split::Test)?;
@@ -98,19 +100,11 @@ pub fn run(args: Args) -> Result<()> {
     let inputs = args.task.input(&images, test.shape());
     let made = translate(&network, &inputs, test.shape());
     let (before, after) = (mean_difference(&inputs, &images), mean_difference(&made, &images));
+    let kind = args.dataset.test_kind();
     println!(
-        "mean absolute difference to {} test images: {after:.4}, of the input {before:.4}",
+        "mean absolute difference to {} {kind} images: {after:.4}, of the input {before:.4}",
         indices.len()
     );
-    if let Some(path) = &args.grid {
-        let row = |values: &[f32]| {
-            let len = values.len() / indices.len() * COLUMNS.min(indices.len());
-            values[..len].to_vec()
-        };
-        grid::write(path, &[row(&inputs), row(&made), row(&images)].concat(), test.shape(), COLUMNS)
-            .with_context(|| format!("writing {}", path.display()))?;
-        note!("wrote {}", path.display());
-    }
     let metadata = [
         ("dataset", args.dataset.to_string()),
         ("objective", options.objective.name().to_owned()),
@@ -123,11 +117,21 @@ pub fn run(args: Args) -> Result<()> {
         export(&network.graph(), &ExportOptions { weights, metadata, ..ExportOptions::default() })?;
     write_atomically(&args.output, &exported.file)?;
     note!("wrote {}; draw with `trainer sample {0} --input picture.png`", args.output.display());
+    if let Some(path) = &args.grid {
+        let row = |values: &[f32]| {
+            let len = values.len() / indices.len() * COLUMNS.min(indices.len());
+            values[..len].to_vec()
+        };
+        grid::write(path, &[row(&inputs), row(&made), row(&images)].concat(), test.shape(), COLUMNS)
+            .with_context(|| format!("writing {}", path.display()))?;
+        note!("wrote {}", path.display());
+    }
     if args.json {
         let json = json!({
             "mean_absolute_difference": after,
             "mean_absolute_difference_of_input": before,
-            "test_images": indices.len(),
+            "images": indices.len(),
+            "part": kind,
             "flash_bytes": exported.file.len(),
             "max_abs_diff_f16_weights": exported.parity.max_abs_diff,
         });

@@ -141,7 +141,7 @@ fn learn_with(
     let arena_bytes = work_bytes + size_of_val(&memory[..]);
     let mut bank = vec![0.0; options.bank * (task.features_len() + 1)];
     let mut learner = Learner::new(task, engine, &mut memory, &options.step)?.with_bank(&mut bank);
-    let mut losses = Vec::with_capacity(options.steps);
+    let mut losses = vec![];
     let mut stopped = None;
     let started = Instant::now();
     for step in 0..options.steps {

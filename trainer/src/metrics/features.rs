@@ -57,6 +57,11 @@ impl FeatureExtractor {
             (1..=3).contains(&extents.len()),
             "the input {declared:?} is no batch of images of a fixed size"
         );
+        let pixels = extents.iter().try_fold(1_usize, |product, &extent| product.checked_mul(extent));
+        ensure!(
+            pixels.is_some_and(|pixels| (1..=MOST_PIXELS).contains(&pixels)),
+            "the input {declared:?} has not between 1 and {MOST_PIXELS} values for each image"
+        );
         let name = reference.output().to_owned();
         let mut extractor = Self { reference, name, extents, batch_size: BATCH, normalization };
         // A file made for single images may still run on many; when it does not, it runs on one at a time.
@@ -177,6 +182,9 @@ impl FeatureExtractor {
 /// More would not be met with by any number of samples that anybody draws.
 const MOST_CLASSES: u32 = 1_000_000;
 
+/// More than any classifier of images reads, and little enough for a batch to fit into memory.
+const MOST_PIXELS: usize = 1 << 21;
+
 /// Enough for the matrix products to be efficient, little enough for every core to have some.
 const BATCH: usize = 64;
 
@@ -185,7 +193,7 @@ mod tests {
     use core::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use pocketgan_compiler::graph::{Graph, Op, Tensor};
+    use pocketgan_compiler::graph::{Graph, Op, Tensor, Unary};
     use pocketgan_compiler::onnx;
 
     /// A "classifier" of 2x2 pixels: their sum, and the first of them doubled.
@@ -236,6 +244,17 @@ mod tests {
         assert!(extractor.extract(&[0.0; 7], [1, 2, 2], |_| ()).is_err(), "half an image");
         assert!(extractor.extract(&[], [1, 2, 2], |_| ()).is_err(), "no image");
         assert!(FeatureExtractor::new(classifier()?, Normalization { mean: 0.0, std: 0.0 }).is_err());
+        Ok(())
+    }
+
+    /// Batches of what a small file asks for would not fit into memory.
+    #[test]
+    fn images_that_are_too_large_are_an_error() -> Result<()> {
+        let len = MOST_PIXELS + 1;
+        let graph = Graph::chain(len, [("relu".into(), Op::Unary(Unary::Relu))])?;
+        let reference = Reference::load(&onnx::write(&graph)?, None)?;
+        let error = FeatureExtractor::new(reference, Normalization::MNIST).err().map(|e| e.to_string());
+        assert!(error.as_ref().is_some_and(|error| error.contains(&len.to_string())), "{error:?}");
         Ok(())
     }
 }

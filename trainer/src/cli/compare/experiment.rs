@@ -4,7 +4,10 @@ use core::cell::Cell;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use pocketgan_compiler::file;
+use pocketgan_compiler::onnx::split_spec;
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::Args;
 use super::progress::Progress;
@@ -26,7 +29,7 @@ pub(super) struct Experiment {
 }
 
 impl Experiment {
-    pub(super) fn new(args: &Args, benchmark: &'static Benchmark, features: &str) -> Result<Self> {
+    pub(super) fn new(args: &Args, benchmark: &'static Benchmark, judge: &str) -> Result<Self> {
         let methods =
             args.methods.iter().map(|name| Method::named(name)).collect::<Result<Vec<&Method>>>()?;
         for (i, name) in args.methods.iter().enumerate() {
@@ -39,13 +42,7 @@ impl Experiment {
         let steps = given(args.iterations, benchmark.base_config().training.steps);
         let often = steps.div_ceil(LEAST_MEASUREMENTS).clamp(1, benchmark.eval_every);
         let (eval_every, samples) = (given(args.eval_every, often), given(args.samples, benchmark.samples));
-        let judge = if benchmark.measure.needs_classifier() {
-            let file = Path::new(features).file_name().unwrap_or_default().to_string_lossy();
-            format!("{file} {} {}", args.features_mean, args.features_std)
-        } else {
-            String::new()
-        };
-        let plan = Plan { steps, eval_every, samples, judge: &judge, settings: &args.set };
+        let plan = Plan { steps, eval_every, samples, judge, settings: &args.set };
         let mut jobs = vec![];
         for &seed in &args.seeds {
             for method in methods.iter().copied() {
@@ -200,6 +197,18 @@ impl Experiment {
             "note": meter.note(),
         })
     }
+}
+
+/// What tells one judge from another: the classifier whatever its name, the tensor that is read, and what it is shown.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn judge(features: &str, args: &Args) -> Result<String> {
+    let (path, tensor) = split_spec(features);
+    let digest = Sha256::digest(file::read(path, file::MAX_ONNX_BYTES)?);
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let tensor = tensor.unwrap_or_default();
+    Ok(format!("{digest} {tensor} {} {}", args.features_mean, args.features_std))
 }
 
 /// Every figure over the steps, of so many methods in one drawing as can be told apart.
