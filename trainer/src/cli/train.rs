@@ -241,10 +241,10 @@ fn start(args: &Args) -> Result<(Trainer, History)> {
         Some(path) => Config::load(path)?,
         None => Config::default(),
     };
-    if !args.resume {
-        if let Some(path) = checkpoint::existing(&args.out) {
-            bail!("{} exists; go on with --resume or choose another --out", path.display());
-        }
+    if !args.resume
+        && let Some(path) = checkpoint::existing(&args.out)
+    {
+        bail!("{} exists; go on with --resume or choose another --out", path.display());
     }
     args.apply(&mut config)?;
     ensure!(
