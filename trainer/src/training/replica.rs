@@ -2,8 +2,9 @@
 //! from their mean.
 //!
 //! What a network knows of a whole batch, such as the statistics of batch normalization, relativistic averages and minibatch
-//! deviations, it knows of its part, as in other data-parallel trainers. Everything else is as with one device, but for the
-//! order in which gradients are added.
+//! deviations, it knows of its part, as in other data-parallel trainers; an unrolled look-ahead, too, is one of the part. Noise, changes
+//! of images and places of penalties are drawn for each part. Everything else is as with one device, but for the order in which
+//! gradients are added.
 
 use core::ops::Range;
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
