@@ -8,7 +8,7 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 use crate::dataset::Dataset;
 use crate::report::scatter;
 
-/// Writes `samples` `[N, C, H, W]` of what `dataset` has: images as [`write`] does, points over those of the data.
+/// Writes `samples` `[N, C, H, W]` of what `dataset` has: images as [`write()`] does, points over those of the data.
 ///
 /// # Errors
 /// When there are none, or the file cannot be written.
