@@ -25,7 +25,7 @@ pub struct Args {
     /// Seed of the first image; each further one has the next
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Number of images; without it 64, or one for each picture of a model that reads pictures and nothing random
+    /// Number of images; without it 64, a thousand points, or one for each picture of a model that reads pictures and nothing random
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     count: Option<u32>,
     /// Images in a row
@@ -38,8 +38,9 @@ pub struct Args {
     inputs: InputArgs,
 }
 
-/// Images drawn where nothing says how many.
+/// Images and points drawn where nothing says how many.
 const COUNT: usize = 64;
+const POINTS: usize = 1000;
 
 /// Draws images.
 ///
@@ -72,7 +73,7 @@ fn from_file(args: &Args) -> Result<()> {
     }
     let [height, width, channels] = model.output_shape();
     ensure!([1, 3].contains(&channels), "the model computes {height}x{width}x{channels} values, no picture");
-    grid::write(&args.out, &draw(args, &model)?, [channels, height, width], args.columns as usize)
+    grid::write(&args.out, &draw(args, &model, COUNT)?, [channels, height, width], args.columns as usize)
 }
 
 /// By the file that would be made of it, with weights as they are.
@@ -82,8 +83,9 @@ fn from_checkpoint(args: &Args) -> Result<()> {
     let graph = checkpoint.ema_generator(&Device::flex())?.graph();
     let options = Options { weights: WeightType::F32, ..Options::default() };
     let file = export(&graph, &options)?.file;
-    let images = draw(args, &Model::load(&file).context("loading the file just made")?)?;
     let (source, network) = (checkpoint.config.dataset, &checkpoint.config.network);
+    let usual = if source.mixture().is_some() { POINTS } else { COUNT };
+    let images = draw(args, &Model::load(&file).context("loading the file just made")?, usual)?;
     let columns = args.columns as usize;
     if source.mixture().is_some() {
         let dataset = Dataset::load(source, None, Split::Train, network.size, network.channels)?;
@@ -92,13 +94,13 @@ fn from_checkpoint(args: &Args) -> Result<()> {
     grid::write(&args.out, &images, [network.channels, network.size, network.size], columns)
 }
 
-/// Images `[N, C, H, W]` in [-1, 1].
-fn draw(args: &Args, model: &Model<'_>) -> Result<Vec<f32>> {
+/// Images `[N, C, H, W]` in [-1, 1], or points; `usual` is their number where nothing says another.
+fn draw(args: &Args, model: &Model<'_>, usual: usize) -> Result<Vec<f32>> {
     let [height, width, channels] = model.output_shape();
     let inputs = args.inputs.prepare(model)?;
     let count = match (args.count, inputs.has_latent()) {
         (Some(count), _) => count as usize,
-        (None, true) => COUNT,
+        (None, true) => usual,
         (None, false) if inputs.picture_count() > 0 => inputs.picture_count(),
         (None, false) => args.columns as usize,
     };
