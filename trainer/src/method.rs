@@ -402,7 +402,6 @@ mod tests {
             config.training.batch_size = 12;
             config.network.discriminator_norm = DiscriminatorNorm::None;
             config.network.classes = if method.name == "cls-gan" { 10 } else { 0 };
-            config.network.discriminator_norm = DiscriminatorNorm::None;
             method.apply(&mut config);
             config
         };

@@ -132,7 +132,9 @@ fn counts(asked: &[u32], labels: &[usize], classes: usize) -> Result<Vec<usize>>
         let all = [1, 10, 100].map(|each| (each, each * classes)).into_iter();
         let possible =
             all.filter(|&(each, count)| Some(each) < fewest && (2..=MAX_LABELS as usize).contains(&count));
-        return Ok(possible.map(|(_, count)| count).collect());
+        let counts: Vec<usize> = possible.map(|(_, count)| count).collect();
+        ensure!(!counts.is_empty(), "a class has no image to learn from and another to test with");
+        return Ok(counts);
     }
     let counts: Vec<usize> = asked.iter().map(|&count| count as usize).collect();
     for count in &counts {
@@ -193,6 +195,7 @@ mod tests {
         assert_eq!(counts(&[], &labels(100, 10), 10).unwrap(), [10, 100]);
         // A hundred of each would take long.
         assert_eq!(counts(&[], &labels(101, 100), 100).unwrap(), [100, 1000]);
+        assert!(counts(&[], &labels(1, 10), 10).is_err());
         assert_eq!(counts(&[20, 30], &labels(3, 10), 10).unwrap(), [20, 30]);
         let error = counts(&[10, 36], &labels(3, 10), 10).unwrap_err().to_string();
         assert_eq!(error, "--labels 36 is no multiple of 10, the number of classes");
