@@ -24,13 +24,16 @@ pub(crate) const TAP_BYTES: usize = 4;
 pub(crate) const AXIS_BYTES: usize = 16;
 pub(crate) const LEARNING_RECORD_BYTES: usize = 48;
 pub(crate) const MAX_INPUTS: u32 = 16;
-pub(crate) const MAX_STEPS: u32 = 4096;
+/// Most steps of a file.
+pub const MAX_STEPS: u32 = 4096;
 pub(crate) const MAX_TENSORS: u32 = 8192;
-pub(crate) const MAX_TAPS: u32 = 65536;
+/// Most taps of all steps of a file together.
+pub const MAX_TAPS: u32 = 65536;
 pub(crate) const MAX_AXIS_COUNT: u32 = 65536;
 pub(crate) const MAX_EXTENT: u32 = 65535;
 pub(crate) const MAX_METADATA_BYTES: u32 = 65536;
-pub(crate) const MAX_FILE_BYTES: u32 = (1 << 31) - 1;
+/// Most bytes of a file.
+pub const MAX_FILE_BYTES: u32 = (1 << 31) - 1;
 pub(crate) const MAX_TAP_REACH: u16 = 4096;
 
 /// Where the header's fields start.

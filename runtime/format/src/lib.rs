@@ -33,7 +33,9 @@ pub use delta::{Change, Delta, DeltaError, DeltaSummary, LearnedTensor, Losses, 
 pub use error::FormatError;
 pub use file::File;
 pub use input::{Input, Role};
-pub use layout::{ALIGNMENT, MAX_ARENA_BYTES, MAX_AXES, MAX_MACS, PANEL, VERSION};
+pub use layout::{
+    ALIGNMENT, MAX_ARENA_BYTES, MAX_AXES, MAX_FILE_BYTES, MAX_MACS, MAX_STEPS, MAX_TAPS, PANEL, VERSION,
+};
 pub use learning::{Learning, Preset, Rule};
 pub use nest::{Axes, Axis, Combine, Function, NestStep, Operand};
 pub use step::{Activation, Buffer, Step, Tap, TapGemmStep, Tensor, ValueType};

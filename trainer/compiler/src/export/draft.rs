@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use pocketgan_format::{
-    Activation, Axis, Buffer, Combine, Function, NestStep, Operand, Step, Tap, TapGemmStep, TensorData,
-    ValueType,
+    Activation, Axis, Buffer, Combine, Function, MAX_FILE_BYTES, MAX_STEPS, MAX_TAPS, NestStep, Operand,
+    Step, Tap, TapGemmStep, TensorData, ValueType,
 };
 
 use super::arena::{self, Lifetime};
@@ -97,8 +97,9 @@ impl Draft {
     pub(crate) fn layer_weights(&mut self, weights: TensorData, bias: &[f32]) -> Result<u32> {
         let index = u32::try_from(self.tensors.len())?;
         let new = [weights, rows(bias, WeightType::F32)];
+        // What a file may hold is checked at each step: a layer may ask for more than fits into memory.
         let bytes: usize = self.tensors.iter().chain(&new).map(TensorData::byte_len).sum();
-        ensure!(bytes <= MAX_FILE_BYTES, "the weights exceed {MAX_FILE_BYTES} bytes");
+        ensure!(bytes <= MAX_FILE_BYTES as usize, "the weights exceed {MAX_FILE_BYTES} bytes");
         self.tensors.extend(new);
         Ok(index)
     }
@@ -115,7 +116,7 @@ impl Draft {
     ) -> Result<()> {
         let first_tap = u32::try_from(self.taps.len())?;
         let taps = self.taps.len().saturating_add(phase.taps.len());
-        ensure!(taps <= MAX_TAPS, "more than {MAX_TAPS} taps");
+        ensure!(taps <= MAX_TAPS as usize, "more than {MAX_TAPS} taps");
         for tap in &phase.taps {
             self.taps.push([i16::try_from(tap.offset[0])?, i16::try_from(tap.offset[1])?]);
         }
@@ -228,7 +229,7 @@ impl Draft {
             Step::Nest(step) => step.layer = last,
         }
         let index = self.steps.len();
-        ensure!(index < MAX_STEPS, "more than {MAX_STEPS} steps");
+        ensure!(index < MAX_STEPS as usize, "more than {MAX_STEPS} steps");
         buffers.reads.into_iter().flatten().chain([buffers.writes]).for_each(|b| self.touch(b, index));
         self.steps.push((step, buffers));
         Ok(())
@@ -316,8 +317,3 @@ fn continues(outer: &Axis, inner: &Axis) -> bool {
 
 /// Loops of one step.
 const MAX_AXES: usize = 8;
-
-/// What a file may hold. Checked at each step: a layer may ask for more than fits into memory.
-const MAX_STEPS: usize = 4096;
-const MAX_TAPS: usize = 65_536;
-const MAX_FILE_BYTES: usize = i32::MAX as usize;

@@ -6,6 +6,9 @@
 
 use crate::graph::Conv2dGeometry;
 
+/// The largest stride of the format.
+pub(super) const LARGEST_STRIDE: usize = u8::MAX as usize;
+
 /// One phase: a convolution with unit output and its place in the whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phase {

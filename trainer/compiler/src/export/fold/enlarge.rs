@@ -7,6 +7,7 @@
 use anyhow::Result;
 
 use super::Folder;
+use crate::export::phases::LARGEST_STRIDE;
 use crate::graph::{Binary, Conv2dGeometry, Op, Tensor, Unary, Value};
 
 impl Folder {
@@ -34,7 +35,8 @@ impl Folder {
         let repeats = times[0] * times[1];
         let steps = self.graph.shape(small)[0] * g.groups * repeats;
         let sums = (weight.data.len() / own_taps).saturating_mul(taps).saturating_add(self.sums);
-        let fits = times.iter().all(|&times| times <= LARGEST) && steps <= MOST_STEPS && sums <= MOST_SUMS;
+        let fits =
+            times.iter().all(|&times| times <= LARGEST_STRIDE) && steps <= MOST_STEPS && sums <= MOST_SUMS;
         if !inside || taps >= own_taps * repeats || !fits {
             return Ok(None);
         }
@@ -220,9 +222,6 @@ fn summed(weight: &Tensor, g: &Conv2dGeometry, times: [usize; 2], size: [usize; 
     let shape = [inputs * g.groups, per_group, size[0], size[1]];
     Tensor::new(shape, sums.into_iter().map(|sum| sum as f32).collect())
 }
-
-/// The largest stride of the format.
-const LARGEST: usize = u8::MAX as usize;
 
 /// Steps of one layer: a quarter of those that the format has for a file.
 const MOST_STEPS: usize = 1024;

@@ -143,7 +143,7 @@ impl Lowering<'_> {
             }
             Op::ConvTranspose2d { weight, bias, geometry: g } => {
                 // Not only when a step is made: beyond it, the phases alone may not fit into memory.
-                ensure!(g.stride.iter().all(|&s| s <= LARGEST_STRIDE), "a stride exceeds {LARGEST_STRIDE}");
+                ensure!(g.stride.iter().all(|&s| s <= phases::LARGEST_STRIDE), "a stride exceeds 255");
                 (weight, bias, g, true, phases::conv_transpose2d(g, out_size))
             }
             _ => bail!("not a convolution"),
@@ -277,6 +277,3 @@ fn row_major_places(view: &View) -> impl Iterator<Item = usize> {
         place
     })
 }
-
-/// The largest stride of the format.
-const LARGEST_STRIDE: usize = u8::MAX as usize;

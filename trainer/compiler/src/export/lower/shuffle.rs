@@ -10,7 +10,7 @@
 use pocketgan_format::PANEL;
 
 use super::Lowering;
-use crate::export::phases::Phase;
+use crate::export::phases::{LARGEST_STRIDE, Phase};
 use crate::graph::{Op, Value};
 
 /// Where the channels of a convolution go.
@@ -62,7 +62,7 @@ impl Lowering<'_> {
             if let Some((times, channels)) = squares(&numbers, [n, h, w], self.graph.shape(last)) {
                 let phases = times[0] * times[1];
                 let panels = (n / phases).div_ceil(PANEL) * phases;
-                let fits = panels <= n.div_ceil(PANEL) && times.iter().all(|&times| times <= LARGEST);
+                let fits = panels <= n.div_ceil(PANEL) && times.iter().all(|&times| times <= LARGEST_STRIDE);
                 return fits.then_some(Shuffle { value: last, values, times, channels });
             }
         }
@@ -103,9 +103,6 @@ fn squares(numbers: &[usize], [n, h, w]: [usize; 3], shape: &[usize]) -> Option<
     };
     (0..numbers.len()).all(belongs).then_some((times, channels))
 }
-
-/// The largest stride of the format.
-const LARGEST: usize = u8::MAX as usize;
 
 /// Larger pictures are not looked into.
 const MOST_VALUES: usize = 1 << 24;
