@@ -132,7 +132,7 @@ impl Checkpoint {
     /// When the tensors do not fit the configuration.
     pub fn discriminator(&self, device: &Device) -> Result<Discriminator> {
         let discriminator = self.discriminator.write(Discriminator::new(&self.config.network, 0, device))?;
-        Ok(match self.config.growth(self.step_count().saturating_sub(1)) {
+        Ok(match self.config.growth_after(self.step_count()) {
             Some(growth) => discriminator.with_growth(growth),
             None => discriminator,
         })

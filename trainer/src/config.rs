@@ -227,15 +227,21 @@ impl Config {
 }
 
 impl Config {
-    /// How far the stages of a `progressive` network have grown in a step; none of networks that do not grow.
+    /// How far the stages of a `progressive` network have grown in a step, counted from zero; none of networks that do not grow.
     pub(crate) fn growth(&self, step: usize) -> Option<Growth> {
         let length = self.training.growth_steps;
         (self.network.architecture == Architecture::Progressive && length > 0).then(|| {
             let (stage, within) = (step / length, step % length);
-            let is_last = stage >= self.network.sizes().len();
-            let share = if stage == 0 || is_last { 1.0 } else { 2.0 * (within + 1) as f64 / length as f64 };
-            Growth { stage, share: share.min(1.0) }
+            let last = self.network.sizes().len() - 1;
+            let is_faded_in = stage == 0 || stage > last;
+            let share = if is_faded_in { 1.0 } else { 2.0 * (within + 1) as f64 / length as f64 };
+            Growth { stage: stage.min(last), share: share.min(1.0) }
         })
+    }
+
+    /// The same of what so many steps have left.
+    pub(crate) fn growth_after(&self, steps: usize) -> Option<Growth> {
+        self.growth(steps.saturating_sub(1))
     }
 
     /// Whether the parts fit each other.

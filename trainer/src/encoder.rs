@@ -106,10 +106,10 @@ pub fn learn(
 fn ensure_grown(checkpoint: &Checkpoint) -> Result<()> {
     let (config, steps) = (&checkpoint.config, checkpoint.step_count());
     let last = Growth { stage: config.network.sizes().len() - 1, share: 1.0 };
-    let is_grown = config
-        .growth(steps.saturating_sub(1))
-        .is_none_or(|growth| growth.stage > last.stage || growth == last);
-    ensure!(is_grown, "after {steps} steps the generator still grows: train it on");
+    ensure!(
+        config.growth_after(steps).is_none_or(|growth| growth == last),
+        "after {steps} steps the generator still grows: train it on"
+    );
     Ok(())
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn averaged(
 ) -> Result<Generator> {
     // Made anew: clones of a burn module share their running statistics.
     let mut generator = weights.write(Generator::new(&config.network, 0, device))?;
-    if let Some(growth) = config.growth(steps.saturating_sub(1)) {
+    if let Some(growth) = config.growth_after(steps) {
         generator = generator.with_growth(growth);
     }
     // The means of singular vectors that turned are none: shorter than one, and of other weights.

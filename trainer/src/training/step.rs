@@ -81,10 +81,7 @@ impl Trainer {
     /// first updates would otherwise not be corrected for moments that begin as zero (Karras et al. 2018, in their code).
     fn grow(&mut self, step: usize) {
         let Some(growth) = self.config.growth(step) else { return };
-        let before = step.checked_sub(1).and_then(|before| self.config.growth(before));
-        if before.is_some_and(|before| {
-            before.stage < growth.stage && growth.stage < self.config.network.sizes().len()
-        }) {
+        if self.config.growth_after(step).is_some_and(|before| before.stage < growth.stage) {
             self.optimizer_g.forget();
             self.optimizer_d.forget();
         }
