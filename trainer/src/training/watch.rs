@@ -179,9 +179,6 @@ impl Watch {
     ) -> Result<Option<Stop>> {
         while self.stop().is_none() && trainer.step_count() < trainer.config().training.steps {
             trainer.step(dataset)?;
-            if self.is_look_due(trainer.step_count()) {
-                trainer.read_losses()?;
-            }
             let seen = self.see(trainer)?;
             observer(trainer, self, &seen)?;
         }
@@ -191,14 +188,16 @@ impl Watch {
     /// Looks at the run after a step, where a look is due.
     ///
     /// # Errors
-    /// When an evaluation fails.
-    pub fn see(&mut self, trainer: &Trainer) -> Result<Seen> {
+    /// When an evaluation fails, or a loss is no longer finite.
+    pub fn see(&mut self, trainer: &mut Trainer) -> Result<Seen> {
         let step = trainer.step_count();
         let due = |every: usize| every > 0 && step.is_multiple_of(every);
         let mut seen = Seen::default();
-        if self.is_look_due(step)
+        if due(self.config.every)
             && let Some(subjects) = &self.subjects
         {
+            // On a GPU the last of them have not been read yet.
+            trainer.read_losses()?;
             self.history.vitals.push(subjects.look(trainer));
             seen.findings = self.find(trainer, self.history.vitals.len());
         }
@@ -213,10 +212,6 @@ impl Watch {
             seen.evaluation = Some(evaluation);
         }
         Ok(seen)
-    }
-
-    fn is_look_due(&self, step: usize) -> bool {
-        self.config.every > 0 && step.is_multiple_of(self.config.every)
     }
 
     /// A reason to end the run now.
