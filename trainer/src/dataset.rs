@@ -285,6 +285,11 @@ impl Dataset {
         self.shape
     }
 
+    /// Whether its items are points of the plane.
+    pub fn is_of_points(&self) -> bool {
+        self.shape == [2, 1, 1]
+    }
+
     /// Class of an image, where the set has classes.
     ///
     /// # Panics

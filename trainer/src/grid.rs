@@ -13,9 +13,8 @@ use crate::report::scatter;
 /// # Errors
 /// When there are none, or the file cannot be written.
 pub fn draw(path: &Path, samples: &[f32], dataset: &Dataset, columns: usize) -> Result<()> {
-    let shape = dataset.shape();
-    if shape != [2, 1, 1] {
-        return write(path, samples, shape, columns);
+    if !dataset.is_of_points() {
+        return write(path, samples, dataset.shape(), columns);
     }
     let real: Vec<usize> = (0..dataset.len().min(samples.len() / 2)).collect();
     scatter::write(path, samples, &dataset.images(&real))

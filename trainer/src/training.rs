@@ -288,7 +288,7 @@ pub fn write_samples(
     columns: usize,
     path: &Path,
 ) -> Result<()> {
-    let count = columns * columns * if dataset.shape() == [2, 1, 1] { 10 } else { 1 };
+    let count = columns * columns * if dataset.is_of_points() { 10 } else { 1 };
     let samples = generate(generator, count, noise::seed_of(seed, Stream::Samples, 0));
     grid::draw(path, &samples, dataset, columns)
 }

@@ -227,7 +227,7 @@ fn samples(trainer: &Trainer, job: &Job) -> Result<Vec<f32>> {
 /// All points, and a square grid of images.
 fn draw(samples: &[f32], dataset: &Dataset, path: &Path) -> Result<()> {
     const COLUMNS: usize = 10;
-    let most = if dataset.shape() == [2, 1, 1] { usize::MAX } else { COLUMNS * COLUMNS };
+    let most = if dataset.is_of_points() { usize::MAX } else { COLUMNS * COLUMNS };
     let shown = samples.len().min(most.saturating_mul(dataset.shape().iter().product()));
     grid::draw(path, &samples[..shown], dataset, COLUMNS)
 }
